@@ -1,1 +1,17 @@
-//! Placeholder, replaced by the crate's author.
+//! Network devices of the host, over one netlink connection.
+//!
+//! rtnetlink's own interface changes with most releases and speaks in message builders; here stand the dozen
+//! things that networks and guests do with a device, each an async function whose error names the device and
+//! carries the kernel's errno.
+
+mod address;
+mod bridge;
+mod error;
+mod links;
+mod tap;
+
+pub use address::Address;
+pub use bridge::BridgeSpec;
+pub use error::LinkError;
+pub use links::Links;
+pub use tap::{Tap, TapSpec};
