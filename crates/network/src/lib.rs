@@ -1,1 +1,21 @@
-//! Placeholder, replaced by the crate's author.
+//! Virtual networks: a bridge, its addresses, a DHCP and DNS server, packet filter rules, and the ports that
+//! guests are plugged into; the life of each network with its hooks (R70 to R74).
+//!
+//! Each network is owned by one task (`owner`) that admits operations and publishes snapshots and awaits nothing
+//! long; an operation is a task of its own that walks a sequence (`sequence`), written as straight async code.
+//! What a step leaves behind is in the status file before the step is taken (`status`), so that a daemon that
+//! was killed at any instruction leaves nothing that the next one does not find (R96).
+
+mod config;
+mod error;
+mod lease;
+mod networks;
+mod port;
+mod snapshot;
+
+pub use config::{Autostart, Config};
+pub use error::Error;
+pub use lease::{Lease, LeaseKind};
+pub use networks::{NetworkHandle, Networks};
+pub use port::PortRequest;
+pub use snapshot::Snapshot;
