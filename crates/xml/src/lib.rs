@@ -1,1 +1,47 @@
-//! Placeholder, replaced by the crate's author.
+//! XML as a mechanism: tree with positions, cursor that notices what nobody claimed, libvirt's formatting, derive.
+
+mod error;
+pub mod rest;
+pub mod values;
+
+pub use error::{Parsed, Unknown, UnknownPolicy, XmlError};
+pub use ferrovirt_xml_derive::Xml;
+pub use rest::Rest;
+
+/// What a document is written for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Form {
+    /// Leaves out what only exists while the object runs (id, aliases, tap devices, …).
+    pub inactive: bool,
+    /// Writes secrets (the VNC password) too.
+    pub secure: bool,
+    /// For another, possibly older daemon: leaves out what is implied.
+    pub migratable: bool,
+}
+
+impl Form {
+    /// The running object, without secrets.
+    pub const LIVE: Form = Form {
+        inactive: false,
+        secure: false,
+        migratable: false,
+    };
+    /// The definition, without secrets.
+    pub const INACTIVE: Form = Form {
+        inactive: true,
+        secure: false,
+        migratable: false,
+    };
+    /// The definition as it is stored on disk: with its secrets.
+    pub const STORED: Form = Form {
+        inactive: true,
+        secure: true,
+        migratable: false,
+    };
+    /// The running object as it is stored on disk: with its secrets.
+    pub const STATUS: Form = Form {
+        inactive: false,
+        secure: true,
+        migratable: false,
+    };
+}

@@ -1,0 +1,1 @@
+//! The host's and guests' capabilities, a document that is only written.

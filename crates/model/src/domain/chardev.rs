@@ -1,0 +1,232 @@
+//! Character devices: `<serial>`, `<parallel>`, `<console>`, `<channel>`. What is behind them on the host is the same for all.
+
+use super::address::DeviceInfo;
+use ferrovirt_xml::values::on_off;
+use ferrovirt_xml::{Form, Rest, Xml};
+
+/// What is behind a character device on the host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Xml)]
+pub enum CharType {
+    /// Nothing.
+    Null,
+    /// A pseudo terminal.
+    #[default]
+    Pty,
+    /// A file.
+    File,
+    /// A TCP socket.
+    Tcp,
+    /// A Unix domain socket.
+    Unix,
+}
+
+/// Who listens on a socket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Xml)]
+pub enum SocketMode {
+    /// Somebody else; the hypervisor connects.
+    Connect,
+    /// The hypervisor.
+    Bind,
+}
+
+/// `<source>` of a character device.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Xml)]
+pub struct BackendSource {
+    /// Who listens (sockets).
+    #[xml(attr)]
+    pub mode: Option<SocketMode>,
+    /// Path of file, terminal or Unix socket.
+    #[xml(attr)]
+    pub path: Option<String>,
+    /// Host of a TCP socket.
+    #[xml(attr)]
+    pub host: Option<String>,
+    /// Port of a TCP socket.
+    #[xml(attr)]
+    pub service: Option<String>,
+    /// Is a file continued, rather than truncated?
+    #[xml(attr, with = "on_off")]
+    pub append: Option<bool>,
+}
+
+/// What is spoken on a TCP socket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Xml)]
+pub enum Protocol {
+    /// Bytes.
+    Raw,
+    /// Telnet.
+    Telnet,
+    /// Telnet over TLS.
+    Telnets,
+    /// TLS.
+    Tls,
+}
+
+/// `<log>`: a copy of what is written to the device.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Xml)]
+pub struct CharLog {
+    /// Path of the copy.
+    #[xml(attr)]
+    pub file: String,
+    /// Is it continued, rather than truncated?
+    #[xml(attr, with = "on_off")]
+    pub append: Option<bool>,
+}
+
+/// The host's side of a character device.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Xml)]
+pub struct Backend {
+    /// Its kind.
+    #[xml(attr = "type")]
+    pub kind: CharType,
+    /// Old place of the pseudo terminal's path (first console of a running guest).
+    #[xml(attr, live)]
+    pub tty: Option<String>,
+    /// Where it is. The path of a pseudo terminal belongs to the run.
+    #[xml(when = "Backend::shows_source")]
+    pub source: Option<BackendSource>,
+    /// What is spoken (TCP).
+    #[xml(child = "protocol", attr = "type")]
+    pub protocol: Option<Protocol>,
+    /// A copy of what is written.
+    pub log: Option<CharLog>,
+}
+
+impl Backend {
+    fn shows_source(&self, form: &Form) -> bool {
+        !form.inactive || self.kind != CharType::Pty
+    }
+
+    /// Path of the file, terminal or socket, if there is one.
+    pub fn path(&self) -> Option<&str> {
+        self.source.as_ref().and_then(|source| source.path.as_deref())
+    }
+}
+
+/// `<target>` of a serial port.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Xml)]
+pub struct SerialTarget {
+    /// Kind of bus or of device: `isa-serial`, `usb-serial`, `pci-serial`.
+    #[xml(attr = "type")]
+    pub kind: Option<String>,
+    /// Number of the port.
+    #[xml(attr)]
+    pub port: Option<u32>,
+    /// The device that the guest sees.
+    #[xml(child = "model", attr = "name")]
+    pub model: Option<String>,
+}
+
+/// `<serial>`: a serial port.
+#[derive(Debug, Clone, PartialEq, Default, Xml)]
+pub struct Serial {
+    /// The host's side.
+    #[xml(flatten)]
+    pub backend: Backend,
+    /// The guest's side.
+    pub target: Option<SerialTarget>,
+    /// Alias, address.
+    #[xml(flatten)]
+    pub info: DeviceInfo,
+    /// What was not understood.
+    #[xml(rest)]
+    pub rest: Rest,
+}
+
+/// `<target>` of a parallel port.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Xml)]
+pub struct ParallelTarget {
+    /// Number of the port.
+    #[xml(attr)]
+    pub port: Option<u32>,
+}
+
+/// `<parallel>`: a parallel port.
+#[derive(Debug, Clone, PartialEq, Default, Xml)]
+pub struct Parallel {
+    /// The host's side.
+    #[xml(flatten)]
+    pub backend: Backend,
+    /// The guest's side.
+    pub target: Option<ParallelTarget>,
+    /// Alias, address.
+    #[xml(flatten)]
+    pub info: DeviceInfo,
+    /// What was not understood.
+    #[xml(rest)]
+    pub rest: Rest,
+}
+
+/// `<target>` of a console.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Xml)]
+pub struct ConsoleTarget {
+    /// Kind of device: `serial`, `virtio`.
+    #[xml(attr = "type")]
+    pub kind: Option<String>,
+    /// Number of the console.
+    #[xml(attr)]
+    pub port: Option<u32>,
+}
+
+/// `<console>`: a console. The first one of type `serial` is another name of the first serial port.
+#[derive(Debug, Clone, PartialEq, Default, Xml)]
+pub struct Console {
+    /// The host's side.
+    #[xml(flatten)]
+    pub backend: Backend,
+    /// The guest's side.
+    pub target: Option<ConsoleTarget>,
+    /// Alias, address.
+    #[xml(flatten)]
+    pub info: DeviceInfo,
+    /// What was not understood.
+    #[xml(rest)]
+    pub rest: Rest,
+}
+
+/// Has the guest opened a channel?
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Xml)]
+pub enum ChannelState {
+    /// Yes.
+    Connected,
+    /// No.
+    Disconnected,
+}
+
+/// Kind of a channel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Xml)]
+pub enum ChannelTargetType {
+    /// A port of a virtio-serial controller.
+    #[default]
+    Virtio,
+}
+
+/// `<target>` of a channel.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Xml)]
+pub struct ChannelTarget {
+    /// Kind of channel.
+    #[xml(attr = "type")]
+    pub kind: ChannelTargetType,
+    /// Name that the guest finds it by.
+    #[xml(attr)]
+    pub name: Option<String>,
+    /// Has the guest opened it?
+    #[xml(attr, live)]
+    pub state: Option<ChannelState>,
+}
+
+/// `<channel>`: a channel between guest and host.
+#[derive(Debug, Clone, PartialEq, Default, Xml)]
+pub struct Channel {
+    /// The host's side.
+    #[xml(flatten)]
+    pub backend: Backend,
+    /// The guest's side.
+    pub target: ChannelTarget,
+    /// Alias, address.
+    #[xml(flatten)]
+    pub info: DeviceInfo,
+    /// What was not understood.
+    #[xml(rest)]
+    pub rest: Rest,
+}

@@ -1,0 +1,113 @@
+//! `<cpu>`: the CPU that the guest sees.
+
+use ferrovirt_xml::values::on_off;
+use ferrovirt_xml::{Rest, Xml};
+
+/// Where the description of the CPU comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Xml)]
+pub enum CpuMode {
+    /// The model and features named here.
+    Custom,
+    /// The model nearest to the host's CPU.
+    HostModel,
+    /// The host's CPU itself.
+    HostPassthrough,
+    /// All that the hypervisor can do.
+    Maximum,
+}
+
+/// How exactly the features must match the named ones.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Xml)]
+pub enum CpuMatch {
+    /// At least these.
+    Minimum,
+    /// Exactly these.
+    Exact,
+    /// Exactly these, and the host must have no others.
+    Strict,
+}
+
+/// What is verified before the guest runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Xml)]
+pub enum CpuCheck {
+    /// Nothing.
+    None,
+    /// What libvirt knows of the host.
+    Partial,
+    /// What the hypervisor made of it.
+    Full,
+}
+
+/// May another model be taken where the named one is not supported?
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Xml)]
+pub enum ModelFallback {
+    /// Yes.
+    #[default]
+    Allow,
+    /// No.
+    Forbid,
+}
+
+/// `<cpu><model>`.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Xml)]
+pub struct CpuModel {
+    /// May another be taken?
+    #[xml(attr)]
+    pub fallback: Option<ModelFallback>,
+    /// The model by libvirt's name.
+    #[xml(text)]
+    pub name: String,
+}
+
+/// What is asked about one feature.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Xml)]
+pub enum FeaturePolicy {
+    /// The guest sees it, whatever the host has.
+    Force,
+    /// The guest sees it, and the host must have it.
+    Require,
+    /// As the model says.
+    Optional,
+    /// The guest does not see it.
+    Disable,
+    /// The host must not have it.
+    Forbid,
+}
+
+/// `<cpu><feature>`.
+#[derive(Debug, Clone, PartialEq, Eq, Xml)]
+pub struct CpuFeature {
+    /// What is asked.
+    #[xml(attr)]
+    pub policy: Option<FeaturePolicy>,
+    /// Which feature.
+    #[xml(attr)]
+    pub name: String,
+}
+
+/// `<cpu>`.
+#[derive(Debug, Clone, PartialEq, Default, Xml)]
+pub struct Cpu {
+    /// Where the description comes from.
+    #[xml(attr)]
+    pub mode: Option<CpuMode>,
+    /// How exactly it must match.
+    #[xml(attr = "match")]
+    pub matching: Option<CpuMatch>,
+    /// What is verified.
+    #[xml(attr)]
+    pub check: Option<CpuCheck>,
+    /// Only what can move to another host?
+    #[xml(attr, with = "on_off")]
+    pub migratable: Option<bool>,
+    /// The model.
+    pub model: Option<CpuModel>,
+    /// Its vendor.
+    pub vendor: Option<String>,
+    /// Features beyond the model's.
+    #[xml(name = "feature")]
+    pub features: Vec<CpuFeature>,
+    /// What was not understood.
+    #[xml(rest)]
+    pub rest: Rest,
+}

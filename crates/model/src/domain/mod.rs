@@ -1,0 +1,118 @@
+//! `<domain>`: one guest. Fields stand in the order in which libvirt writes them.
+
+mod address;
+mod chardev;
+mod controller;
+mod cpu;
+mod devices;
+mod disk;
+mod graphics;
+mod interface;
+mod lesser;
+mod os;
+mod seclabel;
+
+pub use address::*;
+pub use chardev::*;
+pub use controller::*;
+pub use cpu::*;
+pub use devices::*;
+pub use disk::*;
+pub use graphics::*;
+pub use interface::*;
+pub use lesser::*;
+pub use os::*;
+pub use seclabel::*;
+
+use crate::{Form, Kib, Parsed, UnknownPolicy, Uuid, XmlError};
+use ferrovirt_xml::{Rest, Xml};
+
+/// Which virtualization runs the guest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Xml)]
+pub enum VirtType {
+    /// QEMU's own emulation (TCG).
+    #[default]
+    Qemu,
+    /// QEMU with hardware acceleration.
+    Kvm,
+}
+
+/// `<domain>`: everything about one guest, live or stored.
+#[derive(Debug, Clone, PartialEq, Default, Xml)]
+pub struct Domain {
+    /// Which virtualization.
+    #[xml(attr = "type")]
+    pub kind: VirtType,
+    /// The number of this run; `None` when the guest is off. Only in the live form.
+    #[xml(attr, live)]
+    pub id: Option<i32>,
+    /// The name, unique on the host.
+    pub name: String,
+    /// The UUID; `normalize` makes one where there is none.
+    pub uuid: Option<Uuid>,
+    /// A short description.
+    pub title: Option<String>,
+    /// A long description.
+    pub description: Option<String>,
+    /// `<metadata>` with all that other programs keep in it, verbatim.
+    #[xml(raw)]
+    pub metadata: Option<String>,
+    /// Memory at boot.
+    pub memory: Kib,
+    /// Memory that the balloon leaves the guest; `normalize` sets it to `memory` where it is missing.
+    #[xml(name = "currentMemory")]
+    pub current_memory: Option<Kib>,
+    /// Number of CPUs.
+    #[xml(default)]
+    pub vcpu: Vcpu,
+    /// What is booted, on which machine.
+    pub os: Os,
+    /// What the machine has.
+    pub features: Option<Features>,
+    /// The CPU that the guest sees.
+    pub cpu: Option<Cpu>,
+    /// Clock and timers.
+    #[xml(default)]
+    pub clock: Clock,
+    /// What a power-off from inside leads to.
+    #[xml(default = "Lifecycle::Destroy")]
+    pub on_poweroff: Lifecycle,
+    /// What a reboot from inside leads to.
+    #[xml(default = "Lifecycle::Restart")]
+    pub on_reboot: Lifecycle,
+    /// What a crash leads to.
+    #[xml(default = "CrashLifecycle::Destroy")]
+    pub on_crash: CrashLifecycle,
+    /// Which sleep states the firmware offers.
+    pub pm: Option<PowerManagement>,
+    /// All devices.
+    #[xml(default)]
+    pub devices: Devices,
+    /// Labels of the security drivers.
+    #[xml(name = "seclabel")]
+    pub seclabels: Vec<SecLabel>,
+    /// What was not understood.
+    #[xml(rest)]
+    pub rest: Rest,
+}
+
+impl Domain {
+    /// Reads a document, and completes it by what does not depend on the hypervisor (`normalize`).
+    ///
+    /// # Errors
+    /// Malformed XML, values that cannot be, parts that contradict each other, and, with
+    /// [`UnknownPolicy::Refuse`], whatever is not known.
+    pub fn parse(_text: &str, _policy: UnknownPolicy) -> Result<Parsed<Domain>, XmlError> {
+        todo!()
+    }
+
+    /// Writes the document with a newline at its end, as libvirt formats it.
+    pub fn to_xml(&self, _form: &Form) -> String {
+        todo!()
+    }
+
+    /// What of it is a definition: without id, aliases, tap devices and all else that ends with the run.
+    pub fn to_config(&self) -> Domain {
+        todo!()
+    }
+}

@@ -1,0 +1,44 @@
+//! `<seclabel>`: what a security driver (DAC, SELinux, AppArmor) does for a guest.
+
+use ferrovirt_xml::values::yes_no;
+use ferrovirt_xml::{Form, Xml};
+
+/// Who chooses the label.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Xml)]
+pub enum SecLabelType {
+    /// The daemon, afresh for each run.
+    #[default]
+    Dynamic,
+    /// The definition.
+    Static,
+    /// Nobody: no confinement.
+    None,
+}
+
+/// `<seclabel>`: the label of one security driver.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Xml)]
+pub struct SecLabel {
+    /// Who chooses the label.
+    #[xml(attr = "type", default)]
+    pub kind: SecLabelType,
+    /// The security driver's name.
+    #[xml(attr)]
+    pub model: Option<String>,
+    /// Are files relabelled?
+    #[xml(attr, with = "yes_no")]
+    pub relabel: Option<bool>,
+    /// The label of the process (live, unless it is static).
+    #[xml(when = "SecLabel::shows_label")]
+    pub label: Option<String>,
+    /// The label of its files.
+    #[xml(live)]
+    pub imagelabel: Option<String>,
+    /// From what a dynamic label is made.
+    pub baselabel: Option<String>,
+}
+
+impl SecLabel {
+    fn shows_label(&self, form: &Form) -> bool {
+        !form.inactive || self.kind == SecLabelType::Static
+    }
+}
