@@ -1,1 +1,34 @@
-//! Placeholder, replaced by the crate's author.
+//! The life of a guest, once for all hypervisors: which request is legal when, the order of hooks and work, what
+//! is kept on disk, and what readers see meanwhile.
+//!
+//! * `state`, `admission`: the numbers and phases, and a pure table of what may be asked when.
+//! * `sequence`: THE order of hooks and work; nothing else says it.
+//! * `owner`: one task per guest that admits and publishes, and awaits nothing long; an operation is a child task
+//!   that walks a sequence. A panic ends one operation on one guest, which is rebuilt from its stored state.
+//! * `guests`, `handle`, `snapshot`: the door for the daemon. Reads take a snapshot and never wait (R90).
+//! * `store`, `status`: definitions and live state on disk, written before each step (R96).
+//! * `backend`: what a hypervisor must be able to do; it knows nothing of hooks.
+
+mod backend;
+mod config;
+mod error;
+mod event;
+mod flags;
+mod guests;
+mod handle;
+mod snapshot;
+mod state;
+mod status;
+
+pub use backend::{
+    Adopted, Backend, BackendEvent, Figures, Gone, Observed, Power, ReleaseStage, Run, Statistics,
+};
+pub use config::Config;
+pub use error::{BackendError, Error, Result};
+pub use event::{Event, Lifecycle};
+pub use flags::{Affect, DestroyFlags, Metadata, ShutdownMode, StartFlags};
+pub use guests::Guests;
+pub use handle::GuestHandle;
+pub use snapshot::Snapshot;
+pub use state::{CrashedReason, PausedReason, Phase, Reason, RunningReason, ShutdownReason, ShutoffReason, State};
+pub use status::{Plugged, Status, Step};

@@ -1,0 +1,250 @@
+//! What a hypervisor must be able to do. Nothing here knows about hooks; the order is in `sequence`.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::path::PathBuf;
+
+use ferrovirt_hook::Driver;
+use ferrovirt_model::domain::Domain;
+use ferrovirt_sys::process::ProcessId;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use crate::error::BackendError;
+use crate::flags::ShutdownMode;
+use crate::status::{Plugged, Status, Step};
+
+/// A hypervisor. Its methods are called by one operation of one guest at a time, of many guests at once.
+pub trait Backend: Send + Sync + 'static {
+    /// Whose hooks its guests call.
+    const DRIVER: Driver;
+
+    /// A handle to one running guest (its monitor connection and process).
+    type Guest: Clone + Send + Sync + 'static;
+
+    /// Fills in what libvirt fills in at define: machine, controllers, addresses. It changes nothing on the host.
+    ///
+    /// # Errors
+    /// When the document asks for what this hypervisor does not have.
+    fn complete(&self, doc: &mut Domain) -> impl Future<Output = Result<(), BackendError>> + Send;
+
+    /// Between ports and the `start` hook (R31): aliases, directories, taps, labels. What must be undone is
+    /// announced with [`Run::journal`] before it is made.
+    ///
+    /// # Errors
+    /// When something cannot be made; what was made is undone by [`Backend::release`].
+    fn prepare(&self, run: &mut Run) -> impl Future<Output = Result<(), BackendError>> + Send;
+
+    /// Starts the process, CPUs stopped; calls [`Run::born`] as soon as there is a process; returns when its monitor
+    /// answers. What is only known now goes into `run.doc`.
+    ///
+    /// # Errors
+    /// With the hypervisor's last words.
+    fn launch(&self, run: &mut Run) -> impl Future<Output = Result<Self::Guest, BackendError>> + Send;
+
+    /// Lets the CPUs run.
+    ///
+    /// # Errors
+    /// When the hypervisor refuses or is gone.
+    fn resume(
+        &self,
+        guest: &Self::Guest,
+        doc: &mut Domain,
+    ) -> impl Future<Output = Result<(), BackendError>> + Send;
+
+    /// Ends the process and returns when it is gone. `graceful` never uses SIGKILL. A process that is gone is no error.
+    ///
+    /// # Errors
+    /// When it does not go.
+    fn kill(
+        &self,
+        guest: &Self::Guest,
+        graceful: bool,
+    ) -> impl Future<Output = Result<(), BackendError>> + Send;
+
+    /// Undoes what was prepared, from the journal: idempotent, and all that can be undone is. `run.doc` loses what
+    /// that stage takes away (display ports at `Gone`, labels at `Labels`).
+    fn release(&self, run: &mut Run, stage: ReleaseStage) -> impl Future<Output = ()> + Send;
+
+    /// A new daemon takes over a guest that an older one started (R38).
+    ///
+    /// # Errors
+    /// [`Gone`] when the process is not there any more or does not answer.
+    fn adopt(&self, status: &Status) -> impl Future<Output = Result<Adopted<Self::Guest>, Gone>> + Send;
+
+    /// What happens to the guest by itself, in order. Called once per guest handle that `launch` or `adopt` returned.
+    /// An event that belongs to a reply must be in the channel before the reply is given.
+    fn events(&self, guest: &Self::Guest) -> mpsc::UnboundedReceiver<BackendEvent>;
+}
+
+/// Power buttons of a running guest.
+pub trait Power: Backend {
+    /// Stops the CPUs.
+    ///
+    /// # Errors
+    /// When the hypervisor refuses or is gone.
+    fn suspend(&self, guest: &Self::Guest) -> impl Future<Output = Result<(), BackendError>> + Send;
+
+    /// Asks the guest's system to power off (ACPI, agent); returns when it was asked.
+    ///
+    /// # Errors
+    /// When it cannot be asked.
+    fn shutdown(
+        &self,
+        guest: &Self::Guest,
+        mode: ShutdownMode,
+    ) -> impl Future<Output = Result<(), BackendError>> + Send;
+
+    /// Asks the guest's system to restart. With the power button it can only be asked to power off: the power-off that
+    /// follows is turned into a [`Power::reset`] by this crate, not by the backend.
+    ///
+    /// # Errors
+    /// When it cannot be asked.
+    fn reboot(
+        &self,
+        guest: &Self::Guest,
+        mode: ShutdownMode,
+    ) -> impl Future<Output = Result<(), BackendError>> + Send;
+
+    /// Resets the machine as its reset button does. CPUs that were stopped stay stopped.
+    ///
+    /// # Errors
+    /// When the hypervisor refuses or is gone.
+    fn reset(&self, guest: &Self::Guest) -> impl Future<Output = Result<(), BackendError>> + Send;
+}
+
+/// Numbers that only the hypervisor knows. They never pass the guest's owner and have a deadline of their own (R90).
+pub trait Statistics: Backend {
+    /// Asks for them.
+    ///
+    /// # Errors
+    /// When the hypervisor does not answer.
+    fn figures(&self, guest: &Self::Guest) -> impl Future<Output = Result<Figures, BackendError>> + Send;
+}
+
+/// Numbers that only the hypervisor knows.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Figures {
+    /// CPU time of the guest, in nanoseconds.
+    pub cpu_time: u64,
+    /// Memory that it has now (its balloon), in KiB; `None` when it has no balloon.
+    pub balloon: Option<u64>,
+}
+
+/// The two halves of [`Backend::release`], before and after the `stopped` hook and the ports.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReleaseStage {
+    /// The process is gone: taps, sockets, pid files, cgroups.
+    Gone,
+    /// The `stopped` hook is over: labels (R33), directories.
+    Labels,
+}
+
+/// What a guest does by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BackendEvent {
+    /// It has powered off; the process may still be there.
+    Shutdown {
+        /// By its own system, not by a signal to the process.
+        guest_initiated: bool,
+    },
+    /// It was reset, by its own system or by us.
+    Reset,
+    /// Its CPUs stopped.
+    Paused {
+        /// Because a disk failed.
+        io_error: bool,
+    },
+    /// Its CPUs run.
+    Resumed,
+    /// Its system has panicked.
+    Panicked,
+    /// The process is gone.
+    Exited,
+}
+
+/// What [`Backend::adopt`] found.
+#[derive(Debug)]
+pub struct Adopted<G> {
+    /// The handle.
+    pub guest: G,
+    /// What its CPUs do.
+    pub observed: Observed,
+    /// The live document, where it differs from the stored one.
+    pub doc: Option<Domain>,
+}
+
+/// What the CPUs of an adopted guest do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Observed {
+    /// They run.
+    Running,
+    /// They are stopped.
+    Paused,
+    /// It powered off while no daemon was there; the process is still there.
+    Shutdown,
+    /// Its system panicked.
+    Panicked,
+}
+
+/// The process behind a guest is not there any more, or cannot be reached.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Gone(pub String);
+
+/// One run of a guest, from `prepare` to `release`: what the sequence carries and a backend edits.
+pub struct Run {
+    /// The guest's id in this run.
+    pub id: i32,
+    /// The live document; the backend completes it as things become known.
+    pub doc: Domain,
+    /// Cancelled when the start shall not go on (R95); long waits in a backend look at it.
+    pub cancel: CancellationToken,
+    /// Where the monitor listens, once the backend knows.
+    pub monitor: Option<PathBuf>,
+    /// What the backend wants to know again after a restart of the daemon; on disk after the step that changes it.
+    pub facts: BTreeMap<String, String>,
+    pub(crate) process: Option<ProcessId>,
+    pub(crate) ports: Vec<Plugged>,
+    pub(crate) steps: Vec<Step>,
+}
+
+impl Run {
+    /// The guest's name.
+    pub fn name(&self) -> &str {
+        &self.doc.name
+    }
+
+    /// The process behind the guest, once it was born.
+    pub fn process(&self) -> Option<ProcessId> {
+        self.process
+    }
+
+    /// Puts into the status file that a thing is about to be made; returns when it is there (R96).
+    ///
+    /// # Errors
+    /// When the status file cannot be written; then the thing must not be made.
+    pub async fn journal(&mut self, step: Step) -> Result<(), BackendError> {
+        let _ = step;
+        todo!()
+    }
+
+    /// What was announced and is not undone yet, newest first.
+    pub fn steps(&self) -> Vec<Step> {
+        self.steps.iter().rev().cloned().collect()
+    }
+
+    /// Forgets a step that was undone; the status file follows at the next step.
+    pub fn undone(&mut self, step: &Step) {
+        self.steps.retain(|s| s != step);
+    }
+
+    /// The process exists: from now on a destroy kills it at once, and the next daemon knows it.
+    ///
+    /// # Errors
+    /// When the status file cannot be written; then the launch must fail.
+    pub async fn born(&mut self, process: ProcessId) -> Result<(), BackendError> {
+        let _ = process;
+        todo!()
+    }
+}

@@ -1,0 +1,59 @@
+//! What a request may say beside its name.
+
+use tokio_util::sync::CancellationToken;
+
+/// How a guest is started.
+#[derive(Debug, Clone, Default)]
+pub struct StartFlags {
+    /// Leave the CPUs stopped (`virsh start --paused`).
+    pub paused: bool,
+    /// The guest is destroyed when this token is cancelled: the life of the client's connection
+    /// (`virsh start --autodestroy`).
+    pub autodestroy: Option<CancellationToken>,
+}
+
+/// How a guest is destroyed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct DestroyFlags {
+    /// Never use SIGKILL; fail when the process does not go by itself.
+    pub graceful: bool,
+}
+
+/// By which way a guest is asked to power off or to reboot.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum ShutdownMode {
+    /// What the hypervisor thinks best.
+    #[default]
+    Default,
+    /// The power button.
+    Acpi,
+    /// The agent inside the guest.
+    Agent,
+}
+
+/// Which of a guest's documents a change is for. Neither: the live one of a running guest, else the persistent one.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Affect {
+    /// The running guest.
+    pub live: bool,
+    /// The definition on disk.
+    pub config: bool,
+}
+
+/// A change of what people write about a guest.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Metadata {
+    /// `<title>`; `None` removes it.
+    Title(Option<String>),
+    /// `<description>`; `None` removes it.
+    Description(Option<String>),
+    /// The element of one namespace inside `<metadata>`; `None` removes it.
+    Element {
+        /// The namespace.
+        uri: String,
+        /// The prefix to declare for it.
+        key: String,
+        /// The element as text, without its prefix.
+        xml: Option<String>,
+    },
+}
