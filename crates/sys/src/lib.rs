@@ -1,1 +1,30 @@
-//! Placeholder, replaced by the crate's author.
+//! What the kernel offers and Rust's standard library does not.
+//!
+//! * [`process`], [`pidfd`]: which process is meant, also after its number was given away again, and when it ends
+//! * [`launch`]: starting what outlives the daemon (QEMU, dnsmasq), through the program `ferrovirt-launch`
+//! * [`keeper`]: running what the daemon waits for (hook scripts), through the program `ferrovirt-keeper`
+//! * [`cgroup`], [`tap`]: the host's side of a guest
+//! * [`durable`]: files that are there after a power failure
+//! * [`program`]: where programs are found
+//!
+//! Nothing in here knows what a guest or a hook is.
+//!
+//! # Unsafe code
+//!
+//! This is the only crate of the workspace that may contain `unsafe`: descriptors that change owner across `fork`,
+//! `ioctl`, `posix_spawn` and credentials have no safe interface. Every block says why it is sound.
+#![allow(unsafe_code, reason = "system calls without a safe wrapper; every block carries its SAFETY comment")]
+
+pub mod cgroup;
+pub mod durable;
+mod error;
+pub mod keeper;
+pub mod launch;
+pub mod pidfd;
+pub mod process;
+pub mod program;
+pub mod signals;
+mod socket;
+pub mod tap;
+
+pub use error::{KeeperError, LaunchError, errno_text};

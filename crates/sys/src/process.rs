@@ -1,0 +1,221 @@
+//! Which process is meant: a number alone is given away again, a number with a start time is not.
+//!
+//! Everything is read from `/proc`; a process that ends meanwhile is "not there", never an error in between.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::fs;
+use std::io;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+/// How far [`ancestors`] climbs: far deeper than real process trees, and an end should `/proc` change while it reads.
+const MAX_DEPTH: usize = 256;
+
+/// A process, recognisable also after its number was given to another one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct ProcessId {
+    /// The process number.
+    pub pid: i32,
+    /// Field 22 of `/proc/PID/stat`: clock ticks since the machine started.
+    pub start_time: u64,
+}
+
+impl ProcessId {
+    /// The process that has this number now.
+    ///
+    /// # Errors
+    /// `NotFound` when there is none.
+    pub fn of(pid: i32) -> io::Result<Self> {
+        let stat = Stat::read(pid)?;
+        Ok(ProcessId { pid, start_time: stat.start_time })
+    }
+
+    /// Whether this very process still runs. One that has ended but was not collected by its parent does not run.
+    pub fn is_alive(&self) -> bool {
+        Stat::read(self.pid).is_ok_and(|stat| stat.start_time == self.start_time && stat.runs())
+    }
+}
+
+impl fmt::Display for ProcessId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.pid, self.start_time)
+    }
+}
+
+/// A text that is no `PID:START`.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("'{0}' is no process identity (PID:START)")]
+pub struct NoProcessId(String);
+
+impl FromStr for ProcessId {
+    type Err = NoProcessId;
+
+    fn from_str(text: &str) -> Result<Self, NoProcessId> {
+        let wrong = || NoProcessId(text.to_owned());
+        let (pid, start_time) = text.split_once(':').ok_or_else(wrong)?;
+        let pid: i32 = pid.parse().map_err(|_| wrong())?;
+        let start_time = start_time.parse().map_err(|_| wrong())?;
+        if pid <= 0 {
+            return Err(wrong());
+        }
+        Ok(ProcessId { pid, start_time })
+    }
+}
+
+/// The parents of a process, nearest first, without the process itself; empty when it is gone.
+pub fn ancestors(pid: i32) -> Vec<i32> {
+    let mut chain = Vec::new();
+    let mut current = pid;
+    while chain.len() < MAX_DEPTH {
+        let Ok(stat) = Stat::read(current) else { break };
+        if stat.parent <= 0 || chain.contains(&stat.parent) {
+            break;
+        }
+        chain.push(stat.parent);
+        current = stat.parent;
+    }
+    chain
+}
+
+/// All running processes below `root`, without `root` itself. Children come after their parents.
+pub fn descendants(root: i32) -> Vec<ProcessId> {
+    let mut children: HashMap<i32, Vec<ProcessId>> = HashMap::new();
+    let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
+    for entry in entries.flatten() {
+        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
+        let Ok(stat) = Stat::read(pid) else { continue };
+        children.entry(stat.parent).or_default().push(ProcessId { pid, start_time: stat.start_time });
+    }
+    let mut found = Vec::new();
+    let mut queue = vec![root];
+    while let Some(parent) = queue.pop() {
+        for child in children.remove(&parent).unwrap_or_default() {
+            queue.push(child.pid);
+            found.push(child);
+        }
+    }
+    found
+}
+
+/// What this crate needs of `/proc/PID/stat`.
+struct Stat {
+    state: u8,
+    parent: i32,
+    start_time: u64,
+}
+
+impl Stat {
+    fn read(pid: i32) -> io::Result<Stat> {
+        let text = match fs::read(format!("/proc/{pid}/stat")) {
+            // A process that ends between open and read.
+            Err(error) if error.raw_os_error() == Some(libc::ESRCH) => return Err(io::ErrorKind::NotFound.into()),
+            other => other?,
+        };
+        Stat::parse(&text).ok_or_else(|| io::ErrorKind::InvalidData.into())
+    }
+
+    /// The name in parentheses may itself hold spaces and parentheses: fields are counted after the last one.
+    fn parse(text: &[u8]) -> Option<Stat> {
+        let end = text.iter().rposition(|byte| *byte == b')')?;
+        let rest = str::from_utf8(&text[end + 1..]).ok()?;
+        let mut fields = rest.split_ascii_whitespace();
+        let state = *fields.next()?.as_bytes().first()?;
+        let parent = fields.next()?.parse().ok()?;
+        let start_time = fields.nth(17)?.parse().ok()?;
+        Some(Stat { state, parent, start_time })
+    }
+
+    fn runs(&self) -> bool {
+        !matches!(self.state, b'Z' | b'X' | b'x')
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::process::Command;
+
+    fn me() -> i32 {
+        i32::try_from(std::process::id()).expect("process numbers are small")
+    }
+
+    #[test]
+    fn r91_this_process_has_an_identity_and_ancestors() {
+        let this = ProcessId::of(me()).unwrap();
+        assert!(this.is_alive());
+        assert!(this.start_time > 0);
+        let chain = ancestors(this.pid);
+        assert_eq!(chain.first().copied(), Some(rustix::process::getppid().unwrap().as_raw_pid()));
+        assert!(!chain.contains(&this.pid));
+    }
+
+    #[test]
+    fn r96_another_start_time_is_another_process() {
+        let mut other = ProcessId::of(me()).unwrap();
+        other.start_time += 1;
+        assert!(!other.is_alive());
+    }
+
+    #[test]
+    fn r96_a_process_that_ended_but_was_not_collected_is_not_alive() {
+        let mut child = Command::new("/bin/true").spawn().unwrap();
+        let id = ProcessId::of(i32::try_from(child.id()).unwrap()).unwrap();
+        let mut tries = 0;
+        while id.is_alive() && tries < 500 {
+            std::thread::sleep(std::time::Duration::from_millis(10));
+            tries += 1;
+        }
+        assert!(!id.is_alive());
+        assert!(ProcessId::of(id.pid).is_ok(), "still a zombie");
+        child.wait().unwrap();
+        assert_eq!(ProcessId::of(id.pid).unwrap_err().kind(), io::ErrorKind::NotFound);
+    }
+
+    #[test]
+    fn r95_descendants_include_grandchildren() {
+        let mut child = Command::new("/bin/sh").args(["-c", "sleep 30 & wait"]).spawn().unwrap();
+        let pid = i32::try_from(child.id()).unwrap();
+        let mut below = Vec::new();
+        for _ in 0..500 {
+            below = descendants(pid);
+            if !below.is_empty() {
+                break;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(10));
+        }
+        assert_eq!(below.len(), 1);
+        assert!(descendants(me()).iter().any(|p| p.pid == pid));
+        assert!(descendants(me()).iter().any(|p| p.pid == below[0].pid));
+        assert!(ancestors(below[0].pid).starts_with(&[pid, me()]));
+        crate::signals::send(below[0], libc::SIGKILL).unwrap();
+        child.wait().unwrap();
+    }
+
+    #[test]
+    fn identities_are_written_and_read_back() {
+        let id = ProcessId { pid: 4711, start_time: 99 };
+        assert_eq!(id.to_string(), "4711:99");
+        assert_eq!("4711:99".parse(), Ok(id));
+        for wrong in ["", "4711", "4711:", ":99", "-1:5", "0:5", "a:b", "1:2:3"] {
+            assert!(wrong.parse::<ProcessId>().is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn names_with_parentheses_do_not_shift_the_fields() {
+        let line = b"42 (a) b) (c) S 7 42 42 0 -1 4194560 1 0 0 0 0 0 0 0 20 0 1 0 12345 1 2 3";
+        let stat = Stat::parse(line).unwrap();
+        assert_eq!((stat.parent, stat.start_time, stat.state), (7, 12345, b'S'));
+        assert!(stat.runs());
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_read_without_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
+            let _ = Stat::parse(&bytes);
+        }
+    }
+}

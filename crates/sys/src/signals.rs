@@ -1,0 +1,75 @@
+//! Signals: what a program that is about to start others does with its own, and sending them without hitting a stranger.
+
+use std::io;
+use std::mem::MaybeUninit;
+use std::os::fd::{FromRawFd, OwnedFd};
+
+use crate::pidfd;
+use crate::process::ProcessId;
+
+/// The highest signal number of Linux.
+const LAST_SIGNAL: i32 = 64;
+
+/// Sends a signal to exactly this process.
+///
+/// # Errors
+/// `ESRCH` when it is gone, also when its number belongs to another process by now.
+pub fn send(to: ProcessId, signal: i32) -> io::Result<()> {
+    pidfd::send_to(&pidfd::open_raw(to)?, signal)
+}
+
+/// Every signal back to its default action, none blocked: what a program finds that is started from a shell.
+/// For small programs before they exec; handlers that were installed are lost.
+pub fn reset_all() {
+    for signal in 1..=LAST_SIGNAL {
+        // SAFETY: SIG_DFL installs no code; numbers that cannot be changed (9, 19, 32, 33) are refused with EINVAL.
+        unsafe { libc::signal(signal, libc::SIG_DFL) };
+    }
+    set_mask(&empty_set());
+}
+
+/// Blocks these signals and returns a descriptor on which they arrive instead.
+///
+/// # Errors
+/// When the kernel has no descriptor left.
+pub fn descriptor(signals: &[i32]) -> io::Result<OwnedFd> {
+    let mut set = empty_set();
+    for signal in signals {
+        // SAFETY: `set` is initialised; a wrong number is refused without effect.
+        unsafe { libc::sigaddset(&mut set, *signal) };
+    }
+    set_mask(&set);
+    // SAFETY: `set` is initialised and lives across the call.
+    let fd = unsafe { libc::signalfd(-1, &set, libc::SFD_CLOEXEC | libc::SFD_NONBLOCK) };
+    if fd < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the kernel just made this descriptor and nobody else knows it.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Replaces the mask of blocked signals of the calling thread.
+fn set_mask(set: &libc::sigset_t) {
+    // SAFETY: `set` is initialised; the old mask is not asked for.
+    unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, set, std::ptr::null_mut()) };
+}
+
+/// The set without any signal.
+pub(crate) fn empty_set() -> libc::sigset_t {
+    let mut set = MaybeUninit::uninit();
+    // SAFETY: sigemptyset initialises the whole set and cannot fail for a valid pointer.
+    unsafe {
+        libc::sigemptyset(set.as_mut_ptr());
+        set.assume_init()
+    }
+}
+
+/// The set of all signals.
+pub(crate) fn full_set() -> libc::sigset_t {
+    let mut set = MaybeUninit::uninit();
+    // SAFETY: sigfillset initialises the whole set and cannot fail for a valid pointer.
+    unsafe {
+        libc::sigfillset(set.as_mut_ptr());
+        set.assume_init()
+    }
+}

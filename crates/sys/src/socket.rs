@@ -1,0 +1,1 @@
+//! Descriptors over sockets.
