@@ -1,1 +1,30 @@
-//! Placeholder, replaced by the crate's author.
+//! libvirt's RPC as bytes: what travels on the daemon's socket, for both ends of it.
+//!
+//! The crate knows numbers, layouts and limits and nothing else: no files, no sockets (apart from the small blocking
+//! [`client`]), no drivers. Whatever bytes it is given, it answers with a value or an error and never panics.
+//!
+//! - [`xdr`]: values to bytes and back, limits as part of the types
+//! - [`frame`]: messages cut out of a byte stream
+//! - [`object`]: the structures that several procedures share
+//! - [`program`]: programs, and what is known about a procedure besides its arguments
+//! - [`procedures`]: the one table, a row a procedure; arguments, replies, trait and dispatch come from it
+//! - [`triage`]: which answer odd messages get
+//! - [`error`]: the error structure, its codes, domains and texts
+//! - [`client`]: a blocking client for tests and tools
+
+pub mod client;
+pub mod error;
+pub mod frame;
+pub mod object;
+pub mod procedures;
+pub mod program;
+pub mod triage;
+pub mod xdr;
+
+pub use error::{ErrorCode, ErrorDomain, ErrorReply};
+pub use frame::{Frame, FrameError, FrameReader, Header, MessageType, Status};
+pub use object::{DomainRef, NetworkRef, PoolRef, PortRef};
+pub use procedures::RemoteService;
+pub use program::Procedure;
+pub use triage::{Incoming, triage};
+pub use xdr::{Decoder, Encoder, List, Xdr, XdrError};

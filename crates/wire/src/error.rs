@@ -1,0 +1,275 @@
+//! The error structure that a refused call is answered with, and the numbers and texts in it.
+//!
+//! A client shows `message`; `str1` is the message with a hole, `str2` what fills the hole. Both are always sent: some
+//! clients cannot read an error without a message.
+
+use crate::object::{DomainRef, NetworkRef};
+use crate::xdr::{STRING_LIMIT, Xdr};
+
+macro_rules! numbers {
+    ($(#[$meta:meta])* $name:ident { $($(#[$doc:meta])* $variant:ident = $number:literal,)* }) => {
+        $(#[$meta])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        #[repr(i32)]
+        #[allow(missing_docs)] // the names are the protocol's own
+        pub enum $name { $($(#[$doc])* $variant = $number,)* }
+
+        impl $name {
+            /// Every number of this kind that we know.
+            pub const ALL: &'static [Self] = &[$(Self::$variant),*];
+
+            /// The one with this number.
+            pub fn from_number(number: i32) -> Option<Self> {
+                match number { $($number => Some(Self::$variant),)* _ => None }
+            }
+
+            /// The number as it travels.
+            pub const fn number(self) -> i32 {
+                self as i32
+            }
+        }
+    };
+}
+
+numbers! {
+    /// What went wrong.
+    ErrorCode {
+        InternalError = 1,
+        NoMemory = 2,
+        NoSupport = 3,
+        NoConnect = 5,
+        InvalidArg = 8,
+        OperationFailed = 9,
+        XmlError = 27,
+        OperationDenied = 29,
+        XmlDetail = 35,
+        SystemError = 38,
+        Rpc = 39,
+        NoDomain = 42,
+        NoNetwork = 43,
+        AuthFailed = 45,
+        NoStoragePool = 49,
+        OperationInvalid = 55,
+        ConfigUnsupported = 67,
+        OperationTimeout = 68,
+        HookScriptFailed = 70,
+        ArgumentUnsupported = 74,
+        OperationAborted = 78,
+        NoDomainMetadata = 80,
+        OperationUnsupported = 84,
+        AgentUnresponsive = 86,
+        ResourceBusy = 87,
+        XmlInvalidSchema = 92,
+        DeviceMissing = 99,
+        NoNetworkPort = 107,
+        NoNetworkMetadata = 111,
+    }
+}
+
+numbers! {
+    /// Who says so.
+    ErrorDomain {
+        None = 0,
+        Xml = 5,
+        Rpc = 7,
+        Conf = 9,
+        Qemu = 10,
+        Lxc = 17,
+        Storage = 18,
+        Network = 19,
+        Domain = 20,
+        Security = 24,
+        Cpu = 31,
+        Hook = 34,
+        DomainSnapshot = 35,
+        Streams = 38,
+        Libxl = 41,
+        Capabilities = 44,
+        Cgroup = 54,
+        Access = 55,
+        Firewall = 59,
+    }
+}
+
+impl ErrorCode {
+    /// The text around the detail, with libvirt's mark for the hole.
+    pub const fn template(self) -> &'static str {
+        match self {
+            Self::InternalError => "internal error: %1$s",
+            Self::NoMemory => "out of memory: %1$s",
+            Self::NoSupport => "this function is not supported by the connection driver: %1$s",
+            Self::NoConnect => "no connection driver available for %1$s",
+            Self::InvalidArg => "invalid argument: %1$s",
+            Self::OperationFailed => "operation failed: %1$s",
+            Self::XmlError => "XML error: %1$s",
+            Self::OperationDenied => "operation forbidden: %1$s",
+            Self::XmlDetail | Self::SystemError | Self::Rpc => "%s",
+            Self::NoDomain => "Domain not found: %1$s",
+            Self::NoNetwork => "Network not found: %1$s",
+            Self::AuthFailed => "authentication failed: %1$s",
+            Self::NoStoragePool => "Storage pool not found: %1$s",
+            Self::OperationInvalid => "Requested operation is not valid: %1$s",
+            Self::ConfigUnsupported => "unsupported configuration: %1$s",
+            Self::OperationTimeout => "Timed out during operation: %1$s",
+            Self::HookScriptFailed => "Hook script execution failed: %1$s",
+            Self::ArgumentUnsupported => "argument unsupported: %1$s",
+            Self::OperationAborted => "operation aborted: %1$s",
+            Self::NoDomainMetadata | Self::NoNetworkMetadata => "metadata not found: %1$s",
+            Self::OperationUnsupported => "Operation not supported: %1$s",
+            Self::AgentUnresponsive => "Guest agent is not responding: %1$s",
+            Self::ResourceBusy => "resource busy: %1$s",
+            Self::XmlInvalidSchema => "XML document failed to validate against schema: %1$s",
+            Self::DeviceMissing => "device not found: %1$s",
+            Self::NoNetworkPort => "network port not found: %1$s",
+        }
+    }
+}
+
+/// Severity "error"; nothing else is sent.
+const LEVEL_ERROR: i32 = 2;
+
+crate::xdr_struct! {
+    /// An error as it travels, in the payload of a reply with status error.
+    ErrorReply {
+        code: i32,
+        domain: i32,
+        message: Option<String>,
+        level: i32,
+        dom: Option<DomainRef>,
+        str1: Option<String>,
+        str2: Option<String>,
+        str3: Option<String>,
+        int1: i32,
+        int2: i32,
+        net: Option<NetworkRef>,
+    }
+}
+
+impl ErrorReply {
+    /// An error with its code's template around `detail`.
+    pub fn new(code: ErrorCode, domain: ErrorDomain, detail: impl Into<String>) -> Self {
+        let detail = detail.into();
+        let template = code.template();
+        let message = template
+            .strip_suffix("%1$s")
+            .map_or_else(|| detail.clone(), |head| format!("{head}{detail}"));
+        Self {
+            code: code.number(),
+            domain: domain.number(),
+            message: Some(message),
+            level: LEVEL_ERROR,
+            dom: None,
+            str1: Some(template.to_owned()),
+            str2: Some(detail),
+            str3: None,
+            int1: -1,
+            int2: -1,
+            net: None,
+        }
+    }
+
+    /// A failure of the protocol itself.
+    pub fn rpc(text: impl Into<String>) -> Self {
+        Self::new(ErrorCode::Rpc, ErrorDomain::Rpc, text)
+    }
+
+    /// Something that should not have happened.
+    pub fn internal(domain: ErrorDomain, text: impl Into<String>) -> Self {
+        Self::new(ErrorCode::InternalError, domain, text)
+    }
+
+    /// A procedure that nobody serves; client libraries turn exactly this into "not supported".
+    pub fn unknown_procedure(number: i32) -> Self {
+        Self::rpc(format!("unknown procedure: {number}"))
+    }
+
+    /// Arguments that are cut short or over a limit.
+    pub fn undecodable() -> Self {
+        Self::rpc("Unable to decode message payload")
+    }
+
+    /// Flag bits that `function` (of the driver, not of the API) does not know.
+    pub fn unsupported_flags(domain: ErrorDomain, unknown: u32, function: &str) -> Self {
+        Self {
+            message: Some(format!(
+                "unsupported flags (0x{unknown:x}) in function {function}"
+            )),
+            str1: Some(function.to_owned()),
+            str2: Some("flags".to_owned()),
+            int1: 0,
+            int2: 0,
+            ..Self::new(ErrorCode::InvalidArg, domain, "")
+        }
+    }
+
+    /// The text that a client shows.
+    pub fn text(&self) -> &str {
+        self.message.as_deref().unwrap_or_default()
+    }
+
+    /// The message, cut so that the structure can be sent.
+    pub(crate) fn clipped_message(&self) -> String {
+        let text = self.text();
+        let mut end = text.len().min(STRING_LIMIT / 4);
+        while !text.is_char_boundary(end) {
+            end -= 1;
+        }
+        format!("{} (cut: {} bytes more)", &text[..end], text.len() - end)
+    }
+
+    /// Reads the structure from the payload of an error reply.
+    pub fn decode_payload(payload: &[u8]) -> Option<Self> {
+        Self::from_payload(payload).ok()
+    }
+}
+
+impl std::fmt::Display for ErrorReply {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.text())
+    }
+}
+
+impl std::error::Error for ErrorReply {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_carries_template_detail_and_both_joined() {
+        let error = ErrorReply::new(
+            ErrorCode::NoDomain,
+            ErrorDomain::Qemu,
+            "no domain with matching name 'x'",
+        );
+        assert_eq!((error.code, error.domain, error.level), (42, 10, 2));
+        assert_eq!(error.text(), "Domain not found: no domain with matching name 'x'");
+        assert_eq!(error.str1.as_deref(), Some("Domain not found: %1$s"));
+        assert_eq!(error.str2.as_deref(), Some("no domain with matching name 'x'"));
+        assert_eq!((error.int1, error.int2), (-1, -1));
+    }
+
+    #[test]
+    fn unknown_flags_name_the_function() {
+        let error =
+            ErrorReply::unsupported_flags(ErrorDomain::Qemu, 0x8000_0000, "qemuConnectListAllDomains");
+        assert_eq!(
+            error.text(),
+            "unsupported flags (0x80000000) in function qemuConnectListAllDomains"
+        );
+        assert_eq!(error.str1.as_deref(), Some("qemuConnectListAllDomains"));
+        assert_eq!((error.code, error.int1, error.int2), (8, 0, 0));
+    }
+
+    #[test]
+    fn numbers_and_names_agree() {
+        for code in ErrorCode::ALL {
+            assert_eq!(ErrorCode::from_number(code.number()), Some(*code));
+            assert!(code.template() == "%s" || code.template().ends_with("%1$s"));
+        }
+        for domain in ErrorDomain::ALL {
+            assert_eq!(ErrorDomain::from_number(domain.number()), Some(*domain));
+        }
+        assert_eq!(ErrorCode::from_number(0), None);
+    }
+}

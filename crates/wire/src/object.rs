@@ -1,0 +1,67 @@
+//! Structures that several procedures share, field by field as they travel.
+
+use crate::xdr::List;
+
+/// Declares a structure whose XDR form is its fields in order.
+#[macro_export]
+macro_rules! xdr_struct {
+    ($(#[$meta:meta])* $name:ident { $($(#[$field_meta:meta])* $field:ident: $type:ty),* $(,)? }) => {
+        $(#[$meta])*
+        #[derive(Debug, Clone, PartialEq, Eq)]
+        #[allow(missing_docs)] // the fields are the protocol's own
+        pub struct $name { $($(#[$field_meta])* pub $field: $type,)* }
+
+        impl $crate::xdr::Xdr for $name {
+            #[allow(unused_variables)]
+            fn encode(&self, out: &mut $crate::xdr::Encoder) {
+                $($crate::xdr::Xdr::encode(&self.$field, out);)*
+            }
+            #[allow(unused_variables)]
+            fn decode(input: &mut $crate::xdr::Decoder<'_>) -> Result<Self, $crate::xdr::XdrError> {
+                Ok(Self { $($field: $crate::xdr::Xdr::decode(input)?,)* })
+            }
+        }
+    };
+}
+
+/// A UUID as it travels.
+pub type UuidBytes = [u8; 16];
+
+xdr_struct! {
+    /// Names a guest. Only the uuid counts; `id` is -1 when it does not run.
+    DomainRef { name: String, uuid: UuidBytes, id: i32 }
+}
+xdr_struct! {
+    /// Names a network. Only the uuid counts.
+    NetworkRef { name: String, uuid: UuidBytes }
+}
+xdr_struct! {
+    /// Names a storage pool.
+    PoolRef { name: String, uuid: UuidBytes }
+}
+xdr_struct! {
+    /// Names a port of a network.
+    PortRef { net: NetworkRef, uuid: UuidBytes }
+}
+xdr_struct! {
+    /// One address of a guest's interface; `kind` 0 is IPv4, 1 is IPv6.
+    IpAddress { kind: i32, addr: String, prefix: u32 }
+}
+xdr_struct! {
+    /// A guest's interface and its addresses.
+    InterfaceAddresses { name: String, hwaddr: Option<String>, addrs: List<IpAddress, 2048> }
+}
+xdr_struct! {
+    /// A lease that a network's DHCP server gave; `expirytime` in seconds since 1970, `kind` as in [`IpAddress`].
+    DhcpLease {
+        iface: String,
+        expirytime: i64,
+        kind: i32,
+        mac: Option<String>,
+        iaid: Option<String>,
+        ipaddr: String,
+        prefix: u32,
+        hostname: Option<String>,
+        clientid: Option<String>,
+    }
+}

@@ -1,0 +1,351 @@
+//! The table of procedures: a row says number, name, public function and its part of the API, which driver answers, who
+//! may call, priority, what else travels, then the handler with its arguments and its results.
+//!
+//! Argument and result types, the [`RemoteService`] trait, [`dispatch`], [`find`] and the client's [`Call`] come from the
+//! rows. Serving one more procedure is one more row and one more method. What has no row is refused as unknown, which
+//! clients take for "not supported".
+
+use bytes::Bytes;
+
+use crate::error::{ErrorDomain, ErrorReply};
+use crate::frame::{Header, reply};
+use crate::object::{DhcpLease, DomainRef, InterfaceAddresses, NetworkRef, PoolRef, PortRef, UuidBytes};
+use crate::program::{Access, Extra, Needs, Priority, Procedure};
+use crate::xdr::{Char, FixedText, List, Xdr};
+
+/// Most objects of one kind in a list.
+pub const LIST_LIMIT: usize = 16_384;
+/// Most leases in a list.
+pub const LEASE_LIMIT: usize = 65_536;
+
+/// Arguments of a procedure, for the calling side.
+pub trait Call: Xdr {
+    /// Number of the procedure.
+    const NUMBER: i32;
+    /// What it answers.
+    type Results: Xdr;
+}
+
+macro_rules! procedures {
+    ($(
+        $(#[$meta:meta])*
+        $number:literal $name:ident $function:literal $domain:ident $needs:ident $access:ident $priority:ident $extra:ident
+        $handler:ident $args:ident { $($arg:ident: $arg_type:ty),* } -> $results:ident { $($result:ident: $result_type:ty),* };
+    )*) => {
+        $(
+            crate::xdr_struct! {
+                #[doc = concat!("Arguments of ", stringify!($name), ".")]
+                $args { $($arg: $arg_type),* }
+            }
+            crate::xdr_struct! {
+                #[doc = concat!("Results of ", stringify!($name), ".")]
+                $results { $($result: $result_type),* }
+            }
+            impl Call for $args {
+                const NUMBER: i32 = $number;
+                type Results = $results;
+            }
+        )*
+
+        /// The numbers by their names.
+        #[allow(missing_docs)]
+        pub mod number {
+            $(pub const $name: i32 = $number;)*
+        }
+
+        /// Every row, in the order of the numbers.
+        pub static TABLE: &[Procedure] = &[$(Procedure {
+            number: $number,
+            name: stringify!($name),
+            function: $function,
+            domain: ErrorDomain::$domain,
+            needs: Needs::$needs,
+            access: Access::$access,
+            priority: Priority::$priority,
+            extra: Extra::$extra,
+        },)*];
+
+        /// What a server does for each procedure. A method that is left out answers "unknown procedure".
+        pub trait RemoteService: Sync {
+            $(
+                $(#[$meta])*
+                fn $handler(&self, args: $args) -> impl Future<Output = Result<$results, ErrorReply>> + Send {
+                    let _ = args;
+                    async { Err(ErrorReply::unknown_procedure($number)) }
+                }
+            )*
+        }
+
+        /// Decodes a call's arguments, lets the service do it and encodes the whole answer.
+        pub async fn dispatch<S: RemoteService>(service: &S, call: &Header, payload: &[u8]) -> Bytes {
+            match call.procedure {
+                $(
+                    $number => match $args::from_payload(payload) {
+                        Ok(args) => reply(call, service.$handler(args).await),
+                        Err(_) => reply::<$results>(call, Err(ErrorReply::undecodable())),
+                    },
+                )*
+                unknown => reply::<ConnectCloseResults>(call, Err(ErrorReply::unknown_procedure(unknown))),
+            }
+        }
+
+        #[cfg(test)]
+        mod generated {
+            use super::*;
+
+            /// Decodes and encodes the arguments or the results of a procedure.
+            pub(super) fn again(procedure: i32, results: bool, payload: &[u8]) -> Option<Result<Vec<u8>, crate::XdrError>> {
+                fn through<T: Xdr>(payload: &[u8]) -> Result<Vec<u8>, crate::XdrError> {
+                    let mut out = crate::Encoder::default();
+                    T::from_payload(payload)?.encode(&mut out);
+                    out.finish()
+                }
+                match (procedure, results) {
+                    $(
+                        ($number, false) => Some(through::<$args>(payload)),
+                        ($number, true) => Some(through::<$results>(payload)),
+                    )*
+                    _ => None,
+                }
+            }
+        }
+    };
+}
+
+procedures! {
+    /// Opens the connection to a driver by its URI.
+    1 CONNECT_OPEN "virConnectOpen" Rpc Connection Greeting High Plain
+        connect_open ConnectOpenArgs { name: Option<String>, flags: u32 } -> ConnectOpenResults {};
+    /// Ends the connection: the answer first, then the socket is closed.
+    2 CONNECT_CLOSE "virConnectClose" None Connection Greeting High Plain
+        connect_close ConnectCloseArgs {} -> ConnectCloseResults {};
+    /// The driver's name.
+    3 CONNECT_GET_TYPE "virConnectGetType" None Connection Read High Plain
+        connect_get_type ConnectGetTypeArgs {} -> ConnectGetTypeResults { kind: String };
+    /// The hypervisor's version as one number.
+    4 CONNECT_GET_VERSION "virConnectGetVersion" None Hypervisor Read High Plain
+        connect_get_version ConnectGetVersionArgs {} -> ConnectGetVersionResults { hv_ver: u64 };
+    /// Processors and memory of the host.
+    6 NODE_GET_INFO "virNodeGetInfo" None Hypervisor Read High Plain
+        node_get_info NodeGetInfoArgs {} -> NodeGetInfoResults {
+            model: FixedText<32>, memory: u64, cpus: i32, mhz: i32, nodes: i32, sockets: i32, cores: i32, threads: i32
+        };
+    /// The capabilities document.
+    7 CONNECT_GET_CAPABILITIES "virConnectGetCapabilities" None Hypervisor Read Low Plain
+        connect_get_capabilities ConnectGetCapabilitiesArgs {} -> ConnectGetCapabilitiesResults { capabilities: String };
+    /// Starts a defined guest.
+    9 DOMAIN_CREATE "virDomainCreate" Domain Hypervisor Write Low Plain
+        domain_create DomainCreateArgs { dom: DomainRef } -> DomainCreateResults {};
+    /// Starts a guest that is not kept.
+    10 DOMAIN_CREATE_XML "virDomainCreateXML" Domain Hypervisor Write Low Plain
+        domain_create_xml DomainCreateXmlArgs { xml_desc: String, flags: u32 } -> DomainCreateXmlResults { dom: DomainRef };
+    /// Defines a guest.
+    11 DOMAIN_DEFINE_XML "virDomainDefineXML" Domain Hypervisor Write High Plain
+        domain_define_xml DomainDefineXmlArgs { xml: String } -> DomainDefineXmlResults { dom: DomainRef };
+    /// Ends a guest at once.
+    12 DOMAIN_DESTROY "virDomainDestroy" Domain Hypervisor Write High Plain
+        domain_destroy DomainDestroyArgs { dom: DomainRef } -> DomainDestroyResults {};
+    /// A guest's document.
+    14 DOMAIN_GET_XML_DESC "virDomainGetXMLDesc" Domain Hypervisor Read Low Plain
+        domain_get_xml_desc DomainGetXmlDescArgs { dom: DomainRef, flags: u32 } -> DomainGetXmlDescResults { xml: String };
+    /// Whether a guest starts with the host.
+    15 DOMAIN_GET_AUTOSTART "virDomainGetAutostart" Domain Hypervisor Read High Plain
+        domain_get_autostart DomainGetAutostartArgs { dom: DomainRef } -> DomainGetAutostartResults { autostart: i32 };
+    /// State, memory (KiB), processors and processor time (ns) of a guest.
+    16 DOMAIN_GET_INFO "virDomainGetInfo" Domain Hypervisor Read Low Plain
+        domain_get_info DomainGetInfoArgs { dom: DomainRef } -> DomainGetInfoResults {
+            state: u32, max_mem: u64, memory: u64, nr_virt_cpu: u32, cpu_time: u64
+        };
+    /// What kind of operating system a guest boots.
+    19 DOMAIN_GET_OS_TYPE "virDomainGetOSType" Domain Hypervisor Read High Plain
+        domain_get_os_type DomainGetOsTypeArgs { dom: DomainRef } -> DomainGetOsTypeResults { kind: String };
+    /// Finds a running guest by its number.
+    22 DOMAIN_LOOKUP_BY_ID "virDomainLookupByID" Domain Hypervisor Read High Plain
+        domain_lookup_by_id DomainLookupByIdArgs { id: i32 } -> DomainLookupByIdResults { dom: DomainRef };
+    /// Finds a guest by its name.
+    23 DOMAIN_LOOKUP_BY_NAME "virDomainLookupByName" Domain Hypervisor Read High Plain
+        domain_lookup_by_name DomainLookupByNameArgs { name: String } -> DomainLookupByNameResults { dom: DomainRef };
+    /// Finds a guest by its uuid.
+    24 DOMAIN_LOOKUP_BY_UUID "virDomainLookupByUUID" Domain Hypervisor Read High Plain
+        domain_lookup_by_uuid DomainLookupByUuidArgs { uuid: UuidBytes } -> DomainLookupByUuidResults { dom: DomainRef };
+    /// Asks a guest to reboot.
+    27 DOMAIN_REBOOT "virDomainReboot" Domain Hypervisor Write Low Plain
+        domain_reboot DomainRebootArgs { dom: DomainRef, flags: u32 } -> DomainRebootResults {};
+    /// Lets a paused guest run.
+    28 DOMAIN_RESUME "virDomainResume" Domain Hypervisor Write Low Plain
+        domain_resume DomainResumeArgs { dom: DomainRef } -> DomainResumeResults {};
+    /// Says whether a guest starts with the host.
+    29 DOMAIN_SET_AUTOSTART "virDomainSetAutostart" Domain Hypervisor Write High Plain
+        domain_set_autostart DomainSetAutostartArgs { dom: DomainRef, autostart: i32 } -> DomainSetAutostartResults {};
+    /// Asks a guest to shut down.
+    33 DOMAIN_SHUTDOWN "virDomainShutdown" Domain Hypervisor Write Low Plain
+        domain_shutdown DomainShutdownArgs { dom: DomainRef } -> DomainShutdownResults {};
+    /// Pauses a guest.
+    34 DOMAIN_SUSPEND "virDomainSuspend" Domain Hypervisor Write Low Plain
+        domain_suspend DomainSuspendArgs { dom: DomainRef } -> DomainSuspendResults {};
+    /// Forgets a guest's definition.
+    35 DOMAIN_UNDEFINE "virDomainUndefine" Domain Hypervisor Write High Plain
+        domain_undefine DomainUndefineArgs { dom: DomainRef } -> DomainUndefineResults {};
+    /// Starts a defined network.
+    39 NETWORK_CREATE "virNetworkCreate" Network Networks Write Low Plain
+        network_create NetworkCreateArgs { net: NetworkRef } -> NetworkCreateResults {};
+    /// Starts a network that is not kept.
+    40 NETWORK_CREATE_XML "virNetworkCreateXML" Network Networks Write Low Plain
+        network_create_xml NetworkCreateXmlArgs { xml: String } -> NetworkCreateXmlResults { net: NetworkRef };
+    /// Defines a network.
+    41 NETWORK_DEFINE_XML "virNetworkDefineXML" Network Networks Write High Plain
+        network_define_xml NetworkDefineXmlArgs { xml: String } -> NetworkDefineXmlResults { net: NetworkRef };
+    /// Ends a network.
+    42 NETWORK_DESTROY "virNetworkDestroy" Network Networks Write High Plain
+        network_destroy NetworkDestroyArgs { net: NetworkRef } -> NetworkDestroyResults {};
+    /// A network's document.
+    43 NETWORK_GET_XML_DESC "virNetworkGetXMLDesc" Network Networks Read High Plain
+        network_get_xml_desc NetworkGetXmlDescArgs { net: NetworkRef, flags: u32 } -> NetworkGetXmlDescResults { xml: String };
+    /// Whether a network starts with the host.
+    44 NETWORK_GET_AUTOSTART "virNetworkGetAutostart" Network Networks Read High Plain
+        network_get_autostart NetworkGetAutostartArgs { net: NetworkRef } -> NetworkGetAutostartResults { autostart: i32 };
+    /// A network's bridge.
+    45 NETWORK_GET_BRIDGE_NAME "virNetworkGetBridgeName" Network Networks Read High Plain
+        network_get_bridge_name NetworkGetBridgeNameArgs { net: NetworkRef } -> NetworkGetBridgeNameResults { name: String };
+    /// Finds a network by its name.
+    46 NETWORK_LOOKUP_BY_NAME "virNetworkLookupByName" Network Networks Read High Plain
+        network_lookup_by_name NetworkLookupByNameArgs { name: String } -> NetworkLookupByNameResults { net: NetworkRef };
+    /// Finds a network by its uuid.
+    47 NETWORK_LOOKUP_BY_UUID "virNetworkLookupByUUID" Network Networks Read High Plain
+        network_lookup_by_uuid NetworkLookupByUuidArgs { uuid: UuidBytes } -> NetworkLookupByUuidResults { net: NetworkRef };
+    /// Says whether a network starts with the host.
+    48 NETWORK_SET_AUTOSTART "virNetworkSetAutostart" Network Networks Write High Plain
+        network_set_autostart NetworkSetAutostartArgs { net: NetworkRef, autostart: i32 } -> NetworkSetAutostartResults {};
+    /// Forgets a network's definition.
+    49 NETWORK_UNDEFINE "virNetworkUndefine" Network Networks Write High Plain
+        network_undefine NetworkUndefineArgs { net: NetworkRef } -> NetworkUndefineResults {};
+    /// The host's name.
+    59 CONNECT_GET_HOSTNAME "virConnectGetHostname" None Hypervisor Read High Plain
+        connect_get_hostname ConnectGetHostnameArgs {} -> ConnectGetHostnameResults { hostname: String };
+    /// Whether the server can do something; asked before the connection is open, too.
+    60 CONNECT_SUPPORTS_FEATURE "virConnectSupportsFeature" Rpc Connection Greeting High Plain
+        connect_supports_feature ConnectSupportsFeatureArgs { feature: i32 } -> ConnectSupportsFeatureResults { supported: i32 };
+    /// How a client may authenticate.
+    66 AUTH_LIST "virAuthList" Rpc Connection Greeting High Plain
+        auth_list AuthListArgs {} -> AuthListResults { types: List<i32, 20> };
+    /// The connection's URI.
+    110 CONNECT_GET_URI "virConnectGetURI" None Connection Read High Plain
+        connect_get_uri ConnectGetUriArgs {} -> ConnectGetUriResults { uri: String };
+    /// A guest's security label.
+    121 DOMAIN_GET_SECURITY_LABEL "virDomainGetSecurityLabel" Domain Hypervisor Read High Plain
+        domain_get_security_label DomainGetSecurityLabelArgs { dom: DomainRef } -> DomainGetSecurityLabelResults {
+            label: List<Char, 4097>, enforcing: i32
+        };
+    /// The host's security model.
+    122 NODE_GET_SECURITY_MODEL "virNodeGetSecurityModel" None Hypervisor Read High Plain
+        node_get_security_model NodeGetSecurityModelArgs {} -> NodeGetSecurityModelResults {
+            model: List<Char, 257>, doi: List<Char, 257>
+        };
+    /// Whether a guest runs.
+    150 DOMAIN_IS_ACTIVE "virDomainIsActive" Domain Hypervisor Read High Plain
+        domain_is_active DomainIsActiveArgs { dom: DomainRef } -> DomainIsActiveResults { active: i32 };
+    /// Whether a guest is defined.
+    151 DOMAIN_IS_PERSISTENT "virDomainIsPersistent" Domain Hypervisor Read High Plain
+        domain_is_persistent DomainIsPersistentArgs { dom: DomainRef } -> DomainIsPersistentResults { persistent: i32 };
+    /// Whether a network runs.
+    152 NETWORK_IS_ACTIVE "virNetworkIsActive" Network Networks Read High Plain
+        network_is_active NetworkIsActiveArgs { net: NetworkRef } -> NetworkIsActiveResults { active: i32 };
+    /// Whether a network is defined.
+    153 NETWORK_IS_PERSISTENT "virNetworkIsPersistent" Network Networks Read High Plain
+        network_is_persistent NetworkIsPersistentArgs { net: NetworkRef } -> NetworkIsPersistentResults { persistent: i32 };
+    /// The version of libvirt that the daemon behaves like.
+    157 CONNECT_GET_LIB_VERSION "virConnectGetLibVersion" None Connection Read High Plain
+        connect_get_lib_version ConnectGetLibVersionArgs {} -> ConnectGetLibVersionResults { lib_ver: u64 };
+    /// Whether a guest has a saved image that its next start would restore.
+    183 DOMAIN_HAS_MANAGED_SAVE_IMAGE "virDomainHasManagedSaveImage" Domain Hypervisor Read Low Plain
+        domain_has_managed_save_image DomainHasManagedSaveImageArgs { dom: DomainRef, flags: u32 }
+            -> DomainHasManagedSaveImageResults { result: i32 };
+    /// How many snapshots a guest has.
+    187 DOMAIN_SNAPSHOT_NUM "virDomainSnapshotNum" DomainSnapshot Hypervisor Read High Plain
+        domain_snapshot_num DomainSnapshotNumArgs { dom: DomainRef, flags: u32 } -> DomainSnapshotNumResults { num: i32 };
+    /// Starts a defined guest, with flags.
+    196 DOMAIN_CREATE_WITH_FLAGS "virDomainCreateWithFlags" Domain Hypervisor Write Low Plain
+        domain_create_with_flags DomainCreateWithFlagsArgs { dom: DomainRef, flags: u32 }
+            -> DomainCreateWithFlagsResults { dom: DomainRef };
+    /// A guest's state and why it is in it.
+    212 DOMAIN_GET_STATE "virDomainGetState" Domain Hypervisor Read High Plain
+        domain_get_state DomainGetStateArgs { dom: DomainRef, flags: u32 } -> DomainGetStateResults { state: i32, reason: i32 };
+    /// Forgets a guest's definition and, by its flags, more.
+    231 DOMAIN_UNDEFINE_FLAGS "virDomainUndefineFlags" Domain Hypervisor Write High Plain
+        domain_undefine_flags DomainUndefineFlagsArgs { dom: DomainRef, flags: u32 } -> DomainUndefineFlagsResults {};
+    /// Ends a guest, by its flags only if it lets itself be ended.
+    234 DOMAIN_DESTROY_FLAGS "virDomainDestroyFlags" Domain Hypervisor Write High Plain
+        domain_destroy_flags DomainDestroyFlagsArgs { dom: DomainRef, flags: u32 } -> DomainDestroyFlagsResults {};
+    /// Presses a guest's reset button.
+    245 DOMAIN_RESET "virDomainReset" Domain Hypervisor Write Low Plain
+        domain_reset DomainResetArgs { dom: DomainRef, flags: u32 } -> DomainResetResults {};
+    /// Asks a guest to shut down in a given way.
+    258 DOMAIN_SHUTDOWN_FLAGS "virDomainShutdownFlags" Domain Hypervisor Write Low Plain
+        domain_shutdown_flags DomainShutdownFlagsArgs { dom: DomainRef, flags: u32 } -> DomainShutdownFlagsResults {};
+    /// Changes a guest's title, description or an application's part of its document.
+    264 DOMAIN_SET_METADATA "virDomainSetMetadata" Domain Hypervisor Write Low Plain
+        domain_set_metadata DomainSetMetadataArgs {
+            dom: DomainRef, kind: i32, metadata: Option<String>, key: Option<String>, uri: Option<String>, flags: u32
+        } -> DomainSetMetadataResults {};
+    /// A guest's title, description or an application's part of its document.
+    265 DOMAIN_GET_METADATA "virDomainGetMetadata" Domain Hypervisor Read Low Plain
+        domain_get_metadata DomainGetMetadataArgs { dom: DomainRef, kind: i32, uri: Option<String>, flags: u32 }
+            -> DomainGetMetadataResults { metadata: String };
+    /// The guests, filtered.
+    273 CONNECT_LIST_ALL_DOMAINS "virConnectListAllDomains" Domain Hypervisor Read High Plain
+        connect_list_all_domains ConnectListAllDomainsArgs { need_results: i32, flags: u32 }
+            -> ConnectListAllDomainsResults { domains: List<DomainRef, LIST_LIMIT>, ret: u32 };
+    /// The storage pools, filtered.
+    281 CONNECT_LIST_ALL_STORAGE_POOLS "virConnectListAllStoragePools" Storage Storage Read High Plain
+        connect_list_all_storage_pools ConnectListAllStoragePoolsArgs { need_results: i32, flags: u32 }
+            -> ConnectListAllStoragePoolsResults { pools: List<PoolRef, LIST_LIMIT>, ret: u32 };
+    /// The networks, filtered.
+    283 CONNECT_LIST_ALL_NETWORKS "virConnectListAllNetworks" Network Networks Read High Plain
+        connect_list_all_networks ConnectListAllNetworksArgs { need_results: i32, flags: u32 }
+            -> ConnectListAllNetworksResults { nets: List<NetworkRef, LIST_LIMIT>, ret: u32 };
+    /// The leases that a network's DHCP server gave.
+    341 NETWORK_GET_DHCP_LEASES "virNetworkGetDHCPLeases" Network Networks Read Low Plain
+        network_get_dhcp_leases NetworkGetDhcpLeasesArgs { net: NetworkRef, mac: Option<String>, need_results: i32, flags: u32 }
+            -> NetworkGetDhcpLeasesResults { leases: List<DhcpLease, LEASE_LIMIT>, ret: u32 };
+    /// Defines a guest, with flags.
+    350 DOMAIN_DEFINE_XML_FLAGS "virDomainDefineXMLFlags" Domain Hypervisor Write High Plain
+        domain_define_xml_flags DomainDefineXmlFlagsArgs { xml: String, flags: u32 }
+            -> DomainDefineXmlFlagsResults { dom: DomainRef };
+    /// The addresses of a guest's interfaces; source 0 leases, 1 guest agent, 2 ARP.
+    353 DOMAIN_INTERFACE_ADDRESSES "virDomainInterfaceAddresses" Domain Hypervisor Read Low Plain
+        domain_interface_addresses DomainInterfaceAddressesArgs { dom: DomainRef, source: u32, flags: u32 }
+            -> DomainInterfaceAddressesResults { ifaces: List<InterfaceAddresses, 2048> };
+    /// Gives a guest that is off another name.
+    358 DOMAIN_RENAME "virDomainRename" Domain Hypervisor Write Low Plain
+        domain_rename DomainRenameArgs { dom: DomainRef, new_name: Option<String>, flags: u32 }
+            -> DomainRenameResults { retcode: i32 };
+    /// Asks to be told when the daemon loses its driver. It never does.
+    360 CONNECT_REGISTER_CLOSE_CALLBACK "virConnectRegisterCloseCallback" None Connection Read High Plain
+        connect_register_close_callback ConnectRegisterCloseCallbackArgs {} -> ConnectRegisterCloseCallbackResults {};
+    /// Takes that back.
+    361 CONNECT_UNREGISTER_CLOSE_CALLBACK "virConnectUnregisterCloseCallback" None Connection Read High Plain
+        connect_unregister_close_callback ConnectUnregisterCloseCallbackArgs {} -> ConnectUnregisterCloseCallbackResults {};
+    /// The ports of a network.
+    404 NETWORK_LIST_ALL_PORTS "virNetworkListAllPorts" Network Networks Read High Plain
+        network_list_all_ports NetworkListAllPortsArgs { network: NetworkRef, need_results: i32, flags: u32 }
+            -> NetworkListAllPortsResults { ports: List<PortRef, LIST_LIMIT>, ret: u32 };
+    /// What there is to say about a guest: deprecations, taints.
+    426 DOMAIN_GET_MESSAGES "virDomainGetMessages" Domain Hypervisor Read Low Plain
+        domain_get_messages DomainGetMessagesArgs { dom: DomainRef, flags: u32 }
+            -> DomainGetMessagesResults { msgs: List<String, 2048> };
+    /// Whether a guest starts at the next start of the host, once.
+    449 DOMAIN_GET_AUTOSTART_ONCE "virDomainGetAutostartOnce" Domain Hypervisor Read High Plain
+        domain_get_autostart_once DomainGetAutostartOnceArgs { dom: DomainRef } -> DomainGetAutostartOnceResults { autostart: i32 };
+}
+
+/// The row of a procedure of the remote program.
+pub fn find(number: i32) -> Option<&'static Procedure> {
+    TABLE
+        .binary_search_by_key(&number, |row| row.number)
+        .ok()
+        .map(|index| &TABLE[index])
+}
+
+#[cfg(test)]
+#[path = "procedures_tests.rs"]
+mod tests;
