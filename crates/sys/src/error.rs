@@ -97,7 +97,13 @@ mod tests {
 
     #[test]
     fn r6_launch_errors_name_the_program() {
-        let error = LaunchError::Exec { program: "/x/qemu".into(), errno: libc::ENOENT };
-        assert_eq!(error.to_string(), "cannot execute /x/qemu: No such file or directory");
+        let error = LaunchError::Exec {
+            program: "/x/qemu".into(),
+            errno: libc::ENOENT,
+        };
+        assert_eq!(
+            error.to_string(),
+            "cannot execute /x/qemu: No such file or directory"
+        );
     }
 }

@@ -13,7 +13,10 @@
 //!
 //! This is the only crate of the workspace that may contain `unsafe`: descriptors that change owner across `fork`,
 //! `ioctl`, `posix_spawn` and credentials have no safe interface. Every block says why it is sound.
-#![allow(unsafe_code, reason = "system calls without a safe wrapper; every block carries its SAFETY comment")]
+#![allow(
+    unsafe_code,
+    reason = "system calls without a safe wrapper; every block carries its SAFETY comment"
+)]
 
 pub mod cgroup;
 pub mod durable;

@@ -24,7 +24,10 @@ impl PidFd {
     /// `ESRCH` when it is gone or its number belongs to another process by now; what the kernel says otherwise.
     pub fn open(id: ProcessId) -> io::Result<PidFd> {
         let fd = open_raw(id)?;
-        Ok(PidFd { fd: AsyncFd::with_interest(fd, Interest::READABLE)?, id })
+        Ok(PidFd {
+            fd: AsyncFd::with_interest(fd, Interest::READABLE)?,
+            id,
+        })
     }
 
     /// Which process this is.
@@ -78,13 +81,24 @@ mod tests {
         let id = ProcessId::of(i32::try_from(child.id()).unwrap()).unwrap();
         let handle = PidFd::open(id).unwrap();
         assert_eq!(handle.id(), id);
-        assert!(tokio::time::timeout(Duration::from_millis(50), handle.exited()).await.is_err());
+        assert!(
+            tokio::time::timeout(Duration::from_millis(50), handle.exited())
+                .await
+                .is_err()
+        );
         handle.kill(libc::SIGTERM).unwrap();
-        tokio::time::timeout(Duration::from_secs(5), handle.exited()).await.unwrap();
-        tokio::time::timeout(Duration::from_secs(5), handle.exited()).await.unwrap();
+        tokio::time::timeout(Duration::from_secs(5), handle.exited())
+            .await
+            .unwrap();
+        tokio::time::timeout(Duration::from_secs(5), handle.exited())
+            .await
+            .unwrap();
         let status = child.wait().unwrap();
         assert_eq!(std::os::unix::process::ExitStatusExt::signal(&status), Some(15));
-        assert_eq!(handle.kill(libc::SIGTERM).unwrap_err().raw_os_error(), Some(libc::ESRCH));
+        assert_eq!(
+            handle.kill(libc::SIGTERM).unwrap_err().raw_os_error(),
+            Some(libc::ESRCH)
+        );
         assert_eq!(handle.kill(12345).unwrap_err().raw_os_error(), Some(libc::EINVAL));
     }
 
@@ -93,7 +107,10 @@ mod tests {
         let mut id = ProcessId::of(i32::try_from(std::process::id()).unwrap()).unwrap();
         id.start_time += 1;
         assert_eq!(PidFd::open(id).unwrap_err().raw_os_error(), Some(libc::ESRCH));
-        let nobody = ProcessId { pid: 0, start_time: 0 };
+        let nobody = ProcessId {
+            pid: 0,
+            start_time: 0,
+        };
         assert_eq!(PidFd::open(nobody).unwrap_err().raw_os_error(), Some(libc::ESRCH));
     }
 }

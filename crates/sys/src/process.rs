@@ -29,7 +29,10 @@ impl ProcessId {
     /// `NotFound` when there is none.
     pub fn of(pid: i32) -> io::Result<Self> {
         let stat = Stat::read(pid)?;
-        Ok(ProcessId { pid, start_time: stat.start_time })
+        Ok(ProcessId {
+            pid,
+            start_time: stat.start_time,
+        })
     }
 
     /// Whether this very process still runs. One that has ended but was not collected by its parent does not run.
@@ -82,11 +85,18 @@ pub fn ancestors(pid: i32) -> Vec<i32> {
 /// All running processes below `root`, without `root` itself. Children come after their parents.
 pub fn descendants(root: i32) -> Vec<ProcessId> {
     let mut children: HashMap<i32, Vec<ProcessId>> = HashMap::new();
-    let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
+    let Ok(entries) = fs::read_dir("/proc") else {
+        return Vec::new();
+    };
     for entry in entries.flatten() {
-        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
+        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else {
+            continue;
+        };
         let Ok(stat) = Stat::read(pid) else { continue };
-        children.entry(stat.parent).or_default().push(ProcessId { pid, start_time: stat.start_time });
+        children.entry(stat.parent).or_default().push(ProcessId {
+            pid,
+            start_time: stat.start_time,
+        });
     }
     let mut found = Vec::new();
     let mut queue = vec![root];
@@ -110,7 +120,9 @@ impl Stat {
     fn read(pid: i32) -> io::Result<Stat> {
         let text = match fs::read(format!("/proc/{pid}/stat")) {
             // A process that ends between open and read.
-            Err(error) if error.raw_os_error() == Some(libc::ESRCH) => return Err(io::ErrorKind::NotFound.into()),
+            Err(error) if error.raw_os_error() == Some(libc::ESRCH) => {
+                return Err(io::ErrorKind::NotFound.into());
+            }
             other => other?,
         };
         Stat::parse(&text).ok_or_else(|| io::ErrorKind::InvalidData.into())
@@ -124,7 +136,11 @@ impl Stat {
         let state = *fields.next()?.as_bytes().first()?;
         let parent = fields.next()?.parse().ok()?;
         let start_time = fields.nth(17)?.parse().ok()?;
-        Some(Stat { state, parent, start_time })
+        Some(Stat {
+            state,
+            parent,
+            start_time,
+        })
     }
 
     fn runs(&self) -> bool {
@@ -148,7 +164,10 @@ mod tests {
         assert!(this.is_alive());
         assert!(this.start_time > 0);
         let chain = ancestors(this.pid);
-        assert_eq!(chain.first().copied(), Some(rustix::process::getppid().unwrap().as_raw_pid()));
+        assert_eq!(
+            chain.first().copied(),
+            Some(rustix::process::getppid().unwrap().as_raw_pid())
+        );
         assert!(!chain.contains(&this.pid));
     }
 
@@ -176,7 +195,10 @@ mod tests {
 
     #[test]
     fn r95_descendants_include_grandchildren() {
-        let mut child = Command::new("/bin/sh").args(["-c", "sleep 30 & wait"]).spawn().unwrap();
+        let mut child = Command::new("/bin/sh")
+            .args(["-c", "sleep 30 & wait"])
+            .spawn()
+            .unwrap();
         let pid = i32::try_from(child.id()).unwrap();
         let mut below = Vec::new();
         for _ in 0..500 {
@@ -196,7 +218,10 @@ mod tests {
 
     #[test]
     fn identities_are_written_and_read_back() {
-        let id = ProcessId { pid: 4711, start_time: 99 };
+        let id = ProcessId {
+            pid: 4711,
+            start_time: 99,
+        };
         assert_eq!(id.to_string(), "4711:99");
         assert_eq!("4711:99".parse(), Ok(id));
         for wrong in ["", "4711", "4711:", ":99", "-1:5", "0:5", "a:b", "1:2:3"] {

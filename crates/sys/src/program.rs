@@ -12,7 +12,14 @@ const LIBEXEC: &str = match option_env!("FERROVIRT_LIBEXEC") {
 };
 
 /// Where system programs live that a service's `PATH` may lack.
-const SYSTEM_DIRECTORIES: [&str; 6] = ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"];
+const SYSTEM_DIRECTORIES: [&str; 6] = [
+    "/usr/local/sbin",
+    "/usr/local/bin",
+    "/usr/sbin",
+    "/usr/bin",
+    "/sbin",
+    "/bin",
+];
 
 /// One of our own programs (`ferrovirt-keeper`, `ferrovirt-launch`, `ferrovirt-lease`): beside the running program (or
 /// above it, where cargo puts test programs into `deps`), then in the directory given at compile time as
@@ -26,7 +33,10 @@ pub fn find_helper(name: &str) -> Option<PathBuf> {
         }
     }
     places.push(PathBuf::from(LIBEXEC));
-    places.into_iter().map(|place| place.join(name)).find(|path| is_program(path))
+    places
+        .into_iter()
+        .map(|place| place.join(name))
+        .find(|path| is_program(path))
 }
 
 /// A program along `PATH`, then in the usual system directories. A name with a slash is taken as it is.

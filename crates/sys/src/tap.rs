@@ -23,8 +23,11 @@ pub fn create(name: &str, vnet_hdr: bool, multi_queue: bool) -> io::Result<(Owne
     }
     // The flags of a tap are a 16 bit field in which IFF_VNET_HDR fits: the cast only drops zero bits.
     request.flags = flags as libc::c_short;
-    let device =
-        OpenOptions::new().read(true).write(true).custom_flags(libc::O_NONBLOCK).open("/dev/net/tun")?;
+    let device = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .custom_flags(libc::O_NONBLOCK)
+        .open("/dev/net/tun")?;
     // SAFETY: TUNSETIFF reads and writes one `struct ifreq`, whose layout and size `Request` has; it lives across the call.
     let result = unsafe { libc::ioctl(device.as_raw_fd(), libc::TUNSETIFF as _, &mut request) };
     if result < 0 {
@@ -47,13 +50,21 @@ impl Request {
         if bytes.is_empty() || bytes.len() >= libc::IFNAMSIZ || bytes.contains(&0) {
             return Err(io::Error::from_raw_os_error(libc::EINVAL));
         }
-        let mut request = Request { name: [0; libc::IFNAMSIZ], flags: 0, rest: [0; 22] };
+        let mut request = Request {
+            name: [0; libc::IFNAMSIZ],
+            flags: 0,
+            rest: [0; 22],
+        };
         request.name[..bytes.len()].copy_from_slice(bytes);
         Ok(request)
     }
 
     fn name(&self) -> String {
-        let end = self.name.iter().position(|byte| *byte == 0).unwrap_or(self.name.len());
+        let end = self
+            .name
+            .iter()
+            .position(|byte| *byte == 0)
+            .unwrap_or(self.name.len());
         String::from_utf8_lossy(&self.name[..end]).into_owned()
     }
 }
@@ -65,7 +76,11 @@ mod tests {
     #[test]
     fn r15_names_that_do_not_fit_are_refused() {
         for wrong in ["", "a-name-of-16-byt", "nul\0"] {
-            assert_eq!(create(wrong, true, false).unwrap_err().raw_os_error(), Some(libc::EINVAL), "{wrong:?}");
+            assert_eq!(
+                create(wrong, true, false).unwrap_err().raw_os_error(),
+                Some(libc::EINVAL),
+                "{wrong:?}"
+            );
         }
         assert_eq!(size_of::<Request>(), 40);
     }
@@ -80,7 +95,11 @@ mod tests {
             .args(["--exact", "tap::tests::inside", "--ignored"])
             .output()
             .unwrap();
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+        assert!(
+            output.status.success(),
+            "{}",
+            String::from_utf8_lossy(&output.stdout)
+        );
     }
 
     #[test]
@@ -90,7 +109,10 @@ mod tests {
         assert_eq!(name, "vnet0");
         let (_second, name) = create("vnet%d", true, false).unwrap();
         assert_eq!(name, "vnet1");
-        assert_eq!(create("vnet0", true, false).unwrap_err().raw_os_error(), Some(libc::EBUSY));
+        assert_eq!(
+            create("vnet0", true, false).unwrap_err().raw_os_error(),
+            Some(libc::EBUSY)
+        );
         let flags = std::fs::read_to_string("/sys/class/net/vnet0/tun_flags");
         if let Ok(flags) = flags {
             let flags = i32::from_str_radix(flags.trim().trim_start_matches("0x"), 16).unwrap();

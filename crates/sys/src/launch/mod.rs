@@ -3,8 +3,8 @@ use std::ffi::OsString;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
-use crate::process::ProcessId;
 pub use crate::error::LaunchError;
+use crate::process::ProcessId;
 
 /// What is to be started, and how.
 #[derive(Debug, Default)]
@@ -48,7 +48,10 @@ pub struct Orders {
 impl Orders {
     /// Orders with nothing set but the program.
     pub fn new(program: impl Into<PathBuf>) -> Orders {
-        Orders { program: program.into(), ..Orders::default() }
+        Orders {
+            program: program.into(),
+            ..Orders::default()
+        }
     }
 }
 

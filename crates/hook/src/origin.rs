@@ -1,0 +1,163 @@
+//! Who asked for an operation, and which objects wait for it (R91).
+//!
+//! A hook may call the daemon. What it must not do is change the object whose operation waits for it: that would wait
+//! for itself. So each request from inside a hook carries the objects that wait for the hook, and everything that the
+//! request starts (other hooks, which may call back too) carries them on.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::event::{Driver, HookEvent};
+
+/// An object (guest or network) that an operation is changing.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Object {
+    /// Its driver: names are unique within one.
+    pub driver: Driver,
+    /// Its name.
+    pub name: String,
+}
+
+impl Object {
+    /// The object of this driver with this name.
+    pub fn new(driver: Driver, name: impl Into<String>) -> Object {
+        Object {
+            driver,
+            name: name.into(),
+        }
+    }
+}
+
+/// `guest g1`, `network net1`.
+impl fmt::Display for Object {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.driver {
+            Driver::Daemon => f.write_str("the daemon"),
+            Driver::Network => write!(f, "network {}", self.name),
+            Driver::Qemu | Driver::Lxc | Driver::Libxl => write!(f, "guest {}", self.name),
+        }
+    }
+}
+
+/// A hook that runs, as an error names it: which script, called for what.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HookRef {
+    /// The script.
+    pub script: PathBuf,
+    /// What it was called for.
+    pub event: HookEvent,
+}
+
+/// `/etc/libvirt/hooks/qemu (qemu g1 prepare begin -)`.
+impl fmt::Display for HookRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({})", self.script.display(), self.event)
+    }
+}
+
+/// One object that waits; for which hook is known as soon as one runs for it.
+#[derive(Debug, Clone)]
+struct Waiting {
+    object: Object,
+    hook: Option<Arc<HookRef>>,
+}
+
+/// Who asked for an operation, and which objects' operations wait for it. Cheap to clone; the default is an ordinary
+/// client, for whom nobody waits.
+#[derive(Debug, Clone, Default)]
+pub struct Origin {
+    chain: Option<Arc<[Waiting]>>,
+}
+
+impl Origin {
+    /// An ordinary client: nobody waits.
+    pub fn client() -> Origin {
+        Origin::default()
+    }
+
+    /// The hook that the operation on `object` waits for, if the request came (directly or through other hooks) from
+    /// inside it: changing the object must then be refused.
+    pub fn waiting_for(&self, object: &Object) -> Option<&HookRef> {
+        self.links()
+            .iter()
+            .find(|link| link.object == *object)
+            .and_then(|link| link.hook.as_deref())
+    }
+
+    /// The same, and an operation on `object` waits too: for a [`crate::Call`] that belongs to it.
+    #[must_use]
+    pub fn with(&self, object: Object) -> Origin {
+        let added = Waiting { object, hook: None };
+        Origin {
+            chain: Some(self.links().iter().cloned().chain([added]).collect()),
+        }
+    }
+
+    /// All objects that wait, outermost first.
+    pub fn objects(&self) -> impl Iterator<Item = &Object> {
+        self.links().iter().map(|link| &link.object)
+    }
+
+    /// The origin of requests from inside `hook`: whoever did not wait for a hook yet waits for this one.
+    pub(crate) fn inside(&self, hook: &Arc<HookRef>) -> Origin {
+        let bind = |link: &Waiting| Waiting {
+            object: link.object.clone(),
+            hook: Some(link.hook.clone().unwrap_or_else(|| hook.clone())),
+        };
+        Origin {
+            chain: Some(self.links().iter().map(bind).collect()),
+        }
+    }
+
+    fn links(&self) -> &[Waiting] {
+        self.chain.as_deref().unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::GuestOperation;
+
+    fn hook(guest: &str) -> Arc<HookRef> {
+        let event = HookEvent::guest(Driver::Qemu, guest, GuestOperation::Prepare).unwrap();
+        Arc::new(HookRef {
+            script: "/h/qemu".into(),
+            event,
+        })
+    }
+
+    #[test]
+    fn r91_objects_and_hooks_are_named_in_words() {
+        assert_eq!(Object::new(Driver::Qemu, "g1").to_string(), "guest g1");
+        assert_eq!(Object::new(Driver::Lxc, "c1").to_string(), "guest c1");
+        assert_eq!(Object::new(Driver::Network, "n1").to_string(), "network n1");
+        assert_eq!(Object::new(Driver::Daemon, "-").to_string(), "the daemon");
+        assert_eq!(hook("g1").to_string(), "/h/qemu (qemu g1 prepare begin -)");
+    }
+
+    #[test]
+    fn r91_a_client_waits_for_nothing() {
+        let g1 = Object::new(Driver::Qemu, "g1");
+        assert_eq!(Origin::client().waiting_for(&g1), None);
+        assert_eq!(Origin::client().objects().count(), 0);
+        // Before a hook runs there is nothing to name yet.
+        assert_eq!(Origin::client().with(g1.clone()).waiting_for(&g1), None);
+    }
+
+    #[test]
+    fn r91_the_chain_through_hooks_that_call_back_is_kept() {
+        let (g1, g2) = (Object::new(Driver::Qemu, "g1"), Object::new(Driver::Qemu, "g2"));
+        let in_first = Origin::client().with(g1.clone()).inside(&hook("g1"));
+        assert_eq!(in_first.waiting_for(&g1), Some(&*hook("g1")));
+        assert_eq!(in_first.waiting_for(&g2), None);
+        // The hook of g1 starts g2, whose hook calls back: both wait, each for its own hook.
+        let in_second = in_first.with(g2.clone()).inside(&hook("g2"));
+        assert_eq!(in_second.waiting_for(&g1), Some(&*hook("g1")));
+        assert_eq!(in_second.waiting_for(&g2), Some(&*hook("g2")));
+        assert_eq!(in_second.objects().collect::<Vec<_>>(), [&g1, &g2]);
+        // A network of the same name is another object.
+        assert_eq!(in_second.waiting_for(&Object::new(Driver::Network, "g1")), None);
+    }
+}
