@@ -1,0 +1,16 @@
+//! The daemon: where requests come in and where everything below is put together.
+//!
+//! Nothing here knows how a guest is started or how a hook is run; this crate decides what is read
+//! from which file ([`settings`], [`paths`]), where log lines go ([`log`]), which sockets there are
+//! and who listens on them ([`sockets`]), and in which order all of that begins and ends
+//! ([`lifecycle`]). Requests are answered by the modules around the server, which find everything
+//! they need in [`host::Host`].
+
+pub mod args;
+pub mod error;
+pub mod lifecycle;
+pub mod log;
+pub mod paths;
+pub mod settings;
+
+pub use lifecycle::main;
