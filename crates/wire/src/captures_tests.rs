@@ -66,7 +66,7 @@ fn payload_again(frame: &Frame) -> Option<Vec<u8>> {
     if header.program != program::REMOTE {
         return None;
     }
-    if header.status == Status::Error as u32 {
+    if header.status == Status::Error as u32 && !frame.payload.is_empty() {
         let error = ErrorReply::from_payload(&frame.payload).unwrap();
         let mut out = crate::Encoder::default();
         error.encode(&mut out);
@@ -77,7 +77,8 @@ fn payload_again(frame: &Frame) -> Option<Vec<u8>> {
         MessageType::Reply => true,
         _ => return None,
     };
-    again(header.procedure, results, &frame.payload).map(Result::unwrap)
+    again(header.procedure, results, &frame.payload)
+        .map(|outcome| outcome.unwrap_or_else(|error| panic!("{header:?}: {error}")))
 }
 
 #[test]

@@ -16,7 +16,7 @@ use crate::xdr::{Xdr, XdrError};
 pub enum ClientError {
     /// The server refused it.
     #[error("{0}")]
-    Refused(Box<ErrorReply>),
+    Refused(ErrorReply),
     /// The socket failed.
     #[error("talking to the daemon")]
     Io(#[from] std::io::Error),
@@ -138,8 +138,6 @@ pub fn results<R: Xdr>(frame: &Frame) -> Result<R, ClientError> {
     if frame.header.status == Status::Ok as u32 {
         Ok(R::from_payload(&frame.payload)?)
     } else {
-        Err(ClientError::Refused(Box::new(ErrorReply::from_payload(
-            &frame.payload,
-        )?)))
+        Err(ClientError::Refused(ErrorReply::from_payload(&frame.payload)?))
     }
 }

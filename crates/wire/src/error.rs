@@ -4,7 +4,7 @@
 //! clients cannot read an error without a message.
 
 use crate::object::{DomainRef, NetworkRef};
-use crate::xdr::{STRING_LIMIT, Xdr};
+use crate::xdr::{Decoder, Encoder, STRING_LIMIT, Xdr, XdrError};
 
 macro_rules! numbers {
     ($(#[$meta:meta])* $name:ident { $($(#[$doc:meta])* $variant:ident = $number:literal,)* }) => {
@@ -129,8 +129,8 @@ impl ErrorCode {
 const LEVEL_ERROR: i32 = 2;
 
 crate::xdr_struct! {
-    /// An error as it travels, in the payload of a reply with status error.
-    ErrorReply {
+    /// The fields of an error, in their order.
+    ErrorFields {
         code: i32,
         domain: i32,
         message: Option<String>,
@@ -145,6 +145,27 @@ crate::xdr_struct! {
     }
 }
 
+/// An error as it travels, in the payload of a reply with status error. Its fields are boxed: it is the rare half of
+/// many results.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ErrorReply(Box<ErrorFields>);
+
+impl std::ops::Deref for ErrorReply {
+    type Target = ErrorFields;
+    fn deref(&self) -> &ErrorFields {
+        &self.0
+    }
+}
+
+impl Xdr for ErrorReply {
+    fn encode(&self, out: &mut Encoder) {
+        self.0.encode(out);
+    }
+    fn decode(input: &mut Decoder<'_>) -> Result<Self, XdrError> {
+        ErrorFields::decode(input).map(|fields| Self(Box::new(fields)))
+    }
+}
+
 impl ErrorReply {
     /// An error with its code's template around `detail`.
     pub fn new(code: ErrorCode, domain: ErrorDomain, detail: impl Into<String>) -> Self {
@@ -153,7 +174,7 @@ impl ErrorReply {
         let message = template
             .strip_suffix("%1$s")
             .map_or_else(|| detail.clone(), |head| format!("{head}{detail}"));
-        Self {
+        Self(Box::new(ErrorFields {
             code: code.number(),
             domain: domain.number(),
             message: Some(message),
@@ -165,7 +186,7 @@ impl ErrorReply {
             int1: -1,
             int2: -1,
             net: None,
-        }
+        }))
     }
 
     /// A failure of the protocol itself.
@@ -190,16 +211,15 @@ impl ErrorReply {
 
     /// Flag bits that `function` (of the driver, not of the API) does not know.
     pub fn unsupported_flags(domain: ErrorDomain, unknown: u32, function: &str) -> Self {
-        Self {
-            message: Some(format!(
-                "unsupported flags (0x{unknown:x}) in function {function}"
-            )),
-            str1: Some(function.to_owned()),
-            str2: Some("flags".to_owned()),
-            int1: 0,
-            int2: 0,
-            ..Self::new(ErrorCode::InvalidArg, domain, "")
-        }
+        let mut error = Self::new(ErrorCode::InvalidArg, domain, "");
+        error.0.message = Some(format!(
+            "unsupported flags (0x{unknown:x}) in function {function}"
+        ));
+        error.0.str1 = Some(function.to_owned());
+        error.0.str2 = Some("flags".to_owned());
+        error.0.int1 = 0;
+        error.0.int2 = 0;
+        error
     }
 
     /// The text that a client shows.
@@ -207,19 +227,17 @@ impl ErrorReply {
         self.message.as_deref().unwrap_or_default()
     }
 
-    /// The message, cut so that the structure can be sent.
-    pub(crate) fn clipped_message(&self) -> String {
+    /// The same error with its message cut so that it can be sent, and without the detail.
+    pub(crate) fn clipped(&self) -> Self {
         let text = self.text();
         let mut end = text.len().min(STRING_LIMIT / 4);
         while !text.is_char_boundary(end) {
             end -= 1;
         }
-        format!("{} (cut: {} bytes more)", &text[..end], text.len() - end)
-    }
-
-    /// Reads the structure from the payload of an error reply.
-    pub fn decode_payload(payload: &[u8]) -> Option<Self> {
-        Self::from_payload(payload).ok()
+        let mut error = self.clone();
+        error.0.message = Some(format!("{} (cut: {} bytes more)", &text[..end], text.len() - end));
+        error.0.str2 = None;
+        error
     }
 }
 

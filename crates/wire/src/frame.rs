@@ -170,15 +170,11 @@ pub fn reply<R: Xdr>(call: &Header, result: Result<R, ErrorReply>) -> Bytes {
 /// The answer to `call` that carries an error.
 pub fn error_reply(call: &Header, error: &ErrorReply) -> Bytes {
     let header = call.answer(Status::Error);
-    header.message(error).unwrap_or_else(|_| {
-        // Only a text over 4 MiB does that: say the same without it.
-        let short = ErrorReply {
-            str2: None,
-            message: Some(error.clipped_message()),
-            ..error.clone()
-        };
-        header.message(&short).unwrap_or_else(|_| header.empty_message())
-    })
+    // Only a text over 4 MiB does not fit: then say it shorter.
+    header
+        .message(error)
+        .or_else(|_| header.message(&error.clipped()))
+        .unwrap_or_else(|_| header.empty_message())
 }
 
 /// One message.

@@ -18,7 +18,7 @@ pub enum Incoming {
     /// The peer is there. Nothing to answer.
     Pong,
     /// Answer with this error; the connection goes on.
-    Refused(Box<ErrorReply>),
+    Refused(ErrorReply),
     /// Say nothing; the connection goes on.
     Dropped,
 }
@@ -62,5 +62,5 @@ pub fn triage(frame: &Frame) -> Incoming {
 }
 
 fn refused(error: ErrorReply) -> Incoming {
-    Incoming::Refused(Box::new(error))
+    Incoming::Refused(error)
 }
