@@ -10,7 +10,7 @@ mod error;
 mod links;
 mod tap;
 
-pub use address::Address;
+pub use address::{Address, Route};
 pub use bridge::BridgeSpec;
 pub use error::LinkError;
 pub use links::Links;

@@ -1,6 +1,11 @@
 //! The netlink connection and what is common to every kind of device.
 
+use futures_util::StreamExt;
+use rtnetlink::packet_route::link::{LinkAttribute, LinkMessage};
+use rtnetlink::{LinkMessageBuilder, LinkUnspec};
+
 use crate::LinkError;
+use crate::error::ENODEV;
 
 /// A netlink connection to the network namespace of the thread that opened it. Cheap to clone; requests of
 /// clones are answered side by side.
@@ -15,7 +20,9 @@ impl Links {
     /// # Errors
     /// `Open` when the kernel gives no netlink socket.
     pub fn open() -> Result<Links, LinkError> {
-        todo!()
+        let (connection, handle, _events) = rtnetlink::new_connection().map_err(LinkError::Open)?;
+        tokio::spawn(connection);
+        Ok(Links { handle })
     }
 
     /// Number of the device, `None` when there is none of this name.
@@ -23,8 +30,12 @@ impl Links {
     /// # Errors
     /// `Kernel` for any other answer.
     pub async fn index_of(&self, device: &str) -> Result<Option<u32>, LinkError> {
-        let _ = device;
-        todo!()
+        Ok(self.look_up(device).await?.map(|link| link.header.index))
+    }
+
+    /// Number of a device that must be there.
+    pub(crate) async fn index(&self, device: &str) -> Result<u32, LinkError> {
+        self.index_of(device).await?.ok_or_else(|| LinkError::Missing { device: device.to_owned() })
     }
 
     /// Whether there is a device of this name.
@@ -40,8 +51,14 @@ impl Links {
     /// # Errors
     /// `Kernel` when it cannot be removed.
     pub async fn delete(&self, device: &str) -> Result<(), LinkError> {
-        let _ = device;
-        todo!()
+        let message = LinkUnspec::new_with_name(device).build();
+        match self.handle.link().del_with_message(message).execute().await {
+            Ok(()) => Ok(()),
+            Err(error) => match LinkError::from_kernel("removing interface", device, error) {
+                LinkError::Missing { .. } => Ok(()),
+                error => Err(error),
+            },
+        }
     }
 
     /// Switches the device on.
@@ -49,8 +66,7 @@ impl Links {
     /// # Errors
     /// `Missing`, `Kernel`.
     pub async fn set_up(&self, device: &str) -> Result<(), LinkError> {
-        let _ = device;
-        todo!()
+        self.change(device, "switching on interface", LinkMessageBuilder::up).await
     }
 
     /// Switches the device off.
@@ -58,8 +74,7 @@ impl Links {
     /// # Errors
     /// `Missing`, `Kernel`.
     pub async fn set_down(&self, device: &str) -> Result<(), LinkError> {
-        let _ = device;
-        todo!()
+        self.change(device, "switching off interface", LinkMessageBuilder::down).await
     }
 
     /// Gives the device another hardware address.
@@ -67,8 +82,7 @@ impl Links {
     /// # Errors
     /// `Missing`, `Kernel`.
     pub async fn set_mac(&self, device: &str, mac: [u8; 6]) -> Result<(), LinkError> {
-        let _ = (device, mac);
-        todo!()
+        self.change(device, "setting MAC address on interface", |link| link.address(mac.to_vec())).await
     }
 
     /// Sets the largest packet, in bytes.
@@ -76,8 +90,7 @@ impl Links {
     /// # Errors
     /// `Missing`, `Kernel`.
     pub async fn set_mtu(&self, device: &str, mtu: u32) -> Result<(), LinkError> {
-        let _ = (device, mtu);
-        todo!()
+        self.change(device, "setting MTU on interface", |link| link.mtu(mtu)).await
     }
 
     /// The largest packet of the device, in bytes.
@@ -85,7 +98,55 @@ impl Links {
     /// # Errors
     /// `Missing`, `Kernel`.
     pub async fn mtu(&self, device: &str) -> Result<u32, LinkError> {
-        let _ = device;
-        todo!()
+        let link = self.look_up(device).await?.ok_or_else(|| LinkError::Missing { device: device.to_owned() })?;
+        let mtu = link.attributes.iter().find_map(|attribute| match attribute {
+            LinkAttribute::Mtu(mtu) => Some(*mtu),
+            _ => None,
+        });
+        mtu.ok_or_else(|| LinkError::Kernel {
+            action: "asking for the MTU of interface",
+            device: device.to_owned(),
+            source: std::io::Error::other("the kernel did not tell"),
+        })
+    }
+
+    /// Name of the device with this number.
+    pub(crate) async fn name_of(&self, index: u32) -> Result<String, LinkError> {
+        let number = || format!("number {index}");
+        let mut answer = std::pin::pin!(self.handle.link().get().match_index(index).execute());
+        let link = match answer.next().await {
+            None => return Err(LinkError::Missing { device: number() }),
+            Some(link) => link.map_err(|error| LinkError::from_kernel("looking up interface", &number(), error))?,
+        };
+        let name = link.attributes.into_iter().find_map(|attribute| match attribute {
+            LinkAttribute::IfName(name) => Some(name),
+            _ => None,
+        });
+        name.ok_or_else(|| LinkError::Missing { device: number() })
+    }
+
+    /// One change of an existing device, found by its name in the same request.
+    pub(crate) async fn change(
+        &self,
+        device: &str,
+        action: &'static str,
+        edit: impl FnOnce(LinkMessageBuilder<LinkUnspec>) -> LinkMessageBuilder<LinkUnspec>,
+    ) -> Result<(), LinkError> {
+        let message = edit(LinkUnspec::new_with_name(device)).build();
+        let answer = self.handle.link().change(message).execute().await;
+        answer.map_err(|error| LinkError::from_kernel(action, device, error))
+    }
+
+    /// All that the kernel tells about a device, `None` when there is none of this name.
+    async fn look_up(&self, device: &str) -> Result<Option<LinkMessage>, LinkError> {
+        let mut answer = std::pin::pin!(self.handle.link().get().match_name(device).execute());
+        match answer.next().await {
+            None => Ok(None),
+            Some(Ok(link)) => Ok(Some(link)),
+            Some(Err(error)) => match LinkError::from_kernel("looking up interface", device, error) {
+                error if error.errno() == Some(ENODEV) => Ok(None),
+                error => Err(error),
+            },
+        }
     }
 }

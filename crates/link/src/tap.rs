@@ -2,6 +2,8 @@
 
 use std::os::fd::OwnedFd;
 
+use rtnetlink::LinkMessageBuilder;
+
 use crate::{LinkError, Links};
 
 /// What a new tap shall be like.
@@ -36,7 +38,34 @@ impl Links {
     /// # Errors
     /// `Missing` without the bridge, `Kernel` otherwise; nothing is left behind.
     pub async fn add_tap(&self, spec: &TapSpec) -> Result<Tap, LinkError> {
-        let _ = spec;
-        todo!()
+        let made = ferrovirt_sys::tap::create(&spec.name, spec.vnet_hdr, false);
+        let (fd, name) = made.map_err(|source| LinkError::Kernel {
+            action: "creating tap device",
+            device: spec.name.clone(),
+            source,
+        })?;
+        // From here on a return drops the descriptor, and with it the tap.
+        let mtu = match (&spec.bridge, spec.mtu) {
+            (_, Some(mtu)) => Some(mtu),
+            (Some(bridge), None) => Some(self.mtu(bridge).await?),
+            (None, None) => None,
+        };
+        // The address and the MTU before the bridge sees the device: it would take over another address and
+        // answer for it, and shrink its own MTU to the port's.
+        self.change(&name, "setting up tap device", |link| {
+            let link = link.address(spec.mac.to_vec());
+            match mtu {
+                Some(mtu) => link.mtu(mtu),
+                None => link,
+            }
+        })
+        .await?;
+        if let Some(bridge) = &spec.bridge {
+            self.set_master(&name, bridge).await?;
+        }
+        if spec.up {
+            self.change(&name, "switching on tap device", LinkMessageBuilder::up).await?;
+        }
+        Ok(Tap { fd, name })
     }
 }
