@@ -1,0 +1,17 @@
+//! End to end, one module per group of requirements. Each test is named after the requirement that it holds
+//! the daemon to (`docs/architecture.md` says where their text is).
+
+mod callback;
+mod connect_and_queries;
+mod define_and_errors;
+mod destroy_through_hook;
+mod dnat;
+mod frames;
+mod hooks_daemon;
+mod hooks_guest;
+mod hooks_network;
+mod lifecycle;
+mod networks;
+mod restart;
+mod session;
+mod sockets;

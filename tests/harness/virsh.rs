@@ -1,0 +1,165 @@
+//! Asking the daemon as its users do: with virsh.
+
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::daemon::ENVIRONMENT;
+use crate::world::World;
+
+/// What a command did.
+#[derive(Clone, Debug)]
+pub struct Output {
+    /// The command line, for messages.
+    pub line: String,
+    /// Exit status; -1 when it was killed.
+    pub code: i32,
+    /// Standard output.
+    pub out: String,
+    /// Standard error.
+    pub err: String,
+    /// How long it took.
+    pub took: Duration,
+}
+
+/// The connection that tests use.
+pub const URI: &str = "qemu:///system";
+/// After so many seconds a virsh hangs.
+const LIMIT: &str = "100";
+
+impl Output {
+    /// The output of a command that must succeed.
+    ///
+    /// # Panics
+    /// When it did not.
+    #[track_caller]
+    pub fn ok(&self) -> &str {
+        assert!(
+            self.code == 0,
+            "{}: exit {}\n{}{}",
+            self.line,
+            self.code,
+            self.out,
+            self.err
+        );
+        &self.out
+    }
+
+    /// A command that must fail with all these texts in its error.
+    ///
+    /// # Panics
+    /// When it succeeded or says something else.
+    #[track_caller]
+    pub fn fails_with(&self, texts: &[&str]) -> &str {
+        assert!(self.code != 0, "{}: succeeded\n{}", self.line, self.out);
+        assert!(self.code != 124 && self.code != -1, "{}: did not end", self.line);
+        for text in texts {
+            assert!(
+                self.err.contains(text),
+                "{}: no '{text}' in:\n{}",
+                self.line,
+                self.err
+            );
+        }
+        &self.err
+    }
+
+    /// A command that must not have waited.
+    ///
+    /// # Panics
+    /// When it took longer.
+    #[track_caller]
+    pub fn within(&self, limit: Duration) -> &Self {
+        assert!(
+            self.took < limit,
+            "{}: took {:?}, more than {limit:?}",
+            self.line,
+            self.took
+        );
+        self
+    }
+}
+
+impl World {
+    /// `virsh LINE`, split at blanks.
+    pub fn virsh(&self, line: &str) -> Output {
+        self.virsh_args(&line.split_whitespace().collect::<Vec<_>>())
+    }
+
+    /// `virsh ARGS`.
+    pub fn virsh_args(&self, args: &[&str]) -> Output {
+        let start = Instant::now();
+        finish(args.join(" "), start, self.virsh_command(args).output())
+    }
+
+    /// `virsh LINE` on the side; [`Background::join`] waits for it.
+    ///
+    /// # Panics
+    /// When it cannot be started.
+    pub fn virsh_background(&self, line: &str) -> Background {
+        let args: Vec<&str> = line.split_whitespace().collect();
+        let child = self
+            .virsh_command(&args)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn();
+        Background {
+            line: line.to_owned(),
+            start: Instant::now(),
+            child: child.expect("virsh can be started"),
+        }
+    }
+
+    /// The command itself, for other surroundings.
+    pub fn virsh_command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new("timeout");
+        command
+            .args([LIMIT, "virsh", "-c", URI])
+            .args(args)
+            .current_dir(&self.dir)
+            .stdin(Stdio::null());
+        command
+            .env_clear()
+            .envs(ENVIRONMENT.iter().copied())
+            .env("LC_ALL", "C");
+        command
+    }
+}
+
+/// A command that runs on the side.
+pub struct Background {
+    line: String,
+    start: Instant,
+    child: Child,
+}
+
+impl Background {
+    /// Waits for its end.
+    pub fn join(self) -> Output {
+        finish(self.line, self.start, self.child.wait_with_output())
+    }
+
+    /// Whether it still runs.
+    pub fn is_running(&mut self) -> bool {
+        matches!(self.child.try_wait(), Ok(None))
+    }
+}
+
+fn finish(line: String, start: Instant, output: std::io::Result<std::process::Output>) -> Output {
+    let took = start.elapsed();
+    match output {
+        Ok(output) => Output {
+            line: format!("virsh {line}"),
+            code: output.status.code().unwrap_or(-1),
+            out: String::from_utf8_lossy(&output.stdout).into_owned(),
+            err: String::from_utf8_lossy(&output.stderr).into_owned(),
+            took,
+        },
+        Err(error) => Output {
+            line,
+            code: -1,
+            out: String::new(),
+            err: error.to_string(),
+            took,
+        },
+    }
+}
