@@ -9,6 +9,7 @@ mod disk;
 mod graphics;
 mod interface;
 mod lesser;
+mod normalize;
 mod os;
 mod seclabel;
 
@@ -102,17 +103,23 @@ impl Domain {
     /// # Errors
     /// Malformed XML, values that cannot be, parts that contradict each other, and, with
     /// [`UnknownPolicy::Refuse`], whatever is not known.
-    pub fn parse(_text: &str, _policy: UnknownPolicy) -> Result<Parsed<Domain>, XmlError> {
-        todo!()
+    pub fn parse(text: &str, policy: UnknownPolicy) -> Result<Parsed<Domain>, XmlError> {
+        let mut parsed: Parsed<Domain> = ferrovirt_xml::from_str("domain", text, policy)?;
+        parsed.value.normalize()?;
+        Ok(parsed)
     }
 
     /// Writes the document with a newline at its end, as libvirt formats it.
-    pub fn to_xml(&self, _form: &Form) -> String {
-        todo!()
+    pub fn to_xml(&self, form: &Form) -> String {
+        ferrovirt_xml::to_string("domain", self, form)
     }
 
     /// What of it is a definition: without id, aliases, tap devices and all else that ends with the run.
-    pub fn to_config(&self) -> Domain {
-        todo!()
+    ///
+    /// # Errors
+    /// None in documents that were read by this model.
+    pub fn to_config(&self) -> Result<Domain, XmlError> {
+        let text = self.to_xml(&Form::STORED);
+        Ok(ferrovirt_xml::from_str("domain", &text, UnknownPolicy::Keep)?.value)
     }
 }

@@ -26,17 +26,6 @@ impl ForwardMode {
     pub fn makes_bridge(self) -> bool {
         self != ForwardMode::Bridge
     }
-
-    /// The word in the document.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            ForwardMode::None => "none",
-            ForwardMode::Nat => "nat",
-            ForwardMode::Route => "route",
-            ForwardMode::Open => "open",
-            ForwardMode::Bridge => "bridge",
-        }
-    }
 }
 
 /// `<forward>`.
