@@ -71,6 +71,12 @@ pub enum Error {
     /// An ordinary user has no place for sockets and files.
     #[error("cannot tell where the files of this user belong: {0} is not set")]
     NoHome(&'static str),
+    /// What systemd passed on is not what its unit should say.
+    #[error("the sockets that systemd passed on: {0}")]
+    Passed(#[source] io::Error),
+    /// One of the small programs that belong to the daemon is missing.
+    #[error("{0} is not installed beside the daemon")]
+    NoHelper(&'static str),
     /// The runtime could not be made.
     #[error("cannot start the daemon's threads: {0}")]
     Runtime(#[source] io::Error),

@@ -7,10 +7,13 @@
 //! they need in [`host::Host`].
 
 pub mod args;
+pub mod background;
 pub mod error;
-pub mod lifecycle;
+pub mod locks;
 pub mod log;
+pub mod node;
 pub mod paths;
+pub mod refuse;
 pub mod settings;
-
-pub use lifecycle::main;
+pub mod signals;
+pub mod sockets;

@@ -1,0 +1,336 @@
+//! One client: its messages in, its calls at work, its answers out.
+//!
+//! Calls run side by side and are answered as they end. A call that can be answered at once (every read can) is answered
+//! by the task that read it, without another task or a wake-up between; one that has to wait goes on as a task of its own.
+//! With `max_client_requests` calls at work the rest waits in a short backlog, so that pings behind them are still
+//! answered; when the backlog is full, too, nothing is read any more.
+
+use std::collections::VecDeque;
+use std::io;
+use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::Poll;
+use std::time::Duration;
+
+use bytes::Bytes;
+use ferrovirt_wire::frame::{FrameReader, error_reply};
+use ferrovirt_wire::procedures::{dispatch, number};
+use ferrovirt_wire::program::{PING, PONG, keepalive};
+use ferrovirt_wire::{ErrorDomain, ErrorReply, Frame, Incoming, Procedure, RemoteService, triage};
+use tokio::io::AsyncReadExt;
+use tokio::net::UnixStream;
+use tokio::net::unix::OwnedReadHalf;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{Instant, Sleep, sleep_until};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::outbox::Outbox;
+
+/// Most calls that wait behind those at work before reading stops.
+const MOST_CALLS_WAITING: usize = 32;
+/// Most bytes of them.
+const MOST_BYTES_WAITING: usize = 1 << 20;
+/// With so many bytes of answers waiting for the client nothing more is read from it.
+const CONGESTED: usize = 1 << 20;
+/// How much is read at a time: a page for small requests, more while a large one arrives.
+const PORTION: std::ops::RangeInclusive<usize> = 4096..=262_144;
+
+/// Longer than any connection.
+const FOR_EVER: Duration = Duration::from_secs(86_400 * 365);
+
+/// Bounds of each connection.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// Calls of one client that are at work at a time.
+    pub requests: usize,
+    /// Silence after which a client is pinged, if it asked for that; none: never.
+    pub keepalive_interval: Option<Duration>,
+    /// Pings without any answer after which a client counts as gone.
+    pub keepalive_count: u32,
+    /// How long a client may take no bytes while some wait for it.
+    pub patience: Duration,
+}
+
+/// Who is at the other end.
+#[derive(Debug)]
+pub struct Peer {
+    /// User of the client's process, as the kernel says.
+    pub uid: u32,
+    /// Its group.
+    pub gid: u32,
+    /// Its process; none if that is not visible from here.
+    pub pid: Option<i32>,
+    /// Whether it came through the socket for readers.
+    pub read_only: bool,
+    /// Whether it asked for pings.
+    keepalive: AtomicBool,
+    /// Ends with the connection.
+    life: CancellationToken,
+}
+
+impl Peer {
+    /// A client that has just connected.
+    pub fn new(uid: u32, gid: u32, pid: Option<i32>, read_only: bool) -> Self {
+        Self { uid, gid, pid, read_only, keepalive: AtomicBool::new(false), life: CancellationToken::new() }
+    }
+
+    /// The client can answer pings; without this it never gets one.
+    pub fn wants_keepalive(&self) {
+        self.keepalive.store(true, Ordering::Relaxed);
+    }
+
+    /// Cancelled when the connection has ended, whoever ended it.
+    pub fn life(&self) -> &CancellationToken {
+        &self.life
+    }
+}
+
+/// What connections share.
+#[derive(Debug, Clone)]
+pub(crate) struct Shared {
+    pub(crate) limits: Arc<Limits>,
+    /// Counts calls that wait for something, so that a shutdown can wait for them.
+    pub(crate) work: TaskTracker,
+    /// No new requests.
+    pub(crate) shutdown: CancellationToken,
+    /// No patience left.
+    pub(crate) force: CancellationToken,
+}
+
+/// Whether a connection goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Next {
+    GoOn,
+    Close,
+}
+
+type Answer = Pin<Box<dyn Future<Output = Bytes> + Send>>;
+
+pub(crate) struct Connection<S> {
+    socket: OwnedReadHalf,
+    frames: FrameReader,
+    outbox: Arc<Outbox>,
+    peer: Arc<Peer>,
+    service: Arc<S>,
+    shared: Shared,
+    slots: Arc<Semaphore>,
+    backlog: VecDeque<(&'static Procedure, Frame)>,
+    backlog_bytes: usize,
+    pulse: Pulse,
+}
+
+impl<S: RemoteService + Send + Sync + 'static> Connection<S> {
+    pub(crate) fn new(socket: UnixStream, peer: Arc<Peer>, service: S, shared: Shared) -> Self {
+        let (read, write) = socket.into_split();
+        Self {
+            socket: read,
+            frames: FrameReader::default(),
+            outbox: Outbox::new(write, peer.life.clone(), shared.limits.patience),
+            peer,
+            service: Arc::new(service),
+            slots: Arc::new(Semaphore::new(shared.limits.requests)),
+            shared,
+            backlog: VecDeque::new(),
+            backlog_bytes: 0,
+            pulse: Pulse::default(),
+        }
+    }
+
+    /// Serves the client until it leaves, is given up, or the daemon ends.
+    pub(crate) async fn run(mut self) {
+        // Whatever happens in here, what hangs on the connection (autodestroy) learns that it is over.
+        let _over = self.peer.life.clone().drop_guard();
+        let force = self.shared.force.clone();
+        tokio::select! {
+            biased;
+            () = force.cancelled() => {}
+            () = self.serve() => {}
+        }
+    }
+
+    async fn serve(&mut self) {
+        let (shutdown, life) = (self.shared.shutdown.clone(), self.peer.life.clone());
+        let (mut shutdown, mut life) = (std::pin::pin!(shutdown.cancelled()), std::pin::pin!(life.cancelled()));
+        let mut timer = std::pin::pin!(sleep_until(self.pulse.heard + self.shared.limits.keepalive_interval.unwrap_or(FOR_EVER)));
+        loop {
+            let room = self.frames.buffer().len().clamp(*PORTION.start(), *PORTION.end());
+            self.frames.buffer().reserve(room);
+            let congested = self.outbox.waiting() > CONGESTED;
+            let full = self.backlog.len() >= MOST_CALLS_WAITING || self.backlog_bytes >= MOST_BYTES_WAITING;
+            let next = tokio::select! {
+                biased;
+                () = &mut shutdown => {
+                    self.finish_calls().await;
+                    Next::Close
+                }
+                () = &mut life => return,
+                slot = Arc::clone(&self.slots).acquire_owned(), if !self.backlog.is_empty() => match slot {
+                    Ok(slot) => self.start_waiting(slot).await,
+                    Err(_) => Next::Close,
+                },
+                read = self.socket.read_buf(self.frames.buffer()), if !congested && !full => self.received(read).await,
+                () = self.outbox.flushed(), if congested => Next::GoOn,
+                () = &mut timer, if self.peer.keepalive.load(Ordering::Relaxed) => self.beat(timer.as_mut()),
+            };
+            if next == Next::Close {
+                break;
+            }
+        }
+        self.outbox.flushed().await;
+    }
+
+    async fn received(&mut self, read: io::Result<usize>) -> Next {
+        if !read.is_ok_and(|length| length > 0) {
+            self.peer.life.cancel();
+            return Next::Close;
+        }
+        self.pulse.heard();
+        loop {
+            let frame = match self.frames.next_frame() {
+                Ok(Some(frame)) => frame,
+                Ok(None) => return Next::GoOn,
+                Err(error) => {
+                    tracing::debug!(pid = self.peer.pid, "closing a connection: {error}");
+                    self.peer.life.cancel();
+                    return Next::Close;
+                }
+            };
+            match triage(&frame) {
+                Incoming::Call(procedure) => {
+                    if self.take_call(procedure, frame).await == Next::Close {
+                        return Next::Close;
+                    }
+                }
+                Incoming::Ping => self.outbox.send(keepalive(PONG).empty_message()),
+                Incoming::Refused(error) => self.outbox.send(error_reply(&frame.header, &error)),
+                Incoming::Pong | Incoming::Dropped => {}
+            }
+        }
+    }
+
+    async fn take_call(&mut self, procedure: &'static Procedure, frame: Frame) -> Next {
+        if self.backlog.is_empty()
+            && let Ok(slot) = Arc::clone(&self.slots).try_acquire_owned()
+        {
+            return self.start(procedure, frame, slot).await;
+        }
+        self.backlog_bytes += frame.payload.len();
+        self.backlog.push_back((procedure, frame));
+        Next::GoOn
+    }
+
+    async fn start_waiting(&mut self, slot: OwnedSemaphorePermit) -> Next {
+        match self.backlog.pop_front() {
+            Some((procedure, frame)) => {
+                self.backlog_bytes -= frame.payload.len();
+                self.start(procedure, frame, slot).await
+            }
+            None => Next::GoOn,
+        }
+    }
+
+    /// Begins a call; answers it if that needs no waiting, otherwise leaves it to a task.
+    async fn start(&mut self, procedure: &'static Procedure, frame: Frame, slot: OwnedSemaphorePermit) -> Next {
+        let mut answer = answer(Arc::clone(&self.service), procedure, frame);
+        if let Poll::Ready(message) = std::future::poll_fn(|cx| Poll::Ready(answer.as_mut().poll(cx))).await {
+            self.outbox.send(message);
+        } else {
+            let outbox = Arc::clone(&self.outbox);
+            self.shared.work.spawn(async move {
+                outbox.send(answer.await);
+                drop(slot);
+            });
+        }
+        // The answer to a goodbye is sent, and nothing behind it is served.
+        if procedure.number == number::CONNECT_CLOSE { Next::Close } else { Next::GoOn }
+    }
+
+    /// The daemon ends: what is at work is still answered.
+    async fn finish_calls(&mut self) {
+        let all = u32::try_from(self.shared.limits.requests).unwrap_or(u32::MAX);
+        // Fails only if the semaphore is closed, which nobody does.
+        let _ = self.slots.acquire_many(all).await;
+    }
+
+    fn beat(&mut self, timer: Pin<&mut Sleep>) -> Next {
+        let Some(interval) = self.shared.limits.keepalive_interval else {
+            timer.reset(Instant::now() + FOR_EVER);
+            return Next::GoOn;
+        };
+        match self.pulse.beat(interval, self.shared.limits.keepalive_count) {
+            Beat::Wait(until) => timer.reset(until),
+            Beat::Ping(until) => {
+                self.outbox.send(keepalive(PING).empty_message());
+                timer.reset(until);
+            }
+            Beat::Dead => {
+                tracing::info!(pid = self.peer.pid, "a client does not answer pings: it is dropped");
+                self.peer.life.cancel();
+                return Next::Close;
+            }
+        }
+        Next::GoOn
+    }
+}
+
+/// The whole answer to a call. A panic in its handler is this call's error and nobody else's.
+fn answer<S: RemoteService + Send + Sync + 'static>(
+    service: Arc<S>,
+    procedure: &'static Procedure,
+    frame: Frame,
+) -> Answer {
+    let header = frame.header;
+    let mut work: Answer = Box::pin(async move { dispatch(&*service, &frame.header, &frame.payload).await });
+    Box::pin(std::future::poll_fn(move |cx| {
+        std::panic::catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(cx))).unwrap_or_else(|_| {
+            tracing::error!("a call of {} panicked", procedure.name);
+            let text = format!("{} failed in a way that it should not", procedure.function);
+            Poll::Ready(error_reply(&header, &ErrorReply::internal(ErrorDomain::Rpc, text)))
+        })
+    }))
+}
+
+/// When something was last heard, and how many pings since are unanswered.
+#[derive(Debug)]
+struct Pulse {
+    heard: Instant,
+    unanswered: u32,
+}
+
+enum Beat {
+    /// Something was heard not long ago; ask again then.
+    Wait(Instant),
+    /// Ping now; ask again then.
+    Ping(Instant),
+    /// Give the client up.
+    Dead,
+}
+
+impl Default for Pulse {
+    fn default() -> Self {
+        Self { heard: Instant::now(), unanswered: 0 }
+    }
+}
+
+impl Pulse {
+    fn heard(&mut self) {
+        self.heard = Instant::now();
+        self.unanswered = 0;
+    }
+
+    fn beat(&mut self, interval: Duration, count: u32) -> Beat {
+        let now = Instant::now();
+        let quiet_since = self.heard + interval;
+        if self.unanswered == 0 && quiet_since > now {
+            return Beat::Wait(quiet_since);
+        }
+        if self.unanswered >= count {
+            return Beat::Dead;
+        }
+        self.unanswered += 1;
+        Beat::Ping(now + interval)
+    }
+}

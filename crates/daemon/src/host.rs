@@ -1,0 +1,207 @@
+//! Everything the daemon manages, in one place: what the dispatch of requests works on.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use ferrovirt_guest::Guests;
+use ferrovirt_hook::{Discovery, Driver, Engine, EngineConfig};
+use ferrovirt_link::Links;
+use ferrovirt_network::{Autostart, Networks};
+use ferrovirt_qemu::{QemuBackend, QemuConfig};
+use ferrovirt_sys::program;
+use ferrovirt_xml::UnknownPolicy;
+use tokio::sync::watch;
+
+use crate::error::Error;
+use crate::node::Node;
+use crate::paths::Paths;
+use crate::settings::{Drivers, Settings, own};
+
+/// What this daemon manages, and what it knows about itself.
+pub struct Host {
+    /// All guests.
+    pub guests: Guests<QemuBackend>,
+    /// All networks.
+    pub networks: Networks,
+    /// Calls hooks, and knows which processes are hooks (R91).
+    pub engine: Engine,
+    /// Where everything lies.
+    pub paths: Paths,
+    /// The daemon's own settings as they were at its start.
+    pub settings: Settings,
+    /// Facts about this machine.
+    pub node: Node,
+    /// Who is connected.
+    pub clients: Clients,
+}
+
+/// How many clients are connected; a daemon that nobody needs may end (`--timeout`).
+#[derive(Debug, Clone)]
+pub struct Clients {
+    count: watch::Sender<usize>,
+}
+
+/// One connected client; not any more when this is dropped.
+#[derive(Debug)]
+pub struct Client {
+    count: watch::Sender<usize>,
+}
+
+impl Default for Clients {
+    fn default() -> Self {
+        Self { count: watch::Sender::new(0) }
+    }
+}
+
+impl Clients {
+    /// A client has connected.
+    pub fn enter(&self) -> Client {
+        self.count.send_modify(|n| *n += 1);
+        Client { count: self.count.clone() }
+    }
+
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        *self.count.borrow()
+    }
+}
+
+impl Drop for Client {
+    fn drop(&mut self) {
+        self.count.send_modify(|n| *n = n.saturating_sub(1));
+    }
+}
+
+/// The engine that calls hooks. It is there before everything else, since the first hook is the daemon's.
+///
+/// # Errors
+/// A helper program that is not installed.
+pub fn engine(paths: &Paths, settings: &own::Hooks) -> Result<Engine, Error> {
+    Ok(Engine::new(EngineConfig {
+        hooks_dir: paths.hooks_dir.clone(),
+        keeper_program: helper("ferrovirt-keeper")?,
+        discovery: match settings.discovery {
+            own::Discovery::Startup => Discovery::Startup,
+            own::Discovery::Live => Discovery::Live,
+        },
+        output_limit: settings.output_limit,
+        release_reason: settings.release_reason,
+        strict_permissions: settings.strict_permissions,
+        warn_after: settings.warn_after.into(),
+    }))
+}
+
+fn helper(name: &'static str) -> Result<PathBuf, Error> {
+    program::find_helper(name).ok_or(Error::NoHelper(name))
+}
+
+fn failed<E: std::fmt::Display>(driver: &'static str) -> impl Fn(E) -> Error {
+    move |e| Error::Driver { driver, text: e.to_string() }
+}
+
+impl Host {
+    /// Start the drivers and read what there is (R24: networks first). Calls `stopped` of networks that vanished.
+    ///
+    /// # Errors
+    /// [`Error::Driver`] when one of them cannot start (R21).
+    pub async fn load(paths: &Paths, settings: &Settings, drivers: &Drivers, engine: Engine) -> Result<Self, Error> {
+        let unknown = match settings.own.unknown_xml {
+            own::UnknownXml::Refuse => UnknownPolicy::Refuse,
+            own::UnknownXml::Keep => UnknownPolicy::Keep,
+        };
+        let node = Node::read();
+        let networks = Networks::new(network_config(paths, unknown)?, engine.clone());
+        networks.load().await.map_err(failed("network"))?;
+        let links = Links::open().map_err(failed("qemu"))?;
+        let backend = QemuBackend::new(qemu_config(paths, drivers, &node)?, links);
+        let guests = Guests::new(guest_config(paths, unknown), backend, engine.clone(), networks.clone());
+        guests.load().await.map_err(failed("qemu"))?;
+        Ok(Self {
+            guests,
+            networks,
+            engine,
+            paths: paths.clone(),
+            settings: settings.clone(),
+            node,
+            clients: Clients::default(),
+        })
+    }
+
+    /// What comes after the sockets are open (R24): guests that ran are taken over, each in its own task;
+    /// then what is marked autostart, once per boot of the machine.
+    pub async fn begin(self: Arc<Self>) {
+        self.guests.reconnect().await;
+        self.networks.autostart(Autostart::Boot).await;
+        self.guests.autostart().await;
+    }
+
+    /// Whether anything here needs a daemon: a client, a running guest, an active network.
+    pub fn is_busy(&self) -> bool {
+        self.clients.count() > 0
+            || self.guests.list().iter().any(|g| g.id.is_some())
+            || self.networks.list().iter().any(|n| n.active)
+    }
+}
+
+fn network_config(paths: &Paths, unknown: UnknownPolicy) -> Result<ferrovirt_network::Config, Error> {
+    Ok(ferrovirt_network::Config {
+        config_dir: paths.network.config_dir.clone(),
+        status_dir: paths.network.run_dir.clone(),
+        state_dir: paths.network.state_dir.clone(),
+        boot_flag_dir: paths.network.run_dir.clone(),
+        dnsmasq: "dnsmasq".into(),
+        nft: "nft".into(),
+        launch_helper: helper("ferrovirt-launch")?,
+        lease_helper: helper("ferrovirt-lease")?,
+        unknown,
+        privileged: paths.privileged,
+    })
+}
+
+fn guest_config(paths: &Paths, unknown: UnknownPolicy) -> ferrovirt_guest::Config {
+    ferrovirt_guest::Config {
+        driver: Driver::Qemu,
+        config_dir: paths.qemu.config_dir.clone(),
+        status_dir: paths.qemu.run_dir.clone(),
+        log_dir: paths.qemu.log_dir.clone(),
+        boot_flag_dir: paths.qemu.run_dir.clone(),
+        unknown,
+    }
+}
+
+fn qemu_config(paths: &Paths, drivers: &Drivers, node: &Node) -> Result<QemuConfig, Error> {
+    let qemu = &drivers.qemu;
+    Ok(QemuConfig {
+        state_dir: paths.qemu.state_dir.clone(),
+        run_dir: paths.qemu.run_dir.clone(),
+        log_dir: paths.qemu.log_dir.clone(),
+        cache_dir: paths.qemu.cache_dir.join("capabilities"),
+        uid: qemu.uid,
+        gid: qemu.gid,
+        dynamic_ownership: qemu.dynamic_ownership,
+        vnc_listen: qemu.vnc_listen.clone().unwrap_or_else(|| "127.0.0.1".to_owned()),
+        display_ports: qemu.display_ports,
+        max_files: qemu.max_files,
+        max_core: qemu.max_core,
+        launch_helper: helper("ferrovirt-launch")?,
+        emulator_dirs: Vec::new(),
+        privileged: paths.privileged,
+        hostname: node.hostname.clone(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clients_are_counted_while_they_are_there() {
+        let clients = Clients::default();
+        let one = clients.enter();
+        let two = clients.clone().enter();
+        assert_eq!(clients.count(), 2);
+        drop(one);
+        drop(two);
+        assert_eq!(clients.count(), 0);
+    }
+}
