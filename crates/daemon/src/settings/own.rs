@@ -66,7 +66,7 @@ impl Default for Hooks {
             release_reason: true,
             strict_permissions: false,
             warn_after: Seconds(10),
-            output_limit: 4 << 20,
+            output_limit: 1 << 20,
         }
     }
 }
