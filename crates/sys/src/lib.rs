@@ -21,6 +21,7 @@
 pub mod cgroup;
 pub mod durable;
 mod error;
+mod frame;
 pub mod keeper;
 pub mod launch;
 pub mod pidfd;

@@ -24,10 +24,10 @@ impl PidFd {
     /// `ESRCH` when it is gone or its number belongs to another process by now; what the kernel says otherwise.
     pub fn open(id: ProcessId) -> io::Result<PidFd> {
         let fd = open_raw(id)?;
-        Ok(PidFd {
-            fd: AsyncFd::with_interest(fd, Interest::READABLE)?,
-            id,
-        })
+        // SAFETY: an `OwnedFd` keeps its descriptor open, and the same, until it is dropped with the `AsyncFd`.
+        let fd =
+            unsafe { AsyncFd::register_with_interest(fd, Interest::READABLE) }.map_err(io::Error::from)?;
+        Ok(PidFd { fd, id })
     }
 
     /// Which process this is.

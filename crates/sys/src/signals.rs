@@ -20,10 +20,26 @@ pub fn send(to: ProcessId, signal: i32) -> io::Result<()> {
 
 /// Every signal back to its default action, none blocked: what a program finds that is started from a shell.
 /// For small programs before they exec; handlers that were installed are lost.
+///
+/// The C library keeps its hands on two signals (32, 33), refuses to change them, and ignores them in what `posix_spawn`
+/// starts: so the kernel is asked directly.
 pub fn reset_all() {
+    /// `struct sigaction` of the kernel, on every architecture not longer than this; all zero is the default action.
+    const DEFAULT: [u64; 8] = [0; 8];
+    const MASK_BYTES: usize = 8;
     for signal in 1..=LAST_SIGNAL {
-        // SAFETY: SIG_DFL installs no code; numbers that cannot be changed (9, 19, 32, 33) are refused with EINVAL.
-        unsafe { libc::signal(signal, libc::SIG_DFL) };
+        // SAFETY: the kernel reads one struct from `DEFAULT` and writes nothing; SIG_DFL installs no code. Numbers that
+        // cannot be changed (9, 19) are refused.
+        unsafe {
+            let nothing = std::ptr::null_mut::<u8>();
+            libc::syscall(
+                libc::SYS_rt_sigaction,
+                signal,
+                DEFAULT.as_ptr(),
+                nothing,
+                MASK_BYTES,
+            );
+        }
     }
     set_mask(&empty_set());
 }
@@ -55,21 +71,11 @@ fn set_mask(set: &libc::sigset_t) {
 }
 
 /// The set without any signal.
-pub(crate) fn empty_set() -> libc::sigset_t {
+fn empty_set() -> libc::sigset_t {
     let mut set = MaybeUninit::uninit();
     // SAFETY: sigemptyset initialises the whole set and cannot fail for a valid pointer.
     unsafe {
         libc::sigemptyset(set.as_mut_ptr());
-        set.assume_init()
-    }
-}
-
-/// The set of all signals.
-pub(crate) fn full_set() -> libc::sigset_t {
-    let mut set = MaybeUninit::uninit();
-    // SAFETY: sigfillset initialises the whole set and cannot fail for a valid pointer.
-    unsafe {
-        libc::sigfillset(set.as_mut_ptr());
         set.assume_init()
     }
 }

@@ -1,0 +1,200 @@
+//! The launcher with real programs: what they are started as is read from inside.
+
+use std::fs::{self, File};
+use std::io::{Read, Seek};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use std::os::fd::OwnedFd;
+
+use ferrovirt_sys::launch::{LaunchError, Orders, launch};
+use ferrovirt_sys::pidfd::PidFd;
+use ferrovirt_sys::{process, signals};
+
+/// The launcher that cargo built for this test.
+fn helper() -> PathBuf {
+    env!("CARGO_BIN_EXE_ferrovirt-launch").into()
+}
+
+/// Runs a shell script through the launcher to its end; what it wrote.
+async fn output_of(script: &str, change: impl FnOnce(&mut Orders)) -> String {
+    let mut file = tempfile::tempfile().unwrap();
+    let mut orders = Orders::new("/bin/sh");
+    orders.args = vec!["-c".into(), format!("sleep 0.3; {script}").into()];
+    orders.stdout = Some(file.try_clone().unwrap().into());
+    orders.stderr = Some(file.try_clone().unwrap().into());
+    change(&mut orders);
+    let id = launch(&helper(), orders).await.unwrap();
+    let handle = PidFd::open(id).unwrap();
+    tokio::time::timeout(Duration::from_secs(10), handle.exited())
+        .await
+        .unwrap();
+    let mut text = String::new();
+    file.rewind().unwrap();
+    file.read_to_string(&mut text).unwrap();
+    text
+}
+
+#[tokio::test]
+async fn r15_the_program_is_nobody_s_child_in_its_own_session() {
+    let mut orders = Orders::new("/bin/sleep");
+    orders.args = vec!["30".into()];
+    let id = launch(&helper(), orders).await.unwrap();
+    let me = i32::try_from(std::process::id()).unwrap();
+    assert!(id.is_alive());
+    assert!(!process::ancestors(id.pid).contains(&me));
+    let session = |pid: i32| rustix::process::getsid(rustix::process::Pid::from_raw(pid)).unwrap();
+    assert_ne!(session(id.pid), session(me));
+    assert_ne!(session(id.pid).as_raw_pid(), id.pid, "not a session leader");
+    assert_eq!(
+        fs::read(format!("/proc/{}/cmdline", id.pid)).unwrap(),
+        b"/bin/sleep\030\0"
+    );
+    assert_eq!(fs::read(format!("/proc/{}/environ", id.pid)).unwrap(), b"");
+    signals::send(id, libc::SIGKILL).unwrap();
+}
+
+#[tokio::test]
+async fn r15_descriptors_signals_and_surroundings_are_clean() {
+    let text = output_of(
+        "pwd; umask; ls /proc/self/fd | tr '\\n' ' '; echo; readlink /proc/self/fd/0; grep -E 'Sig(Blk|Ign)' /proc/self/status; echo $A",
+        |orders| {
+            orders.umask = Some(0o27);
+            orders.cwd = Some("/usr".into());
+            orders.env = vec![("A".into(), "b c".into()), ("PATH".into(), "/usr/bin:/bin".into())];
+        },
+    )
+    .await;
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!(lines[0], "/usr");
+    assert_eq!(lines[1], "0027");
+    assert_eq!(lines[2].trim(), "0 1 2 3", "3 is the directory that ls reads");
+    assert_eq!(lines[3], "/dev/null");
+    assert_eq!(lines[4], "SigBlk:\t0000000000000000");
+    assert_eq!(lines[5], "SigIgn:\t0000000000000000");
+    assert_eq!(lines[6], "b c");
+}
+
+#[tokio::test]
+async fn r15_descriptors_get_their_numbers_even_crosswise() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = |name: &str| {
+        let path = dir.path().join(name);
+        fs::File::create_new(&path).unwrap();
+        OwnedFd::from(File::open(&path).unwrap())
+    };
+    let (a, b, c) = (file("a"), file("b"), file("c"));
+    let text = output_of(
+        "for n in 3 4 5; do readlink /proc/self/fd/$n; done; ls /proc/$$/fd | wc -w",
+        |orders| {
+            orders.fds = vec![(a, 5), (b, 4), (c, 3)];
+            orders.env = vec![("PATH".into(), "/usr/bin:/bin".into())];
+        },
+    )
+    .await;
+    let path = |name: &str| dir.path().join(name).display().to_string();
+    assert_eq!(
+        text.lines().collect::<Vec<_>>(),
+        [&path("c"), &path("b"), &path("a"), "6"]
+    );
+}
+
+#[tokio::test]
+async fn r15_user_groups_limits_and_capabilities() {
+    let show = "id -u; id -g; id -G; ulimit -n; ulimit -c; cat /proc/self/oom_score_adj; grep -E 'Cap(Prm|Eff|Bnd)' /proc/self/status";
+    let path = || vec![("PATH".into(), "/usr/bin:/bin".into())];
+    let text = output_of(show, |orders| {
+        orders.uid = Some(65534);
+        orders.gid = Some(65534);
+        orders.groups = Some(vec![7, 9]);
+        orders.nofile = Some(777);
+        orders.core = Some(0);
+        orders.oom_score_adj = Some(123);
+        orders.env = path();
+    })
+    .await;
+    let none = "0000000000000000";
+    let expected = ["65534", "65534", "65534 7 9", "777", "0", "123"];
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!(lines[..6], expected, "{text}");
+    for (line, name) in lines[6..].iter().zip(["CapPrm", "CapEff", "CapBnd"]) {
+        assert_eq!(*line, format!("{name}:\t{none}"));
+    }
+    let show = "grep -E 'Cap(Prm|Eff|Bnd)' /proc/self/status";
+    let dropped = output_of(show, |orders| orders.env = path()).await;
+    assert_eq!(dropped.matches(none).count(), 3, "also as root: {dropped}");
+    let kept = output_of(show, |orders| {
+        orders.keep_capabilities = true;
+        orders.env = path();
+    })
+    .await;
+    let mine = fs::read_to_string("/proc/self/status").unwrap();
+    let line = |text: &str| {
+        text.lines()
+            .find(|line| line.starts_with("CapPrm"))
+            .unwrap()
+            .to_owned()
+    };
+    assert_eq!(line(&kept), line(&mine));
+}
+
+#[tokio::test]
+async fn r6_what_cannot_be_started_is_named() {
+    let error = launch(&helper(), Orders::new("/no/such/qemu")).await.unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "cannot execute /no/such/qemu: No such file or directory"
+    );
+    assert!(matches!(
+        error,
+        LaunchError::Exec {
+            errno: libc::ENOENT,
+            ..
+        }
+    ));
+    let error = launch(&helper(), Orders::new("/etc/passwd")).await.unwrap_err();
+    assert!(
+        matches!(
+            error,
+            LaunchError::Exec {
+                errno: libc::EACCES,
+                ..
+            }
+        ),
+        "{error}"
+    );
+    let mut orders = Orders::new("/bin/true");
+    orders.cwd = Some("/no/such".into());
+    let error = launch(&helper(), orders).await.unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "cannot start /bin/true: chdir /no/such: No such file or directory"
+    );
+    let mut orders = Orders::new("/bin/true");
+    orders.fds = vec![(File::open("/dev/null").unwrap().into(), 1)];
+    assert!(matches!(
+        launch(&helper(), orders).await,
+        Err(LaunchError::Step {
+            errno: libc::EINVAL,
+            ..
+        })
+    ));
+    let mut orders = Orders::new("/bin/true");
+    orders.args = vec!["nul\0".into()];
+    assert!(matches!(
+        launch(&helper(), orders).await,
+        Err(LaunchError::Step {
+            errno: libc::EINVAL,
+            ..
+        })
+    ));
+    let error = launch("/no/such/helper".as_ref(), Orders::new("/bin/true"))
+        .await
+        .unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .starts_with("cannot start /bin/true through /no/such/helper: "),
+        "{error}"
+    );
+}
