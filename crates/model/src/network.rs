@@ -123,19 +123,21 @@ impl Network {
     /// Malformed XML, values that cannot be, parts that contradict each other, and, with
     /// [`UnknownPolicy::Refuse`], whatever is not known.
     pub fn parse(text: &str, policy: UnknownPolicy) -> Result<Parsed<Network>, XmlError> {
-        let _ = (text, policy);
-        todo!()
+        let mut parsed: Parsed<Network> = ferrovirt_xml::from_str("network", text, policy)?;
+        parsed.value.normalize()?;
+        Ok(parsed)
     }
 
     /// Writes the document with a newline at its end, as libvirt formats it.
     pub fn to_xml(&self, form: &Form) -> String {
-        let _ = form;
-        todo!()
+        ferrovirt_xml::to_string("network", self, form)
     }
 
     /// Where packets to the outside go.
     pub fn mode(&self) -> ForwardMode {
-        self.forward.as_ref().map_or(ForwardMode::None, |forward| forward.mode)
+        self.forward
+            .as_ref()
+            .map_or(ForwardMode::None, |forward| forward.mode)
     }
 
     /// Name of the bridge, where it has one.
@@ -148,3 +150,6 @@ impl Network {
         self.mode().makes_bridge()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -64,13 +64,11 @@ impl NetworkPort {
     /// # Errors
     /// As [`crate::network::Network::parse`].
     pub fn parse(text: &str, policy: UnknownPolicy) -> Result<Parsed<NetworkPort>, XmlError> {
-        let _ = (text, policy);
-        todo!()
+        ferrovirt_xml::from_str("networkport", text, policy)
     }
 
     /// Writes the document with a newline at its end, as libvirt formats it.
     pub fn to_xml(&self, form: &Form) -> String {
-        let _ = form;
-        todo!()
+        ferrovirt_xml::to_string("networkport", self, form)
     }
 }

@@ -8,7 +8,7 @@
 
 mod config;
 mod error;
-mod lease;
+pub mod lease;
 mod networks;
 mod port;
 mod snapshot;
