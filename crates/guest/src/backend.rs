@@ -1,18 +1,15 @@
 //! What a hypervisor must be able to do. Nothing here knows about hooks; the order is in `sequence`.
 
-use std::collections::BTreeMap;
 use std::future::Future;
-use std::path::PathBuf;
 
 use ferrovirt_hook::Driver;
 use ferrovirt_model::domain::Domain;
-use ferrovirt_sys::process::ProcessId;
 use tokio::sync::mpsc;
-use tokio_util::sync::CancellationToken;
 
 use crate::error::BackendError;
 use crate::flags::ShutdownMode;
-use crate::status::{Plugged, Status, Step};
+use crate::run::Run;
+use crate::status::Status;
 
 /// A hypervisor. Its methods are called by one operation of one guest at a time, of many guests at once.
 pub trait Backend: Send + Sync + 'static {
@@ -191,60 +188,3 @@ pub enum Observed {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct Gone(pub String);
-
-/// One run of a guest, from `prepare` to `release`: what the sequence carries and a backend edits.
-pub struct Run {
-    /// The guest's id in this run.
-    pub id: i32,
-    /// The live document; the backend completes it as things become known.
-    pub doc: Domain,
-    /// Cancelled when the start shall not go on (R95); long waits in a backend look at it.
-    pub cancel: CancellationToken,
-    /// Where the monitor listens, once the backend knows.
-    pub monitor: Option<PathBuf>,
-    /// What the backend wants to know again after a restart of the daemon; on disk after the step that changes it.
-    pub facts: BTreeMap<String, String>,
-    pub(crate) process: Option<ProcessId>,
-    pub(crate) ports: Vec<Plugged>,
-    pub(crate) steps: Vec<Step>,
-}
-
-impl Run {
-    /// The guest's name.
-    pub fn name(&self) -> &str {
-        &self.doc.name
-    }
-
-    /// The process behind the guest, once it was born.
-    pub fn process(&self) -> Option<ProcessId> {
-        self.process
-    }
-
-    /// Puts into the status file that a thing is about to be made; returns when it is there (R96).
-    ///
-    /// # Errors
-    /// When the status file cannot be written; then the thing must not be made.
-    pub async fn journal(&mut self, step: Step) -> Result<(), BackendError> {
-        let _ = step;
-        todo!()
-    }
-
-    /// What was announced and is not undone yet, newest first.
-    pub fn steps(&self) -> Vec<Step> {
-        self.steps.iter().rev().cloned().collect()
-    }
-
-    /// Forgets a step that was undone; the status file follows at the next step.
-    pub fn undone(&mut self, step: &Step) {
-        self.steps.retain(|s| s != step);
-    }
-
-    /// The process exists: from now on a destroy kills it at once, and the next daemon knows it.
-    ///
-    /// # Errors
-    /// When the status file cannot be written; then the launch must fail.
-    pub async fn born(&mut self, process: ProcessId) -> Result<(), BackendError> {
-        let _ = process;
-        todo!()
-    }
-}

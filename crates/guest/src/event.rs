@@ -2,6 +2,8 @@
 
 use ferrovirt_model::Uuid;
 
+use crate::state::ShutoffReason;
+
 /// Something happened to a guest.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Event {
@@ -44,6 +46,21 @@ pub enum Lifecycle {
 }
 
 impl Lifecycle {
+    /// The event of an end for this reason.
+    pub fn stopped(why: ShutoffReason) -> Lifecycle {
+        match why {
+            ShutoffReason::Shutdown => Lifecycle::StoppedShutdown,
+            ShutoffReason::Destroyed => Lifecycle::StoppedDestroyed,
+            ShutoffReason::Crashed => Lifecycle::StoppedCrashed,
+            ShutoffReason::Migrated => Lifecycle::StoppedMigrated,
+            ShutoffReason::Saved => Lifecycle::StoppedSaved,
+            ShutoffReason::Failed | ShutoffReason::Daemon | ShutoffReason::Unknown => {
+                Lifecycle::StoppedFailed
+            }
+            ShutoffReason::FromSnapshot => Lifecycle::StoppedFromSnapshot,
+        }
+    }
+
     /// libvirt's numbers for event and detail; `None` for [`Lifecycle::Rebooted`].
     pub fn numbers(self) -> Option<(i32, i32)> {
         Some(match self {

@@ -1,24 +1,88 @@
 //! The handle of one guest: reads take its snapshot, changes go to its owner.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use ferrovirt_hook::Origin;
+use ferrovirt_hook::{BoxFuture, Driver, Object, Origin};
+use ferrovirt_model::domain::Domain;
+use tokio::sync::mpsc::error::TrySendError;
+use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::backend::Figures;
-use crate::error::Result;
+use crate::backend::{Figures, Statistics};
+use crate::definition::Edit;
+use crate::desk::Desk;
+use crate::error::{BackendError, Error, Result};
 use crate::flags::{Affect, DestroyFlags, Metadata, ShutdownMode, StartFlags};
+use crate::operation::Word;
+use crate::request::{Envelope, Request};
+use crate::shared::Shared;
 use crate::snapshot::Snapshot;
+
+/// How long a hypervisor may take to answer a question about numbers.
+const FIGURES_TIME: Duration = Duration::from_secs(5);
 
 /// One guest. Cheap to clone; stays usable (with `NoDomain`) after the guest is gone.
 ///
 /// Each change fails with `Busy` at once when a hook that `origin` comes from is waited for by this guest (R91).
 #[derive(Clone)]
-pub struct GuestHandle {}
+pub struct GuestHandle {
+    driver: Driver,
+    picture: watch::Receiver<Arc<Snapshot>>,
+    mailbox: mpsc::Sender<Envelope>,
+    reader: Arc<dyn Reader>,
+}
+
+/// Asks a hypervisor for numbers, past the guest's owner.
+pub(crate) trait Reader: Send + Sync {
+    fn figures(&self) -> BoxFuture<'_, Result<Figures>>;
+}
+
+/// [`Reader`] for one guest of one backend.
+pub(crate) struct GuestReader<B: Statistics> {
+    pub(crate) shared: Arc<Shared<B>>,
+    pub(crate) desk: Arc<Desk<B::Guest>>,
+}
+
+impl<B: Statistics> Reader for GuestReader<B> {
+    fn figures(&self) -> BoxFuture<'_, Result<Figures>> {
+        Box::pin(async move {
+            let guest = self.desk.guest().ok_or_else(not_running)?;
+            match tokio::time::timeout(FIGURES_TIME, self.shared.backend.figures(&guest)).await {
+                Ok(figures) => Ok(figures?),
+                Err(_) => Err(BackendError::Timeout("the hypervisor does not answer".to_owned()).into()),
+            }
+        })
+    }
+}
+
+/// The refusal of what only a running guest can do, in libvirt's words.
+pub(crate) fn not_running() -> Error {
+    Error::Invalid("domain is not running".to_owned())
+}
 
 impl GuestHandle {
+    pub(crate) fn new(
+        driver: Driver,
+        picture: watch::Receiver<Arc<Snapshot>>,
+        mailbox: mpsc::Sender<Envelope>,
+        reader: Arc<dyn Reader>,
+    ) -> GuestHandle {
+        GuestHandle {
+            driver,
+            picture,
+            mailbox,
+            reader,
+        }
+    }
+
     /// The picture of this moment; never waits (R90).
     pub fn snapshot(&self) -> Arc<Snapshot> {
-        todo!()
+        Arc::clone(&self.picture.borrow())
+    }
+
+    /// Sees each change of the picture; it may miss some in between, never the last.
+    pub fn watch(&self) -> watch::Receiver<Arc<Snapshot>> {
+        self.picture.clone()
     }
 
     /// Numbers from the hypervisor, within 5 s.
@@ -26,17 +90,21 @@ impl GuestHandle {
     /// # Errors
     /// `Invalid` when it does not run, `Timeout`, or the hypervisor's error.
     pub async fn figures(&self) -> Result<Figures> {
-        todo!()
+        self.reader.figures().await
     }
 
     /// Starts it (R30 to R32).
     ///
     /// # Errors
-    /// `Invalid` when it is active; otherwise the first failure, after everything was undone; `Aborted` after a
-    /// destroy (R95).
+    /// `Invalid` when it is active; otherwise the first failure, after everything was undone; after a destroy (R95)
+    /// `Hook` or `Aborted`, whose text names the hook and the destroy.
     pub async fn start(&self, flags: StartFlags, origin: Origin) -> Result<()> {
-        let _ = (flags, origin);
-        todo!()
+        self.ask(Request::Start(flags, None), origin).await
+    }
+
+    /// Starts it from another document than its definition.
+    pub(crate) async fn start_as(&self, doc: Domain, flags: StartFlags, origin: Origin) -> Result<()> {
+        self.ask(Request::Start(flags, Some(Box::new(doc))), origin).await
     }
 
     /// Ends it at once, also while it is being started (R95).
@@ -44,8 +112,7 @@ impl GuestHandle {
     /// # Errors
     /// `Invalid` when it is not active; `Busy` when it is being ended already and a hook holds it.
     pub async fn destroy(&self, flags: DestroyFlags, origin: Origin) -> Result<()> {
-        let _ = (flags, origin);
-        todo!()
+        self.ask(Request::Destroy(flags), origin).await
     }
 
     /// Asks its system to power off.
@@ -53,8 +120,7 @@ impl GuestHandle {
     /// # Errors
     /// `Invalid` when it is not active.
     pub async fn shutdown(&self, mode: ShutdownMode, origin: Origin) -> Result<()> {
-        let _ = (mode, origin);
-        todo!()
+        self.ask(Request::Say(Word::Shutdown(mode)), origin).await
     }
 
     /// Asks its system to restart (R40: the same run).
@@ -62,8 +128,7 @@ impl GuestHandle {
     /// # Errors
     /// `Invalid` when it is not active.
     pub async fn reboot(&self, mode: ShutdownMode, origin: Origin) -> Result<()> {
-        let _ = (mode, origin);
-        todo!()
+        self.ask(Request::Say(Word::Reboot(mode)), origin).await
     }
 
     /// Resets it (R40: the same run).
@@ -71,8 +136,7 @@ impl GuestHandle {
     /// # Errors
     /// `Invalid` when it is not active.
     pub async fn reset(&self, origin: Origin) -> Result<()> {
-        let _ = origin;
-        todo!()
+        self.ask(Request::Say(Word::Reset), origin).await
     }
 
     /// Stops its CPUs.
@@ -80,8 +144,7 @@ impl GuestHandle {
     /// # Errors
     /// `Invalid` when it is not active.
     pub async fn suspend(&self, origin: Origin) -> Result<()> {
-        let _ = origin;
-        todo!()
+        self.ask(Request::Say(Word::Suspend), origin).await
     }
 
     /// Lets its CPUs run again.
@@ -89,8 +152,7 @@ impl GuestHandle {
     /// # Errors
     /// `Invalid` when it is not active or runs already.
     pub async fn resume(&self, origin: Origin) -> Result<()> {
-        let _ = origin;
-        todo!()
+        self.ask(Request::Say(Word::Resume), origin).await
     }
 
     /// Forgets its definition; an active guest becomes transient.
@@ -98,8 +160,7 @@ impl GuestHandle {
     /// # Errors
     /// `Invalid` for a transient guest.
     pub async fn undefine(&self, origin: Origin) -> Result<()> {
-        let _ = origin;
-        todo!()
+        self.ask(Request::Edit(Edit::Undefine), origin).await
     }
 
     /// Marks it to be started with the machine, or not.
@@ -107,8 +168,7 @@ impl GuestHandle {
     /// # Errors
     /// `Invalid` for a transient guest.
     pub async fn set_autostart(&self, autostart: bool, origin: Origin) -> Result<()> {
-        let _ = (autostart, origin);
-        todo!()
+        self.ask(Request::Edit(Edit::Autostart(autostart)), origin).await
     }
 
     /// Changes title, description or metadata.
@@ -116,8 +176,7 @@ impl GuestHandle {
     /// # Errors
     /// `Invalid` when `affect` asks for a document that it does not have; `Xml` for an element that is none.
     pub async fn set_metadata(&self, metadata: Metadata, affect: Affect, origin: Origin) -> Result<()> {
-        let _ = (metadata, affect, origin);
-        todo!()
+        self.ask(Request::Describe(metadata, affect), origin).await
     }
 
     /// Gives it another name.
@@ -125,7 +184,50 @@ impl GuestHandle {
     /// # Errors
     /// `Invalid` when it is active or transient or the name is no name; `Failed` when the name is taken.
     pub async fn rename(&self, name: &str, origin: Origin) -> Result<()> {
-        let _ = (name, origin);
-        todo!()
+        self.ask(Request::Edit(Edit::Rename(name.to_owned())), origin)
+            .await
+    }
+
+    /// Replaces its definition.
+    pub(crate) async fn define(&self, doc: Domain, origin: Origin) -> Result<()> {
+        self.ask(Request::Edit(Edit::Define(Box::new(doc))), origin).await
+    }
+
+    async fn ask(&self, request: Request, origin: Origin) -> Result<()> {
+        let name = self.snapshot().name.clone();
+        let object = Object::new(self.driver, name.clone());
+        if let Some(hook) = origin.waiting_for(&object) {
+            let verb = request.verb();
+            return Err(Error::Busy(format!(
+                "{verb} of {object} is refused: it waits for the hook {hook}"
+            )));
+        }
+        let (reply, answer) = oneshot::channel();
+        match self.mailbox.try_send(Envelope {
+            request,
+            origin,
+            reply,
+        }) {
+            Ok(()) => {}
+            Err(TrySendError::Closed(_)) => return Err(self.vanished()),
+            Err(TrySendError::Full(_)) => {
+                return Err(Error::Busy(format!("too many requests wait for guest '{name}'")));
+            }
+        }
+        match answer.await {
+            Ok(result) => result,
+            Err(_) if self.mailbox.is_closed() => Err(self.vanished()),
+            Err(_) => Err(Error::Internal(format!(
+                "the request about guest '{name}' was lost by a fault"
+            ))),
+        }
+    }
+
+    fn vanished(&self) -> Error {
+        let seen = self.snapshot();
+        Error::NoDomain(format!(
+            "no domain with matching uuid '{}' ({})",
+            seen.uuid, seen.name
+        ))
     }
 }

@@ -9,26 +9,45 @@
 //! * `store`, `status`: definitions and live state on disk, written before each step (R96).
 //! * `backend`: what a hypervisor must be able to do; it knows nothing of hooks.
 
+mod admission;
 mod backend;
 mod config;
+mod definition;
+mod desk;
 mod error;
 mod event;
 mod flags;
 mod guests;
 mod handle;
+mod jobs;
+mod metadata;
+mod operation;
+mod owner;
+mod ports;
+mod registry;
+mod request;
+mod run;
+mod sequence;
+mod shared;
+mod sheet;
 mod snapshot;
 mod state;
 mod status;
+mod status_xml;
+mod store;
+mod walk;
 
-pub use backend::{
-    Adopted, Backend, BackendEvent, Figures, Gone, Observed, Power, ReleaseStage, Run, Statistics,
-};
+pub use backend::{Adopted, Backend, BackendEvent, Figures, Gone, Observed, Power, ReleaseStage, Statistics};
 pub use config::Config;
 pub use error::{BackendError, Error, Result};
 pub use event::{Event, Lifecycle};
 pub use flags::{Affect, DestroyFlags, Metadata, ShutdownMode, StartFlags};
 pub use guests::Guests;
 pub use handle::GuestHandle;
+pub use ports::{PortCall, Ports};
+pub use run::Run;
 pub use snapshot::Snapshot;
-pub use state::{CrashedReason, PausedReason, Phase, Reason, RunningReason, ShutdownReason, ShutoffReason, State};
+pub use state::{
+    CrashedReason, PausedReason, Phase, Reason, RunningReason, ShutdownReason, ShutoffReason, State,
+};
 pub use status::{Plugged, Status, Step};

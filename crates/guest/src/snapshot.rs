@@ -50,13 +50,18 @@ impl Snapshot {
 
     /// The document as `dumpxml` shows it: the live one of an active guest unless `form` asks for the inactive one.
     pub fn to_xml(&self, form: &Form) -> String {
-        self.document(form.inactive).map(|doc| doc.to_xml(form)).unwrap_or_default()
+        self.document(form.inactive)
+            .map(|doc| doc.to_xml(form))
+            .unwrap_or_default()
     }
 
     /// The typed document that [`Snapshot::to_xml`] writes.
     pub fn document(&self, inactive: bool) -> Option<&Arc<Domain>> {
-        let (first, second) =
-            if inactive { (&self.config, &self.live) } else { (&self.live, &self.config) };
+        let (first, second) = if inactive {
+            (&self.config, &self.live)
+        } else {
+            (&self.live, &self.config)
+        };
         first.as_ref().or(second.as_ref())
     }
 }

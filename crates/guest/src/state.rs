@@ -404,6 +404,9 @@ impl fmt::Display for Phase {
 impl FromStr for Phase {
     type Err = UnknownWord;
     fn from_str(word: &str) -> Result<Self, UnknownWord> {
-        Phase::ALL.into_iter().find(|p| p.as_str() == word).ok_or_else(|| UnknownWord(word.to_owned()))
+        Phase::ALL
+            .into_iter()
+            .find(|p| p.as_str() == word)
+            .ok_or_else(|| UnknownWord(word.to_owned()))
     }
 }

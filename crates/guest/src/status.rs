@@ -52,7 +52,10 @@ pub struct Step {
 impl Step {
     /// A step of this kind.
     pub fn new(kind: &str) -> Step {
-        Step { kind: kind.to_owned(), values: BTreeMap::new() }
+        Step {
+            kind: kind.to_owned(),
+            values: BTreeMap::new(),
+        }
     }
 
     /// With one more value.

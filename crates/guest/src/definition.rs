@@ -1,0 +1,120 @@
+//! Changes of a guest's definition: on disk first, then published. The running guest is not touched.
+
+use std::sync::Arc;
+
+use ferrovirt_model::domain::Domain;
+
+use crate::backend::Backend;
+use crate::error::{Error, Result};
+use crate::event::Lifecycle;
+use crate::flags::Metadata;
+use crate::metadata;
+use crate::store;
+use crate::walk::Walk;
+
+/// What can be done to a definition.
+pub(crate) enum Edit {
+    Define(Box<Domain>),
+    Undefine,
+    Autostart(bool),
+    Describe(Metadata),
+    Rename(String),
+}
+
+/// Does it; acknowledged means on disk.
+pub(crate) async fn edit<B: Backend>(walk: &Walk<B>, edit: Edit) -> Result<()> {
+    match edit {
+        Edit::Define(doc) => define(walk, *doc).await,
+        Edit::Undefine => undefine(walk).await,
+        Edit::Autostart(autostart) => set_autostart(walk, autostart).await,
+        Edit::Describe(change) => describe(walk, &change).await,
+        Edit::Rename(name) => rename(walk, &name).await,
+    }
+}
+
+async fn define<B: Backend>(walk: &Walk<B>, doc: Domain) -> Result<()> {
+    walk.shared.store.save(&doc).await?;
+    let known = walk.desk.look().persistent;
+    walk.desk.change(|s| {
+        s.updated = s.is_active();
+        s.persistent = true;
+        s.config = Some(Arc::new(doc));
+    });
+    walk.desk.tell(if known {
+        Lifecycle::DefinedUpdated
+    } else {
+        Lifecycle::DefinedAdded
+    });
+    Ok(())
+}
+
+async fn undefine<B: Backend>(walk: &Walk<B>) -> Result<()> {
+    let seen = walk.desk.look();
+    if !seen.persistent {
+        return Err(Error::Invalid("cannot undefine transient domain".to_owned()));
+    }
+    walk.shared.store.remove(&seen.name).await?;
+    walk.desk.change(|s| {
+        s.persistent = false;
+        s.autostart = false;
+        s.updated = false;
+        s.config = None;
+    });
+    walk.desk.tell(Lifecycle::UndefinedRemoved);
+    Ok(())
+}
+
+async fn set_autostart<B: Backend>(walk: &Walk<B>, autostart: bool) -> Result<()> {
+    let seen = walk.desk.look();
+    if !seen.persistent {
+        return Err(Error::Invalid(
+            "cannot set autostart for transient domain".to_owned(),
+        ));
+    }
+    walk.shared.store.set_autostart(&seen.name, autostart).await?;
+    walk.desk.change(|s| s.autostart = autostart);
+    Ok(())
+}
+
+/// Changes title, description or metadata of the definition.
+pub(crate) async fn describe<B: Backend>(walk: &Walk<B>, change: &Metadata) -> Result<()> {
+    let seen = walk.desk.look();
+    let Some(config) = seen.config.as_ref().filter(|_| seen.persistent) else {
+        return Err(Error::Invalid(
+            "cannot change persistent config of a transient domain".to_owned(),
+        ));
+    };
+    let mut doc = Domain::clone(config);
+    metadata::apply(&mut doc, change)?;
+    walk.shared.store.save(&doc).await?;
+    walk.desk.change(|s| s.config = Some(Arc::new(doc)));
+    Ok(())
+}
+
+async fn rename<B: Backend>(walk: &Walk<B>, name: &str) -> Result<()> {
+    let seen = walk.desk.look();
+    let Some(config) = seen.config.as_ref().filter(|_| seen.persistent) else {
+        return Err(Error::Invalid("cannot rename a transient domain".to_owned()));
+    };
+    store::check_name(name)?;
+    if name == seen.name {
+        return Err(Error::Invalid("Can't rename domain to itself".to_owned()));
+    }
+    let reservation = walk.shared.registry.reserve_name(name, seen.uuid)?;
+    let mut doc = Domain::clone(config);
+    name.clone_into(&mut doc.name);
+    // The new one first: a sudden death in between leaves two, of which the newer counts.
+    walk.shared.store.save(&doc).await?;
+    if seen.autostart {
+        walk.shared.store.set_autostart(name, true).await?;
+    }
+    walk.shared.store.remove(&seen.name).await?;
+    walk.desk.tell(Lifecycle::UndefinedRenamed);
+    walk.shared.registry.renamed(&seen.name, reservation);
+    walk.desk.change(|s| {
+        name.clone_into(&mut s.name);
+        s.config = Some(Arc::new(doc));
+    });
+    walk.desk.tell(Lifecycle::DefinedRenamed);
+    Ok(())
+}

@@ -1,0 +1,316 @@
+//! How the owner begins what it has admitted, and what it makes of what the guest does by itself.
+
+use std::sync::Arc;
+
+use ferrovirt_hook::Origin;
+use ferrovirt_model::domain::{CrashLifecycle, Domain, Lifecycle as Action};
+use tokio_util::sync::CancellationToken;
+
+use crate::admission::{Ask, Verdict, judge};
+use crate::backend::{BackendEvent, Power};
+use crate::definition::{self, Edit};
+use crate::error::Error;
+use crate::event::Lifecycle;
+use crate::flags::{Metadata, StartFlags};
+use crate::handle::not_running;
+use crate::operation::{self, Word};
+use crate::owner::{Job, Later, Note, Owner, answer};
+use crate::request::{Envelope, Reply, Request};
+use crate::run::Run;
+use crate::sequence;
+use crate::state::{
+    CrashedReason, PausedReason, Phase, Reason, RunningReason, ShutdownReason, ShutoffReason, State,
+};
+use crate::{status_xml, store};
+
+impl<B: Power> Owner<B> {
+    /// Begins what the table has let pass.
+    pub(crate) fn begin(&mut self, envelope: Envelope) {
+        let Envelope {
+            request,
+            origin,
+            reply,
+        } = envelope;
+        let active = self.desk.look().is_active();
+        match request {
+            Request::Start(flags, doc) => self.begin_start(flags, doc, &origin, reply),
+            Request::Destroy(flags) => self.begin_end(ShutoffReason::Destroyed, flags.graceful, vec![reply]),
+            Request::Say(word) => self.begin_word(word, &origin, Some(reply)),
+            Request::Edit(edit) => self.begin_edit(edit, &origin, reply),
+            Request::Describe(change, affect) if affect.live || (active && !affect.config) => {
+                self.begin_describe(change, affect.config, &origin, reply);
+            }
+            Request::Describe(change, _) => self.begin_edit(Edit::Describe(change), &origin, reply),
+        }
+    }
+
+    fn begin_start(&mut self, flags: StartFlags, doc: Option<Box<Domain>>, origin: &Origin, reply: Reply) {
+        let seen = self.desk.look();
+        let Some(doc) = doc.map(|doc| *doc).or_else(|| seen.config.as_deref().cloned()) else {
+            return answer(
+                reply,
+                Err(Error::Internal(format!(
+                    "guest '{}' has no definition",
+                    seen.name
+                ))),
+            );
+        };
+        let cancel = CancellationToken::new();
+        let path = self.shared.store.status_path(&seen.name);
+        let run = Run::new(self.shared.registry.new_id(), doc, path, cancel.clone());
+        self.autodestroy = flags.autodestroy;
+        let walk = self.hold("start", &run, cancel, origin, vec![reply]);
+        let work = async move {
+            let (finish, result) = sequence::start(&walk, run, flags.paused).await;
+            Note::Over(finish, result)
+        };
+        self.spawn(work, || Note::Broken);
+    }
+
+    pub(crate) fn begin_end(&mut self, why: ShutoffReason, graceful: bool, replies: Vec<Reply>) {
+        let Some(run) = self.run.take() else {
+            return nothing_runs(replies);
+        };
+        let walk = self.hold(
+            "destroy",
+            &run,
+            CancellationToken::new(),
+            &Origin::client(),
+            replies,
+        );
+        let work = async move {
+            let (finish, result) = sequence::destroy(&walk, *run, why, graceful).await;
+            Note::Over(finish, result)
+        };
+        self.spawn(work, || Note::Broken);
+    }
+
+    fn begin_word(&mut self, word: Word, origin: &Origin, reply: Option<Reply>) {
+        let replies = reply.into_iter().collect();
+        let Some(run) = self.run.take() else {
+            return nothing_runs(replies);
+        };
+        let what = match word {
+            Word::Suspend => "suspend",
+            Word::Resume => "resume",
+            Word::Shutdown(_) => "shutdown",
+            Word::Reboot(_) | Word::Again(_) => "reboot",
+            Word::Reset => "reset",
+        };
+        let walk = self.hold(what, &run, CancellationToken::new(), origin, replies);
+        let work = async move {
+            let (finish, result) = operation::speak(&walk, run, word).await;
+            Note::Over(finish, result)
+        };
+        self.spawn(work, || Note::Broken);
+    }
+
+    fn begin_describe(&mut self, change: Metadata, also_config: bool, origin: &Origin, reply: Reply) {
+        let Some(run) = self.run.take() else {
+            return nothing_runs(vec![reply]);
+        };
+        let walk = self.hold(
+            "change of metadata",
+            &run,
+            CancellationToken::new(),
+            origin,
+            vec![reply],
+        );
+        let work = async move {
+            let (finish, result) = operation::describe(&walk, run, change, also_config).await;
+            Note::Over(finish, result)
+        };
+        self.spawn(work, || Note::Broken);
+    }
+
+    fn begin_edit(&mut self, edit: Edit, origin: &Origin, reply: Reply) {
+        self.writing = Some(reply);
+        let walk = self.walk(origin, CancellationToken::new());
+        let work = async move { Note::Written(definition::edit(&walk, edit).await) };
+        let broken = || Note::Written(Err(Error::Internal("a fault of the daemon".to_owned())));
+        self.spawn(work, broken);
+    }
+
+    /// Gives the guest's job to an operation.
+    fn hold(
+        &mut self,
+        what: &'static str,
+        run: &Run,
+        cancel: CancellationToken,
+        origin: &Origin,
+        replies: Vec<Reply>,
+    ) -> crate::walk::Walk<B> {
+        let walk = self.walk(origin, cancel.clone());
+        let sheet = Arc::clone(&run.sheet);
+        self.job = Some(Job {
+            what,
+            cancel,
+            sheet,
+            replies,
+            joined: Vec::new(),
+            doomed: false,
+        });
+        walk
+    }
+
+    /// The daemon is ready: what the last one left is taken over, or undone (R38, R96). The job is held since `load`.
+    pub(crate) fn recover(&mut self) {
+        let Some(run) = self.left.take() else { return };
+        let cancel = run.cancel.clone();
+        let walk = self.walk(&Origin::client(), cancel);
+        let status = run.sheet.status();
+        let work = async move {
+            let (finish, result) = sequence::reconnect(&walk, *run, &status).await;
+            if let Err(error) = &result {
+                tracing::error!("guest '{}' was not taken over: {error}", walk.desk.look().name);
+            }
+            Note::Over(finish, result)
+        };
+        self.spawn(work, || Note::Broken);
+    }
+
+    /// Holds the job for what the last daemon left, until [`Owner::recover`].
+    pub(crate) fn keep(&mut self, run: Box<Run>) {
+        let sheet = Arc::clone(&run.sheet);
+        self.job = Some(Job {
+            what: "reconnect",
+            cancel: run.cancel.clone(),
+            sheet,
+            replies: Vec::new(),
+            joined: Vec::new(),
+            doomed: false,
+        });
+        self.left = Some(run);
+    }
+
+    /// After a fault: memory is not trusted, the status file is.
+    pub(crate) fn rebuild(&mut self) {
+        let seen = self.desk.look();
+        let path = self.shared.store.status_path(&seen.name);
+        // A small local file, after a fault only.
+        let status = std::fs::read_to_string(&path)
+            .map_err(|e| e.to_string())
+            .and_then(|text| status_xml::read(&text).map_err(|e| e.to_string()));
+        let Ok(status) = status else {
+            self.desk.change(store::shut_off);
+            self.desk.set_guest(None);
+            self.happened = None;
+            return;
+        };
+        let phase = status.phase;
+        self.desk.change(|s| store::show(s, &status));
+        let run = Box::new(Run::of(status, path, CancellationToken::new()));
+        if phase == Phase::Up && self.desk.guest().is_some() {
+            self.run = Some(run);
+        } else {
+            self.keep(run);
+            self.recover();
+        }
+    }
+
+    /// The guest did something by itself.
+    pub(crate) fn observe(&mut self, event: BackendEvent) {
+        let seen = self.desk.look();
+        let doc = seen.live.clone();
+        match event {
+            BackendEvent::Shutdown { guest_initiated } => {
+                self.desk.tell(match guest_initiated {
+                    true => Lifecycle::ShutdownGuest,
+                    false => Lifecycle::ShutdownHost,
+                });
+                let asked = self.sheet().is_some_and(|sheet| sheet.status().fake_reboot);
+                let restart = doc.is_some_and(|doc| doc.on_poweroff == Action::Restart);
+                if guest_initiated && (asked || restart) {
+                    return self.by_itself(Later::Again(RunningReason::Booted));
+                }
+                self.note(Reason::Shutdown(ShutdownReason::Unknown));
+                self.by_itself(Later::End(ShutoffReason::Shutdown));
+            }
+            BackendEvent::Reset => {
+                self.desk.tell(Lifecycle::Rebooted);
+                if doc.is_some_and(|doc| doc.on_reboot == Action::Destroy) {
+                    self.by_itself(Later::End(ShutoffReason::Shutdown));
+                } else if let Some(sheet) = self.sheet() {
+                    sheet.note(|status| status.fake_reboot = false);
+                }
+            }
+            BackendEvent::Paused { io_error } if self.job.is_none() && seen.state == State::Running => {
+                self.desk.tell(if io_error {
+                    Lifecycle::SuspendedIoError
+                } else {
+                    Lifecycle::SuspendedPaused
+                });
+                self.note(Reason::Paused(if io_error {
+                    PausedReason::IoError
+                } else {
+                    PausedReason::Unknown
+                }));
+            }
+            BackendEvent::Resumed if self.job.is_none() && seen.state == State::Paused => {
+                self.desk.tell(Lifecycle::ResumedUnpaused);
+                self.note(Reason::Running(RunningReason::Unpaused));
+            }
+            // An operation of ours says what it did.
+            BackendEvent::Paused { .. } | BackendEvent::Resumed => {}
+            BackendEvent::Panicked => {
+                self.desk.tell(Lifecycle::CrashedPanicked);
+                self.note(Reason::Crashed(CrashedReason::Panicked));
+                match doc.map(|doc| doc.on_crash) {
+                    Some(CrashLifecycle::Preserve) => {}
+                    Some(CrashLifecycle::Restart | CrashLifecycle::CoredumpRestart) => {
+                        self.by_itself(Later::Again(RunningReason::Crashed));
+                    }
+                    _ => self.by_itself(Later::End(ShutoffReason::Crashed)),
+                }
+            }
+            BackendEvent::Exited => {
+                let why = match seen.state {
+                    State::Shutdown => ShutoffReason::Shutdown,
+                    _ => ShutoffReason::Crashed,
+                };
+                self.by_itself(Later::End(why));
+            }
+        }
+    }
+
+    fn by_itself(&mut self, what: Later) {
+        match judge(Ask::Gone, self.situation(), self.writing.is_some()) {
+            Verdict::Go => self.act(what),
+            // The first end has the reason; an end comes before a reboot.
+            Verdict::Later if !matches!(self.later, Some(Later::End(_))) => self.later = Some(what),
+            _ => {}
+        }
+    }
+
+    pub(crate) fn act(&mut self, what: Later) {
+        match what {
+            Later::Again(why) => self.begin_word(Word::Again(why), &Origin::client(), None),
+            Later::End(why) => self.begin_end(why, false, Vec::new()),
+        }
+    }
+
+    fn sheet(&self) -> Option<&Arc<crate::sheet::Sheet>> {
+        self.run
+            .as_ref()
+            .map(|run| &run.sheet)
+            .or(self.job.as_ref().map(|job| &job.sheet))
+    }
+
+    /// Publishes what the CPUs do, and puts it on disk without waiting for it.
+    fn note(&mut self, reason: Reason) {
+        self.desk.say(reason);
+        if let Some(sheet) = self.sheet().filter(|_| self.run.is_some()).cloned() {
+            tokio::spawn(async move {
+                if let Err(error) = sheet.write(|status| status.reason = reason).await {
+                    tracing::error!("cannot write '{}': {error}", sheet.path().display());
+                }
+            });
+        }
+    }
+}
+
+fn nothing_runs(replies: Vec<Reply>) {
+    for reply in replies {
+        answer(reply, Err(not_running()));
+    }
+}
