@@ -1,6 +1,7 @@
 //! The hooks that people really write: a port of the host, forwarded to the guest while it runs. A neighbour
 //! outside connects through it to a web server inside a real Linux guest.
 
+use ferrovirt_tests::network::HOST_ADDRESS;
 use ferrovirt_tests::{Guest, Net, Tool, World, in_world};
 
 const ALL: &[Tool] = &[
@@ -58,7 +59,7 @@ fn forwarded(w: &World, hook: &str, is_there: impl Fn(&World) -> bool) {
     w.daemon_start();
     w.net_up(&Net::new("n", 152).host(MAC, "192.168.152.50"));
     w.define(&Guest::new("web1").linux("").on_network("n", MAC));
-    assert!(w.fetch_from_outside(PORT).is_none());
+    assert!(w.fetch_from_outside(HOST_ADDRESS, PORT).is_none());
     w.virsh("start web1").ok();
     assert!(is_there(w));
     w.wait_text("web1.serial", "GUEST-IP 192.168.152.50", 90);
@@ -70,8 +71,8 @@ fn forwarded(w: &World, hook: &str, is_there: impl Fn(&World) -> bool) {
     w.wait_reachable(PORT, "hello from web1");
 
     w.virsh("destroy web1").ok();
-    assert!(!is_there(w), "{}", w.sh("nft list ruleset"));
-    assert!(w.fetch_from_outside(PORT).is_none());
+    assert!(!is_there(w), "{}", w.sh("nft -s list ruleset"));
+    assert!(w.fetch_from_outside(HOST_ADDRESS, PORT).is_none());
     w.virsh("net-destroy n").ok();
 }
 

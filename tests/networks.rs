@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ferrovirt_tests::{Guest, Net, Tool, in_world};
+use ferrovirt_tests::{Guest, Net, Tool, World, in_world};
 
 const NEEDS: &[Tool] = &[Tool::Virsh, Tool::Dnsmasq, Tool::Nft];
 const ALL: &[Tool] = &[Tool::Virsh, Tool::Qemu, Tool::Dnsmasq, Tool::Nft, Tool::Linux];
@@ -29,7 +29,16 @@ fn a_guest_gets_its_address_from_the_network() {
         assert_eq!(taps, ["vnet0"]);
         let mac = w.read("/sys/class/net/vnet0/address");
         assert_eq!(mac.trim(), "fe:54:00:00:00:31");
-        w.sh("busybox wget -q -O - -T 5 http://$(sed -n 's/.*GUEST-IP //p' web1.serial | tr -d '\\r')/ | grep hello");
+        let serial = w.read("web1.serial");
+        let address = serial
+            .split("GUEST-IP ")
+            .nth(1)
+            .and_then(|rest| rest.split_whitespace().next())
+            .unwrap();
+        w.wait_for("the guest's web server", Duration::from_secs(20), || {
+            w.fetch(address, 80)
+                .is_some_and(|answer| answer.contains("hello from web1"))
+        });
         w.virsh("destroy web1").ok();
         assert_eq!(w.taps(), Vec::<String>::new());
         w.virsh("net-destroy n").ok();
@@ -49,7 +58,10 @@ fn a_nat_network_lets_guests_out_and_nobody_in() {
         assert_eq!(w.read("/proc/sys/net/ipv4/ip_forward").trim(), "1");
         // a neighbour that knows the way does not get in uninvited
         w.sh("ip -n outside route add 192.168.132.0/24 via 10.77.0.1");
-        assert!(!w.succeeds("ip netns exec outside busybox wget -q -O - -T 3 http://192.168.132.50/"));
+        assert!(w.fetch_from_outside("192.168.132.50", 80).is_none());
+        w.wait_for("the guest's web server", Duration::from_secs(20), || {
+            w.fetch("192.168.132.50", 80).is_some()
+        });
     });
 }
 
@@ -74,33 +86,39 @@ fn foreign_rules_are_left_alone() {
               nft 'add chain ip mine c { type filter hook forward priority 10; }'
               nft add rule ip mine c tcp dport 7 drop");
         w.daemon_start();
-        let before = w.sh("nft list ruleset");
+        let before = w.sh("nft -s list ruleset");
         w.net_up(&Net::new("n", 136));
-        let with = w.sh("nft list ruleset");
+        let with = w.sh("nft -s list ruleset");
         assert!(with.contains("192.168.136.0/24"), "{with}");
         w.virsh("net-destroy n").ok();
-        assert_eq!(w.sh("nft list ruleset"), before);
+        assert_eq!(w.sh("nft -s list ruleset"), before);
     });
+}
+
+/// dnsmasq's processes: it has a helper for its script.
+fn dnsmasqs(w: &World) -> Vec<u32> {
+    w.processes()
+        .into_iter()
+        .filter(|(_, line)| line.contains("dnsmasq"))
+        .map(|(pid, _)| pid)
+        .collect()
 }
 
 #[test]
 fn a_killed_dnsmasq_comes_back() {
     in_world(NEEDS, |w| {
-        let dnsmasq = |w: &ferrovirt_tests::World| {
-            w.processes()
-                .into_iter()
-                .find(|(_, line)| line.contains("dnsmasq"))
-                .map(|(pid, _)| pid)
-        };
         w.daemon_start();
         w.net_up(&Net::new("n", 137));
-        let first = dnsmasq(w).expect("dnsmasq runs");
-        w.signal(first, "KILL");
+        let first = dnsmasqs(w);
+        assert!(!first.is_empty());
+        for pid in &first {
+            w.succeeds(&format!("kill -KILL {pid}"));
+        }
         w.wait_for("another dnsmasq", Duration::from_secs(10), || {
-            dnsmasq(w).is_some_and(|pid| pid != first)
+            dnsmasqs(w).iter().any(|pid| !first.contains(pid))
         });
         w.virsh("net-destroy n").ok();
-        w.wait_for("no dnsmasq", Duration::from_secs(5), || dnsmasq(w).is_none());
+        w.wait_for("no dnsmasq", Duration::from_secs(5), || dnsmasqs(w).is_empty());
     });
 }
 
@@ -120,10 +138,8 @@ fn r24_networks_live_on_and_autostart_once() {
         w.assert_calls(&[]);
         assert_eq!(w.daemon_stop(), 0);
         // as after a boot of the machine
-        for (pid, line) in w.processes() {
-            if line.contains("dnsmasq") {
-                w.signal(pid, "KILL");
-            }
+        for pid in dnsmasqs(w) {
+            w.succeeds(&format!("kill -KILL {pid}"));
         }
         w.sh("rm -rf /run/libvirt; ip link del virbr139");
         w.daemon_start();

@@ -192,7 +192,7 @@ fn r96_sigkill_at_any_point() {
         w.define(&Guest::new("g").on_network("base", MAC));
         w.virsh("start steady").ok();
         let steady = w.qemu_pid("steady");
-        let rules = w.sh("nft list ruleset");
+        let rules = w.sh("nft -s list ruleset");
         for (number, kind) in KINDS.into_iter().enumerate() {
             set_up(w, kind);
             let whole = run_whole(w, kind);
@@ -208,7 +208,7 @@ fn r96_sigkill_at_any_point() {
                 assert_eq!(w.virsh("domstate steady").ok().trim(), "running", "{what}");
                 tidy(w);
                 assert_eq!(w.taps(), ["vnet0"], "{what}");
-                assert_eq!(w.sh("nft list ruleset"), rules, "{what}");
+                assert_eq!(w.sh("nft -s list ruleset"), rules, "{what}");
             }
         }
         w.virsh("destroy steady").ok();

@@ -18,6 +18,7 @@ const LIMIT: &str = "600";
 const SETUP: &str = r#"
 set -e
 mount --make-rprivate /
+umount --recursive --lazy /sys
 mount -t sysfs sysfs /sys
 for d in /run /etc/libvirt /etc/ferrovirt /var/lib/libvirt /var/lib/ferrovirt /var/log/libvirt /var/cache/libvirt; do
     mkdir -p "$d"
@@ -80,6 +81,7 @@ pub fn in_world<F: FnOnce(&World)>(needs: &[Tool], body: F) {
         .arg(std::env::current_exe().expect("a running program has a file"))
         .args(["--exact", &name, "--nocapture", "--test-threads=1"])
         .env(INSIDE, &name)
+        .env("RUST_BACKTRACE", "0")
         .env("CACHE", target_dir().join("e2e-cache"))
         .stdin(Stdio::null())
         .output()
