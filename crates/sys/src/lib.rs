@@ -3,6 +3,7 @@
 //! * [`process`], [`pidfd`]: which process is meant, also after its number was given away again, and when it ends
 //! * [`launch`]: starting what outlives the daemon (QEMU, dnsmasq), through the program `ferrovirt-launch`
 //! * [`keeper`]: running what the daemon waits for (hook scripts), through the program `ferrovirt-keeper`
+//! * [`pipe`]: pipes of which only one end blocks
 //! * [`cgroup`], [`tap`]: the host's side of a guest
 //! * [`durable`]: files that are there after a power failure
 //! * [`program`]: where programs are found
@@ -25,6 +26,7 @@ mod frame;
 pub mod keeper;
 pub mod launch;
 pub mod pidfd;
+pub mod pipe;
 pub mod process;
 pub mod program;
 pub mod signals;
@@ -32,3 +34,4 @@ mod socket;
 pub mod tap;
 
 pub use error::{KeeperError, LaunchError, errno_text};
+pub use socket::dev_null;

@@ -8,6 +8,7 @@ use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
+use crate::pipe;
 use crate::process::ProcessId;
 
 /// One process, held by descriptor.
@@ -24,10 +25,10 @@ impl PidFd {
     /// `ESRCH` when it is gone or its number belongs to another process by now; what the kernel says otherwise.
     pub fn open(id: ProcessId) -> io::Result<PidFd> {
         let fd = open_raw(id)?;
-        // SAFETY: an `OwnedFd` keeps its descriptor open, and the same, until it is dropped with the `AsyncFd`.
-        let fd =
-            unsafe { AsyncFd::register_with_interest(fd, Interest::READABLE) }.map_err(io::Error::from)?;
-        Ok(PidFd { fd, id })
+        Ok(PidFd {
+            fd: pipe::watched(fd, Interest::READABLE)?,
+            id,
+        })
     }
 
     /// Which process this is.

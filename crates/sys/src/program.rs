@@ -3,7 +3,7 @@
 use std::env;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{Access, access};
+use rustix::fs::{Access, AtFlags, CWD, accessat};
 
 /// Where a packaged build installs its helper programs; set at compile time.
 const LIBEXEC: &str = match option_env!("FERROVIRT_LIBEXEC") {
@@ -54,7 +54,12 @@ pub fn find_in_path(name: &str) -> Option<PathBuf> {
 
 /// Whether this process may execute the file.
 fn is_program(path: &Path) -> bool {
-    path.is_file() && access(path, Access::EXEC_OK).is_ok()
+    path.is_file() && may_execute(path)
+}
+
+/// Whether the kernel would let this process, as the user it is now, execute the file: for root, one with any execute bit.
+pub fn may_execute(path: &Path) -> bool {
+    accessat(CWD, path, Access::EXEC_OK, AtFlags::EACCESS).is_ok()
 }
 
 #[cfg(test)]

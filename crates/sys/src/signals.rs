@@ -18,6 +18,21 @@ pub fn send(to: ProcessId, signal: i32) -> io::Result<()> {
     pidfd::send_to(&pidfd::open_raw(to)?, signal)
 }
 
+/// Kills a whole process group whose leader is `leader`, if that process still leads it and is no older than
+/// `not_before` (so that it is not a stranger with the same number).
+///
+/// # Errors
+/// `ESRCH` when there is no such group any more.
+pub fn kill_group(leader: i32, not_before: ProcessId) -> io::Result<()> {
+    let gone = || io::Error::from_raw_os_error(libc::ESRCH);
+    let pid = rustix::process::Pid::from_raw(leader).ok_or_else(gone)?;
+    let same = ProcessId::of(leader)?.start_time >= not_before.start_time;
+    if !same || rustix::process::getpgid(Some(pid))? != pid {
+        return Err(gone());
+    }
+    Ok(rustix::process::kill_process_group(pid, rustix::process::Signal::KILL)?)
+}
+
 /// Every signal back to its default action, none blocked: what a program finds that is started from a shell.
 /// For small programs before they exec; handlers that were installed are lost.
 ///

@@ -1,5 +1,7 @@
 //! Control groups, v1 and v2: the scope of a guest, where scripts and monitoring look for it (R15).
 
+pub(crate) mod hierarchy;
+
 use std::io;
 use std::path::PathBuf;
 
