@@ -79,9 +79,6 @@ pub struct Backend {
     /// Its kind.
     #[xml(attr = "type")]
     pub kind: CharType,
-    /// Old place of the pseudo terminal's path (first console of a running guest).
-    #[xml(attr, live)]
-    pub tty: Option<String>,
     /// Where it is. The path of a pseudo terminal belongs to the run.
     #[xml(when = "Backend::shows_source")]
     pub source: Option<BackendSource>,
@@ -133,6 +130,17 @@ pub struct Serial {
     pub rest: Rest,
 }
 
+impl Serial {
+    /// Can the first console be another name of this port? Not if it sits on a bus that a firmware does not look at.
+    pub fn can_be_console(&self) -> bool {
+        let kind = self.target.as_ref().and_then(|target| target.kind.as_deref());
+        matches!(
+            kind,
+            None | Some("isa-serial" | "system-serial" | "sclp-serial" | "spapr-vio-serial")
+        )
+    }
+}
+
 /// `<target>` of a parallel port.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Xml)]
 pub struct ParallelTarget {
@@ -174,6 +182,9 @@ pub struct Console {
     /// The host's side.
     #[xml(flatten)]
     pub backend: Backend,
+    /// An older place of the pseudo terminal's path; written from there.
+    #[xml(attr, live, shown = "Console::shown_tty")]
+    pub tty: Option<String>,
     /// The guest's side.
     pub target: Option<ConsoleTarget>,
     /// Alias, address.
@@ -182,6 +193,15 @@ pub struct Console {
     /// What was not understood.
     #[xml(rest)]
     pub rest: Rest,
+}
+
+impl Console {
+    fn shown_tty(&self, _form: &Form) -> Option<String> {
+        self.backend
+            .path()
+            .filter(|_| self.backend.kind == CharType::Pty)
+            .map(str::to_owned)
+    }
 }
 
 /// Has the guest opened a channel?

@@ -1,8 +1,8 @@
 //! `<devices>`: one list per kind, in the order in which libvirt writes the kinds; within a kind the order is the document's.
 
 use super::{
-    Audio, Channel, Console, Controller, Disk, Graphics, Input, Interface, MemBalloon, Panic, Parallel, Rng,
-    Serial, Video, Watchdog,
+    Audio, Backend, Channel, Console, Controller, DeviceInfo, Disk, Graphics, Input, Interface, MemBalloon,
+    Panic, Parallel, Rng, Serial, Video, Watchdog,
 };
 use ferrovirt_xml::{Rest, Xml};
 
@@ -58,4 +58,84 @@ pub struct Devices {
     /// What was not understood.
     #[xml(rest)]
     pub rest: Rest,
+}
+
+impl Devices {
+    /// What all devices have in common, in the order of the document.
+    pub fn infos(&self) -> Vec<&DeviceInfo> {
+        let mut list = Vec::new();
+        list.extend(self.disks.iter().map(|device| &device.info));
+        list.extend(self.controllers.iter().map(|device| &device.info));
+        list.extend(self.interfaces.iter().map(|device| &device.info));
+        list.extend(self.serials.iter().map(|device| &device.info));
+        list.extend(self.parallels.iter().map(|device| &device.info));
+        list.extend(self.own_consoles().map(|device| &device.info));
+        list.extend(self.channels.iter().map(|device| &device.info));
+        list.extend(self.inputs.iter().map(|device| &device.info));
+        list.extend(self.videos.iter().map(|device| &device.info));
+        list.extend(self.watchdogs.iter().map(|device| &device.info));
+        list.extend(self.memballoon.iter().map(|device| &device.info));
+        list.extend(self.rngs.iter().map(|device| &device.info));
+        list.extend(self.panics.iter().map(|device| &device.info));
+        list
+    }
+
+    /// The same, to be changed.
+    pub fn infos_mut(&mut self) -> Vec<&mut DeviceInfo> {
+        let mirrored = usize::from(self.console_mirrors());
+        let mut list = Vec::new();
+        list.extend(self.disks.iter_mut().map(|device| &mut device.info));
+        list.extend(self.controllers.iter_mut().map(|device| &mut device.info));
+        list.extend(self.interfaces.iter_mut().map(|device| &mut device.info));
+        list.extend(self.serials.iter_mut().map(|device| &mut device.info));
+        list.extend(self.parallels.iter_mut().map(|device| &mut device.info));
+        list.extend(
+            self.consoles
+                .iter_mut()
+                .skip(mirrored)
+                .map(|device| &mut device.info),
+        );
+        list.extend(self.channels.iter_mut().map(|device| &mut device.info));
+        list.extend(self.inputs.iter_mut().map(|device| &mut device.info));
+        list.extend(self.videos.iter_mut().map(|device| &mut device.info));
+        list.extend(self.watchdogs.iter_mut().map(|device| &mut device.info));
+        list.extend(self.memballoon.iter_mut().map(|device| &mut device.info));
+        list.extend(self.rngs.iter_mut().map(|device| &mut device.info));
+        list.extend(self.panics.iter_mut().map(|device| &mut device.info));
+        list
+    }
+
+    /// The host's side of all character devices.
+    pub fn backends_mut(&mut self) -> Vec<&mut Backend> {
+        let mut list = Vec::new();
+        list.extend(self.serials.iter_mut().map(|device| &mut device.backend));
+        list.extend(self.parallels.iter_mut().map(|device| &mut device.backend));
+        list.extend(self.consoles.iter_mut().map(|device| &mut device.backend));
+        list.extend(self.channels.iter_mut().map(|device| &mut device.backend));
+        list
+    }
+
+    /// Is the first console another name of the first serial port?
+    pub fn console_mirrors(&self) -> bool {
+        let kind = self
+            .consoles
+            .first()
+            .and_then(|console| console.target.as_ref())
+            .and_then(|t| t.kind.as_deref());
+        kind == Some("serial") && !self.serials.is_empty()
+    }
+
+    /// Consoles that are devices of their own.
+    pub fn own_consoles(&self) -> impl Iterator<Item = &Console> {
+        self.consoles.iter().skip(usize::from(self.console_mirrors()))
+    }
+
+    /// Copies the first serial port's host side, alias and address to the first console. To be called after each
+    /// change of that port in a machine whose first console is another name of it.
+    pub fn mirror_console(&mut self) {
+        if let (Some(serial), Some(console)) = (self.serials.first(), self.consoles.first_mut()) {
+            console.backend = serial.backend.clone();
+            console.info = serial.info.clone();
+        }
+    }
 }

@@ -185,6 +185,11 @@ impl DiskSource {
     pub fn path(&self) -> Option<&str> {
         self.file.as_deref().or(self.dev.as_deref())
     }
+
+    /// Does it say more than what a run knows?
+    pub(super) fn says_where(&self) -> bool {
+        self.path().is_some_and(|path| !path.is_empty()) || self.startup_policy.is_some()
+    }
 }
 
 /// `<backingStore>`: the image under an image. Without a type it is the end of the chain.
@@ -231,6 +236,20 @@ pub struct DiskTarget {
     pub bus: Option<DiskBus>,
 }
 
+impl DiskTarget {
+    /// Number of the name, as the letters count: `vda` is 0, `vdb` 1, `vdaa` 26. `None` if it is no such name.
+    pub fn index(&self) -> Option<u32> {
+        let prefixes = ["fd", "hd", "vd", "sd", "xvd", "ubd"];
+        let letters = prefixes.iter().find_map(|prefix| self.dev.strip_prefix(prefix))?;
+        let letters = letters.trim_end_matches(|c: char| c.is_ascii_digit());
+        let count = letters.bytes().try_fold(0u32, |sum, byte| match byte {
+            b'a'..=b'z' => sum.checked_mul(26)?.checked_add(u32::from(byte - b'a') + 1),
+            _ => None,
+        })?;
+        count.checked_sub(1)
+    }
+}
+
 /// `<disk>`: one disk.
 #[derive(Debug, Clone, PartialEq, Default, Xml)]
 pub struct Disk {
@@ -243,6 +262,7 @@ pub struct Disk {
     /// How it is read and written.
     pub driver: Option<DiskDriver>,
     /// Where it is; `None` is an empty drive.
+    #[xml(when = "Disk::shows_source")]
     pub source: Option<DiskSource>,
     /// The image under it.
     #[xml(name = "backingStore", when = "Disk::shows_backing_store")]
@@ -266,6 +286,10 @@ pub struct Disk {
 }
 
 impl Disk {
+    fn shows_source(&self, form: &Form) -> bool {
+        !form.inactive || self.source.as_ref().is_some_and(DiskSource::says_where)
+    }
+
     fn shows_backing_store(&self, form: &Form) -> bool {
         shown(&self.backing_store, form)
     }

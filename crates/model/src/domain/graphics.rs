@@ -44,6 +44,9 @@ pub struct Graphics {
     /// Its kind.
     #[xml(attr = "type")]
     pub kind: GraphicsType,
+    /// Path of the Unix socket of the first `<listen>` (an older place of it).
+    #[xml(attr)]
+    pub socket: Option<String>,
     /// The port; `-1` when it is chosen at the start.
     #[xml(attr, shown = "Graphics::shown_port")]
     pub port: Option<i32>,

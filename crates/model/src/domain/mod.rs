@@ -59,6 +59,7 @@ pub struct Domain {
     #[xml(raw)]
     pub metadata: Option<String>,
     /// Memory at boot.
+    #[xml(default)]
     pub memory: Kib,
     /// Memory that the balloon leaves the guest; `normalize` sets it to `memory` where it is missing.
     #[xml(name = "currentMemory")]

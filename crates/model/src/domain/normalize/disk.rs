@@ -1,0 +1,128 @@
+//! Disks: buses by the names of targets, drivers, the order of libvirt.
+
+use super::{inconsistent, unsupported};
+use crate::domain::{Disk, DiskBus, DiskCache, DiskDevice, DiskTarget, DiskType, ErrorPolicy};
+use ferrovirt_xml::XmlError;
+
+/// Completes each disk and puts those of one bus in the order of their targets.
+pub(super) fn normalize(disks: &mut Vec<Disk>) -> Result<(), XmlError> {
+    for disk in disks.iter_mut() {
+        normalize_one(disk)?;
+    }
+    let given = std::mem::take(disks);
+    for disk in given {
+        if let Some(other) = disks.iter().find(|other| other.target.dev == disk.target.dev) {
+            let path = |disk: &Disk| {
+                disk.source
+                    .as_ref()
+                    .and_then(|s| s.path())
+                    .unwrap_or("")
+                    .to_owned()
+            };
+            let (target, first, second) = (&disk.target.dev, path(other), path(&disk));
+            let text = format!("target '{target}' duplicated for disk sources '{first}' and '{second}'");
+            return Err(inconsistent(text));
+        }
+        let position = position_for(disks, &disk.target);
+        disks.insert(position, disk);
+    }
+    Ok(())
+}
+
+fn normalize_one(disk: &mut Disk) -> Result<(), XmlError> {
+    check_target(disk)?;
+    if disk.target.bus.is_none() {
+        disk.target.bus = usual_bus(disk);
+    }
+    disk.source
+        .take_if(|source| source.path().is_none_or(str::is_empty) && source.startup_policy.is_none());
+    if let Some(source) = &disk.source {
+        let (wrong, attribute, kind) = match disk.kind {
+            DiskType::File => (source.dev.is_some(), "dev", "file"),
+            DiskType::Block => (source.file.is_some(), "file", "block"),
+        };
+        if wrong {
+            return Err(unsupported(format!(
+                "attribute '{attribute}' in the <source> of a disk of type '{kind}'"
+            )));
+        }
+    }
+    let driver = disk.driver.get_or_insert_default();
+    driver.name.get_or_insert_with(|| "qemu".to_owned());
+    driver.format.get_or_insert_with(|| "raw".to_owned());
+    driver.cache.take_if(|cache| *cache == DiskCache::Default);
+    driver
+        .error_policy
+        .take_if(|policy| *policy == ErrorPolicy::Default);
+    driver
+        .rerror_policy
+        .take_if(|policy| *policy == ErrorPolicy::Default);
+    if disk.device == DiskDevice::Cdrom {
+        disk.readonly = true;
+    }
+    if disk.source.is_none() && matches!(disk.device, DiskDevice::Disk | DiskDevice::Lun) {
+        return Err(inconsistent(format!(
+            "missing source information for device {}",
+            disk.target.dev
+        )));
+    }
+    if disk.device == DiskDevice::Lun && disk.kind != DiskType::Block {
+        return Err(unsupported(format!(
+            "disk '{}' improperly configured for a device='lun'",
+            disk.target.dev
+        )));
+    }
+    Ok(())
+}
+
+fn check_target(disk: &Disk) -> Result<(), XmlError> {
+    let dev = &disk.target.dev;
+    let prefix = |prefixes: &[&str]| prefixes.iter().any(|prefix| dev.starts_with(prefix));
+    match disk.device {
+        DiskDevice::Floppy if !prefix(&["fd"]) => {
+            Err(inconsistent(format!("Invalid floppy device name: {dev}")))
+        }
+        DiskDevice::Cdrom if !prefix(&["xvd", "hd", "sd", "vd"]) => {
+            Err(inconsistent(format!("Invalid cdrom device name: {dev}")))
+        }
+        _ if disk.target.index().is_none() => {
+            Err(inconsistent(format!("Invalid harddisk device name: {dev}")))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The bus by the target's name, where the document does not say.
+fn usual_bus(disk: &Disk) -> Option<DiskBus> {
+    if disk.device == DiskDevice::Floppy {
+        return Some(DiskBus::Fdc);
+    }
+    let by_prefix = [
+        ("hd", DiskBus::Ide),
+        ("sd", DiskBus::Scsi),
+        ("vd", DiskBus::Virtio),
+        ("xvd", DiskBus::Xen),
+        ("ubd", DiskBus::Uml),
+        ("fd", DiskBus::Fdc),
+    ];
+    by_prefix
+        .iter()
+        .find(|(prefix, _)| disk.target.dev.starts_with(prefix))
+        .map(|(_, bus)| *bus)
+}
+
+/// Where libvirt puts a disk: before the first on its bus with a later name, else after the last on its bus, else last.
+fn position_for(disks: &[Disk], target: &DiskTarget) -> usize {
+    let same_bus = || {
+        disks
+            .iter()
+            .enumerate()
+            .filter(|(_, other)| other.target.bus == target.bus)
+    };
+    let later = same_bus().find(|(_, other)| other.target.index() > target.index());
+    let last = same_bus().last();
+    later
+        .map(|(at, _)| at)
+        .or(last.map(|(at, _)| at + 1))
+        .unwrap_or(disks.len())
+}

@@ -1,0 +1,223 @@
+//! What libvirt's parser fills in and refuses without asking a hypervisor, in its words. What depends on the
+//! hypervisor (machine types, models, controllers, addresses) is completed by the hypervisor's crate.
+
+mod address;
+mod chardev;
+mod controller;
+mod disk;
+mod display;
+mod interface;
+
+use super::{
+    BootDevice, Cpu, CpuMatch, CpuMode, Domain, FeaturePolicy, InputBus, InputType, ModelFallback,
+    SecLabelType,
+};
+use crate::{Kib, Uuid};
+use ferrovirt_xml::XmlError;
+
+/// Well-formed, but wrong: libvirt's code for `XML error`.
+fn inconsistent(text: impl Into<String>) -> XmlError {
+    XmlError::Inconsistent(text.into())
+}
+
+/// Understood, but not to be had: libvirt's code for `unsupported configuration`.
+fn unsupported(text: impl Into<String>) -> XmlError {
+    XmlError::Unsupported(text.into())
+}
+
+impl Domain {
+    /// Fills in what does not depend on the hypervisor, and refuses what cannot be with any. Once is enough; twice
+    /// changes nothing.
+    ///
+    /// # Errors
+    /// Parts that contradict each other.
+    pub fn normalize(&mut self) -> Result<(), XmlError> {
+        check_name(&self.name)?;
+        self.uuid.get_or_insert_with(Uuid::random);
+        self.normalize_memory()?;
+        self.normalize_vcpu()?;
+        if self.os.kind.kind.is_empty() {
+            return Err(inconsistent("an os <type> must be specified"));
+        }
+        if let Some(cpu) = &mut self.cpu {
+            normalize_cpu(cpu)?;
+        }
+        self.cpu.take_if(|cpu| *cpu == Cpu::default());
+        self.normalize_devices()?;
+        self.normalize_boot()?;
+        self.normalize_labels()
+    }
+
+    fn normalize_memory(&mut self) -> Result<(), XmlError> {
+        if self.memory == Kib(0) {
+            return Err(inconsistent(
+                "Memory size must be specified via <memory> or in the <numa> configuration",
+            ));
+        }
+        let current = self.current_memory.unwrap_or_default();
+        let whole = current == Kib(0) || current > self.memory;
+        self.current_memory = Some(if whole { self.memory } else { current });
+        Ok(())
+    }
+
+    fn normalize_vcpu(&mut self) -> Result<(), XmlError> {
+        let (count, current) = (self.vcpu.count, self.vcpu.current);
+        if count == 0 || current == Some(0) {
+            return Err(inconsistent("invalid number of vCPUs: 0"));
+        }
+        if let Some(current) = current.filter(|current| *current > count) {
+            let text = format!("maxvcpus must not be less than current vcpus ({count} < {current})");
+            return Err(unsupported(text));
+        }
+        self.vcpu.current.take_if(|current| *current == count);
+        Ok(())
+    }
+
+    fn normalize_devices(&mut self) -> Result<(), XmlError> {
+        let devices = &mut self.devices;
+        disk::normalize(&mut devices.disks)?;
+        controller::normalize(&mut devices.controllers)?;
+        devices.interfaces.iter_mut().try_for_each(interface::normalize)?;
+        chardev::normalize(devices, self.os.kind.kind == "hvm")?;
+        devices
+            .graphics
+            .iter_mut()
+            .try_for_each(display::normalize_graphics)?;
+        display::normalize_videos(&mut devices.videos);
+        for input in &mut devices.inputs {
+            let usual = if input.kind == InputType::Tablet {
+                InputBus::Usb
+            } else {
+                InputBus::Ps2
+            };
+            input.bus.get_or_insert(usual);
+        }
+        for rng in &mut devices.rngs {
+            if rng.backend.model == super::RngSource::Random {
+                rng.backend.path.get_or_insert_with(|| "/dev/urandom".to_owned());
+            }
+        }
+        devices.infos_mut().into_iter().try_for_each(address::normalize)?;
+        address::check_unique(&devices.infos())
+    }
+
+    /// Either classes of devices or single devices have an order; without any the hard disk comes first.
+    fn normalize_boot(&mut self) -> Result<(), XmlError> {
+        if let Some(menu) = &mut self.os.boot_menu {
+            menu.timeout.take_if(|_| !menu.enable);
+            if let Some(timeout) = menu.timeout.filter(|timeout| *timeout > 65535) {
+                let text =
+                    format!("invalid value for boot menu timeout: '{timeout}', must be in range [0,65535]");
+                return Err(unsupported(text));
+            }
+        }
+        let mut orders: Vec<u32> = self.devices.infos().iter().filter_map(|info| info.boot).collect();
+        orders.sort_unstable();
+        if orders.first() == Some(&0) {
+            return Err(inconsistent(
+                "Invalid value for attribute 'order' in element 'boot': '0'. Zero is not permitted",
+            ));
+        }
+        if let Some(twice) = orders.windows(2).find(|pair| pair[0] == pair[1]) {
+            return Err(inconsistent(format!(
+                "boot order '{}' used for more than one device",
+                twice[0]
+            )));
+        }
+        match (self.os.boot.is_empty(), orders.is_empty()) {
+            (false, false) => Err(unsupported(
+                "per-device boot elements cannot be used together with os/boot elements",
+            )),
+            (true, true) if self.os.kind.kind == "hvm" => {
+                self.os.boot.push(BootDevice::Hd);
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn normalize_labels(&mut self) -> Result<(), XmlError> {
+        for label in &mut self.seclabels {
+            let dynamic = label.kind == SecLabelType::Dynamic;
+            match (label.kind, label.relabel) {
+                (SecLabelType::Dynamic, Some(false)) => {
+                    return Err(unsupported("dynamic label type must use resource relabeling"));
+                }
+                (SecLabelType::None, Some(true)) => {
+                    return Err(unsupported(
+                        "resource relabeling is not compatible with 'none' label type",
+                    ));
+                }
+                _ => label.relabel.get_or_insert(dynamic),
+            };
+            if label.kind == SecLabelType::Static && label.label.is_none() {
+                return Err(inconsistent("security label is missing"));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A name is a file name too, and a line of many tables.
+fn check_name(name: &str) -> Result<(), XmlError> {
+    if name.contains('/') {
+        return Err(inconsistent(format!("name {name} cannot contain '/'")));
+    }
+    if name.contains('\n') {
+        return Err(inconsistent(format!(
+            "name {} cannot contain '\\n'",
+            name.replace('\n', "\\n")
+        )));
+    }
+    if name.trim().is_empty() {
+        return Err(inconsistent(
+            "name must contain at least one non-whitespace character",
+        ));
+    }
+    Ok(())
+}
+
+fn normalize_cpu(cpu: &mut Cpu) -> Result<(), XmlError> {
+    if *cpu == Cpu::default() {
+        return Ok(());
+    }
+    let mode = *cpu.mode.get_or_insert(CpuMode::Custom);
+    if cpu.migratable.is_some() && !matches!(mode, CpuMode::HostPassthrough | CpuMode::Maximum) {
+        let text = "Attribute migratable is only allowed for 'host-passthrough' / 'maximum' CPU mode";
+        return Err(inconsistent(text));
+    }
+    match (mode, &mut cpu.model) {
+        (CpuMode::Custom, Some(model)) => {
+            if model.name.is_empty() {
+                return Err(inconsistent("Missing CPU model name"));
+            }
+            cpu.matching.get_or_insert(CpuMatch::Exact);
+            model.fallback.get_or_insert(ModelFallback::Allow);
+        }
+        (CpuMode::Custom, None) if !cpu.features.is_empty() => {
+            return Err(inconsistent("Non-empty feature list specified without CPU model"));
+        }
+        (CpuMode::Custom, None) if cpu.vendor.is_some() => {
+            return Err(inconsistent("CPU vendor specified without CPU model"));
+        }
+        _ => {}
+    }
+    for (position, feature) in cpu.features.iter_mut().enumerate() {
+        feature.policy.get_or_insert(FeaturePolicy::Require);
+        if feature.name.is_empty() {
+            return Err(inconsistent(format!(
+                "Invalid CPU feature name at position {}",
+                position + 1
+            )));
+        }
+    }
+    let mut names: Vec<&str> = cpu.features.iter().map(|feature| feature.name.as_str()).collect();
+    names.sort_unstable();
+    match names.windows(2).find(|pair| pair[0] == pair[1]) {
+        Some(twice) => Err(inconsistent(format!(
+            "CPU feature '{}' specified more than once",
+            twice[0]
+        ))),
+        None => Ok(()),
+    }
+}
