@@ -7,7 +7,7 @@
 
 mod client;
 pub mod commands;
-mod event;
+pub mod event;
 mod line;
 #[cfg(test)]
 mod tests;

@@ -1,0 +1,62 @@
+//! Where QEMU guests keep their things and as whom they run; the daemon fills this in from its settings.
+
+use std::path::PathBuf;
+
+/// Settings of the QEMU driver.
+#[derive(Debug, Clone)]
+pub struct QemuConfig {
+    /// Data of each guest: monitor socket, keys. `/var/lib/libvirt/qemu`.
+    pub state_dir: PathBuf,
+    /// Live state: pid files, channel sockets. `/run/libvirt/qemu`.
+    pub run_dir: PathBuf,
+    /// One log per guest. `/var/log/libvirt/qemu`.
+    pub log_dir: PathBuf,
+    /// What was asked of the binaries. `/var/cache/libvirt/qemu/capabilities`.
+    pub cache_dir: PathBuf,
+    /// User of QEMU's processes.
+    pub uid: u32,
+    /// Group of QEMU's processes.
+    pub gid: u32,
+    /// Whether a guest's files get that owner while it runs.
+    pub dynamic_ownership: bool,
+    /// Where VNC listens unless a document says so.
+    pub vnc_listen: String,
+    /// First and last port for VNC.
+    pub display_ports: (u16, u16),
+    /// Most files a QEMU process may open; none: as the daemon.
+    pub max_files: Option<u64>,
+    /// Size of a core dump in bytes; none: as the daemon.
+    pub max_core: Option<u64>,
+    /// `ferrovirt-launch`.
+    pub launch_helper: PathBuf,
+    /// Where the emulators are looked for, before `PATH`; empty in the packaged daemon.
+    pub emulator_dirs: Vec<PathBuf>,
+    /// Whether this is the daemon of the system: taps, cgroups and other users are possible.
+    pub privileged: bool,
+    /// The host's name, for the header of logs.
+    pub hostname: String,
+}
+
+impl QemuConfig {
+    /// Settings of the system's daemon with everything below `root` (`/` for the real one), guests as root.
+    #[must_use]
+    pub fn below(root: &std::path::Path, launch_helper: PathBuf) -> Self {
+        Self {
+            state_dir: root.join("var/lib/libvirt/qemu"),
+            run_dir: root.join("run/libvirt/qemu"),
+            log_dir: root.join("var/log/libvirt/qemu"),
+            cache_dir: root.join("var/cache/libvirt/qemu/capabilities"),
+            uid: 0,
+            gid: 0,
+            dynamic_ownership: true,
+            vnc_listen: "127.0.0.1".to_owned(),
+            display_ports: (5900, 65535),
+            max_files: None,
+            max_core: None,
+            launch_helper,
+            emulator_dirs: Vec::new(),
+            privileged: true,
+            hostname: "localhost".to_owned(),
+        }
+    }
+}

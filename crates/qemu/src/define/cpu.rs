@@ -1,0 +1,48 @@
+//! The CPU a guest gets when its document says nothing, or not everything.
+
+use ferrovirt_model::domain::{Cpu, CpuCheck, CpuMatch, CpuMode, CpuModel, Domain, ModelFallback, VirtType};
+
+use crate::capabilities::Emulator;
+use crate::error::{Error, Result};
+
+/// Settles `<cpu>`.
+pub(super) fn settle(doc: &mut Domain, emulator: &Emulator) -> Result<()> {
+    let kvm = doc.kind == VirtType::Kvm;
+    let machine = doc.os.kind.machine.as_deref().and_then(|name| emulator.machine(name));
+    let default = if super::architecture(doc) == "i686" { "qemu32" } else { "qemu64" };
+    let default = machine.and_then(|m| m.default_cpu.as_deref()).unwrap_or(default).to_owned();
+    let cpu = doc.cpu.get_or_insert_with(Cpu::default);
+    match cpu.mode.get_or_insert(CpuMode::Custom) {
+        CpuMode::Custom => {
+            cpu.matching.get_or_insert(CpuMatch::Exact);
+            cpu.check.get_or_insert(if kvm && cpu.model.is_some() { CpuCheck::Partial } else { CpuCheck::None });
+            let model = cpu
+                .model
+                .get_or_insert_with(|| CpuModel { fallback: Some(ModelFallback::Forbid), name: default });
+            model.fallback.get_or_insert(ModelFallback::Allow);
+            known(&model.name, emulator, kvm)?;
+        }
+        CpuMode::HostModel => {
+            cpu.check.get_or_insert(CpuCheck::Partial);
+        }
+        CpuMode::HostPassthrough => {
+            cpu.check.get_or_insert(CpuCheck::None);
+            cpu.migratable.get_or_insert(true);
+        }
+        CpuMode::Maximum => {
+            cpu.check.get_or_insert(CpuCheck::None);
+            if kvm {
+                cpu.migratable.get_or_insert(true);
+            }
+        }
+    }
+    Ok(())
+}
+
+fn known(model: &str, emulator: &Emulator, kvm: bool) -> Result<()> {
+    let models = emulator.cpus(kvm);
+    if models.is_empty() || models.iter().any(|known| known.name == model) {
+        return Ok(());
+    }
+    Err(Error::unsupported(format!("CPU model '{model}' not supported by hypervisor")))
+}

@@ -1,0 +1,174 @@
+//! Disks: bus from the name, driver and format, order, and what cannot be combined.
+
+use ferrovirt_model::domain::{Disk, DiskBus, DiskDevice, DiskDriver, Domain};
+
+use crate::error::{Error, Result};
+
+/// Settles `<disk>`.
+pub(super) fn settle(doc: &mut Domain) -> Result<()> {
+    sort(&mut doc.devices.disks);
+    let machine = doc.os.kind.machine.clone().unwrap_or_default();
+    for disk in &mut doc.devices.disks {
+        settle_one(disk)?;
+        if disk.target.bus == Some(DiskBus::Ide) && machine.starts_with("pc-q35") {
+            return Err(Error::unsupported("IDE controllers are unsupported for this QEMU binary or machine type"));
+        }
+    }
+    unique(&doc.devices.disks)
+}
+
+/// libvirt's order: a disk goes before the first of its bus with a later name; other buses keep their place.
+pub fn sort(disks: &mut Vec<Disk>) {
+    let unsorted = std::mem::take(disks);
+    for disk in unsorted {
+        let mut place = None;
+        for (at, other) in disks.iter().enumerate().rev() {
+            if other.target.bus != disk.target.bus {
+                continue;
+            }
+            if device_index(&other.target.dev) > device_index(&disk.target.dev) {
+                place = Some(at);
+            } else if place.is_none() {
+                place = Some(at + 1);
+            }
+        }
+        disks.insert(place.unwrap_or(disks.len()), disk);
+    }
+}
+
+/// The number in a name by libvirt's convention: `vda` is 0, `sdaa` is 26.
+#[must_use]
+pub fn device_index(name: &str) -> Option<u32> {
+    let prefix = ["fd", "hd", "vd", "sd", "xvd", "ubd"].into_iter().find(|prefix| name.starts_with(prefix))?;
+    let letters = name[prefix.len()..].trim_end_matches(|c: char| c.is_ascii_digit());
+    if letters.is_empty() {
+        return None;
+    }
+    let mut index: u32 = 0;
+    for letter in letters.bytes() {
+        if !letter.is_ascii_lowercase() {
+            return None;
+        }
+        index = index.checked_mul(26)?.checked_add(u32::from(letter - b'a') + 1)?;
+    }
+    Some(index - 1)
+}
+
+fn bus_of_name(name: &str) -> Option<DiskBus> {
+    Some(match name {
+        _ if name.starts_with("hd") => DiskBus::Ide,
+        _ if name.starts_with("sd") => DiskBus::Scsi,
+        _ if name.starts_with("vd") => DiskBus::Virtio,
+        _ if name.starts_with("fd") => DiskBus::Fdc,
+        _ => return None,
+    })
+}
+
+fn settle_one(disk: &mut Disk) -> Result<()> {
+    let dev = disk.target.dev.clone();
+    if device_index(&dev).is_none() {
+        return Err(Error::unsupported(format!("unsupported disk type '{dev}'")));
+    }
+    let bus = match disk.target.bus {
+        Some(bus) => bus,
+        None if disk.device == DiskDevice::Floppy => DiskBus::Fdc,
+        None => bus_of_name(&dev).ok_or_else(|| Error::unsupported(format!("unsupported disk type '{dev}'")))?,
+    };
+    disk.target.bus = Some(bus);
+    if disk.device == DiskDevice::Cdrom {
+        disk.readonly = true;
+    }
+    let driver = disk.driver.get_or_insert_with(DiskDriver::default);
+    driver.name.get_or_insert_with(|| "qemu".to_owned());
+    driver.format.get_or_insert_with(|| "raw".to_owned());
+    if driver.cache == Some(ferrovirt_model::domain::DiskCache::Default) {
+        driver.cache = None;
+    }
+    check(disk, bus)
+}
+
+fn check(disk: &Disk, bus: DiskBus) -> Result<()> {
+    let dev = &disk.target.dev;
+    let driver = disk.driver.as_ref();
+    if let Some(name) = driver.and_then(|d| d.name.as_deref()).filter(|name| *name != "qemu") {
+        return Err(Error::unsupported(format!("unsupported driver name '{name}' for disk '{dev}'")));
+    }
+    let format = driver.and_then(|d| d.format.as_deref()).unwrap_or("raw");
+    if !matches!(format, "raw" | "qcow2") {
+        return Err(Error::unsupported(format!("unsupported disk driver type '{format}' for disk '{dev}'")));
+    }
+    if disk.device == DiskDevice::Lun {
+        return Err(Error::unsupported(format!("disk device='lun' is not supported for disk '{dev}'")));
+    }
+    match (disk.device, bus) {
+        (DiskDevice::Disk, DiskBus::Ide | DiskBus::Sata) if disk.readonly => {
+            let bus = if bus == DiskBus::Ide { "ide" } else { "sata" };
+            return Err(Error::unsupported(format!("readonly {bus} disks are not supported")));
+        }
+        (DiskDevice::Cdrom, DiskBus::Virtio) | (DiskDevice::Floppy, DiskBus::Virtio) => {
+            return Err(Error::unsupported(format!("disk type '{}' of '{dev}' does not support this device", "virtio")));
+        }
+        (DiskDevice::Floppy, other) if other != DiskBus::Fdc => {
+            return Err(Error::unsupported(format!("Invalid bus type for floppy disk '{dev}'")));
+        }
+        (kind, DiskBus::Fdc) if kind != DiskDevice::Floppy => {
+            return Err(Error::unsupported(format!("Invalid bus type 'fdc' for disk '{dev}'")));
+        }
+        (_, DiskBus::Xen | DiskBus::Uml | DiskBus::Sd | DiskBus::Nvme) => {
+            return Err(Error::unsupported(format!("disk bus of '{dev}' is not supported with qemu")));
+        }
+        _ => {}
+    }
+    if disk.shareable && format != "raw" {
+        return Err(Error::unsupported(format!(
+            "shared access for disk '{dev}' requires use of supported storage format"
+        )));
+    }
+    if disk.readonly && driver.is_some_and(|d| d.copy_on_read == Some(true)) {
+        return Err(Error::unsupported(format!("copy_on_read is not compatible with read-only disk '{dev}'")));
+    }
+    if disk.device == DiskDevice::Disk && disk.source.as_ref().is_none_or(|source| source.path().is_none()) {
+        return Err(Error::Xml(format!("disk '{dev}' must have a source")));
+    }
+    if let Some(serial) = &disk.serial {
+        let safe = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | ' ' | '+' | '.' | '/' | ':');
+        if !serial.chars().all(|c| safe(c) && c != ' ') {
+            return Err(Error::Failed(format!("driver serial '{serial}' contains unsafe characters")));
+        }
+    }
+    Ok(())
+}
+
+fn unique(disks: &[Disk]) -> Result<()> {
+    for (at, disk) in disks.iter().enumerate() {
+        if disks[..at].iter().any(|other| other.target.dev == disk.target.dev) {
+            return Err(Error::Xml(format!("target '{}' duplicated for disk sources '{}' and '{}'",
+                disk.target.dev, path_of(disks, &disk.target.dev), path(disk))));
+        }
+    }
+    Ok(())
+}
+
+fn path(disk: &Disk) -> &str {
+    disk.source.as_ref().and_then(|source| source.path()).unwrap_or_default()
+}
+
+fn path_of<'a>(disks: &'a [Disk], dev: &str) -> &'a str {
+    disks.iter().find(|disk| disk.target.dev == dev).map_or("", path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_have_numbers() {
+        assert_eq!(device_index("vda"), Some(0));
+        assert_eq!(device_index("sdz"), Some(25));
+        assert_eq!(device_index("sdaa"), Some(26));
+        assert_eq!(device_index("hdc2"), Some(2));
+        for wrong in ["", "vd", "vdA", "xyz", "vd1", "sdzzzzzzzzzz"] {
+            assert_eq!(device_index(wrong), None, "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,55 @@
+//! What libvirt fills in when a guest is defined: a pure function of the document and of what the emulator is.
+//!
+//! One file per kind of device says what its defaults are; [`controllers`] adds what devices hang on, and the
+//! three address files place everything. Running it on its own result changes nothing, which is tested.
+//!
+//! ```text
+//!  machine -> devices (disk, serial, graphics, interface, lesser) -> controllers -> addresses (drive, usb,
+//!  virtio-serial, pci) -> checks
+//! ```
+
+mod addresses;
+mod controllers;
+mod cpu;
+mod disk;
+mod graphics;
+mod interface;
+mod lesser;
+mod machine;
+mod pci;
+mod pci_devices;
+mod serial;
+#[cfg(test)]
+mod tests;
+
+pub use disk::{device_index, sort as sort_disks};
+pub use machine::Chipset;
+
+use ferrovirt_model::domain::Domain;
+
+use crate::capabilities::Emulator;
+use crate::error::Result;
+
+/// Fills in what the document leaves open.
+///
+/// # Errors
+/// The document asks for what this driver or this emulator does not have; the text names it.
+pub fn complete(doc: &mut Domain, emulator: &Emulator) -> Result<()> {
+    let chipset = machine::settle(doc, emulator)?;
+    cpu::settle(doc, emulator)?;
+    disk::settle(doc)?;
+    serial::settle(doc)?;
+    graphics::settle(doc, emulator)?;
+    interface::settle(doc, emulator)?;
+    lesser::settle(doc, chipset)?;
+    controllers::settle(doc, emulator, chipset)?;
+    addresses::settle(doc)?;
+    pci::settle(doc, chipset)?;
+    Ok(())
+}
+
+/// The architecture of a document; the host's when it names none.
+#[must_use]
+pub fn architecture(doc: &Domain) -> &str {
+    doc.os.kind.arch.as_deref().unwrap_or("x86_64")
+}

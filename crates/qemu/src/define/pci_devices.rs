@@ -1,0 +1,170 @@
+//! Which devices sit on PCI, in the order in which libvirt places them, and on what kind of bus each fits.
+
+use ferrovirt_model::domain::{ControllerType, DeviceInfo, DiskBus, Domain, InputBus};
+
+use super::machine::Chipset;
+
+/// What a device is plugged into.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Connect {
+    /// A conventional slot.
+    Pci,
+    /// A PCI Express slot that can be (un)plugged: below a root port.
+    Pcie,
+    /// A root port itself: a function on the root bus, shared with others.
+    RootPort,
+}
+
+/// A device by kind and place in its list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Device {
+    /// `<controller>`
+    Controller(usize),
+    /// `<interface>`
+    Interface(usize),
+    /// `<disk>`
+    Disk(usize),
+    /// `<memballoon>`
+    Balloon,
+    /// `<rng>`
+    Rng(usize),
+    /// `<watchdog>`
+    Watchdog(usize),
+    /// `<video>`
+    Video(usize),
+    /// `<input>`
+    Input(usize),
+    /// `<serial>`
+    Serial(usize),
+    /// `<panic>`
+    Panic(usize),
+}
+
+/// All PCI devices in libvirt's order: buses first, so that they get the lowest places.
+pub(super) fn all(doc: &Domain) -> Vec<Device> {
+    let d = &doc.devices;
+    let controllers = |pci: bool| {
+        d.controllers
+            .iter()
+            .enumerate()
+            .filter(move |(_, c)| (c.kind == ControllerType::Pci) == pci)
+            .map(|(at, _)| Device::Controller(at))
+    };
+    let mut list: Vec<Device> = controllers(true).collect();
+    list.extend((0..d.interfaces.len()).map(Device::Interface));
+    list.extend(controllers(false));
+    list.extend((0..d.disks.len()).map(Device::Disk));
+    list.push(Device::Balloon);
+    list.extend((0..d.rngs.len()).map(Device::Rng));
+    list.extend((0..d.watchdogs.len()).map(Device::Watchdog));
+    list.extend((0..d.videos.len()).map(Device::Video));
+    list.extend((0..d.inputs.len()).map(Device::Input));
+    list.extend((0..d.serials.len()).map(Device::Serial));
+    list.extend((0..d.panics.len()).map(Device::Panic));
+    list
+}
+
+/// The part of the document that holds the device's address.
+pub(super) fn info_mut(doc: &mut Domain, device: Device) -> Option<&mut DeviceInfo> {
+    let d = &mut doc.devices;
+    match device {
+        Device::Controller(at) => d.controllers.get_mut(at).map(|c| &mut c.info),
+        Device::Interface(at) => d.interfaces.get_mut(at).map(|c| &mut c.info),
+        Device::Disk(at) => d.disks.get_mut(at).map(|c| &mut c.info),
+        Device::Balloon => d.memballoon.as_mut().map(|c| &mut c.info),
+        Device::Rng(at) => d.rngs.get_mut(at).map(|c| &mut c.info),
+        Device::Watchdog(at) => d.watchdogs.get_mut(at).map(|c| &mut c.info),
+        Device::Video(at) => d.videos.get_mut(at).map(|c| &mut c.info),
+        Device::Input(at) => d.inputs.get_mut(at).map(|c| &mut c.info),
+        Device::Serial(at) => d.serials.get_mut(at).map(|c| &mut c.info),
+        Device::Panic(at) => d.panics.get_mut(at).map(|c| &mut c.info),
+    }
+}
+
+/// The same, to read.
+pub(super) fn info(doc: &Domain, device: Device) -> Option<&DeviceInfo> {
+    let d = &doc.devices;
+    match device {
+        Device::Controller(at) => d.controllers.get(at).map(|c| &c.info),
+        Device::Interface(at) => d.interfaces.get(at).map(|c| &c.info),
+        Device::Disk(at) => d.disks.get(at).map(|c| &c.info),
+        Device::Balloon => d.memballoon.as_ref().map(|c| &c.info),
+        Device::Rng(at) => d.rngs.get(at).map(|c| &c.info),
+        Device::Watchdog(at) => d.watchdogs.get(at).map(|c| &c.info),
+        Device::Video(at) => d.videos.get(at).map(|c| &c.info),
+        Device::Input(at) => d.inputs.get(at).map(|c| &c.info),
+        Device::Serial(at) => d.serials.get(at).map(|c| &c.info),
+        Device::Panic(at) => d.panics.get(at).map(|c| &c.info),
+    }
+}
+
+/// What the device is plugged into; `None` when it is not on PCI.
+pub(super) fn connect(doc: &Domain, chipset: Chipset, device: Device) -> Option<Connect> {
+    let express = express(doc, device)?;
+    Some(match (chipset, express) {
+        (_, Connect::RootPort) => Connect::RootPort,
+        (Chipset::I440fx, _) => Connect::Pci,
+        (Chipset::Q35, connect) => connect,
+    })
+}
+
+/// virtio devices are Express unless they are the transitional kind.
+fn virtio(model: &str) -> Connect {
+    if model.ends_with("transitional") && model != "virtio-non-transitional" { Connect::Pci } else { Connect::Pcie }
+}
+
+fn express(doc: &Domain, device: Device) -> Option<Connect> {
+    let d = &doc.devices;
+    match device {
+        Device::Controller(at) => controller(doc, at),
+        Device::Interface(at) => match d.interfaces[at].model.as_deref().unwrap_or_default() {
+            "e1000e" | "igb" | "vmxnet3" => Some(Connect::Pcie),
+            model if model.starts_with("virtio") => Some(virtio(model)),
+            _ => Some(Connect::Pci),
+        },
+        Device::Disk(at) => (d.disks[at].target.bus == Some(DiskBus::Virtio)).then_some(Connect::Pcie),
+        Device::Balloon => {
+            d.memballoon.as_ref().filter(|balloon| balloon.model != "none").map(|balloon| virtio(&balloon.model))
+        }
+        Device::Rng(at) => Some(virtio(&d.rngs[at].model)),
+        Device::Watchdog(at) => (d.watchdogs[at].model == "i6300esb").then_some(Connect::Pci),
+        Device::Video(at) => match d.videos[at].model.kind.as_str() {
+            "none" => None,
+            "virtio" | "bochs" => Some(Connect::Pcie),
+            _ => Some(Connect::Pci),
+        },
+        Device::Input(at) => (d.inputs[at].bus == Some(InputBus::Virtio)).then_some(Connect::Pcie),
+        Device::Serial(at) => {
+            let kind = d.serials[at].target.as_ref().and_then(|target| target.kind.as_deref());
+            (kind == Some("pci-serial")).then_some(Connect::Pci)
+        }
+        Device::Panic(at) => (d.panics[at].model.as_deref() == Some("pvpanic")).then_some(Connect::Pci),
+    }
+}
+
+fn controller(doc: &Domain, at: usize) -> Option<Connect> {
+    let controller = &doc.devices.controllers[at];
+    let model = controller.model.as_deref().unwrap_or_default();
+    match controller.kind {
+        ControllerType::Pci if controller.number() == 0 => None,
+        ControllerType::Pci => Some(match model {
+            "pcie-root-port" => Connect::RootPort,
+            "pcie-to-pci-bridge" => Connect::Pcie,
+            _ => Connect::Pci,
+        }),
+        ControllerType::Usb if model == "none" => None,
+        ControllerType::Usb => Some(match model {
+            "qemu-xhci" | "nec-xhci" => Connect::Pcie,
+            _ => Connect::Pci,
+        }),
+        ControllerType::Scsi => Some(match model {
+            "lsilogic" => Connect::Pci,
+            "virtio-scsi" => Connect::Pcie,
+            "lsisas1078" | "lsisas1068" => Connect::Pci,
+            model => virtio(model),
+        }),
+        ControllerType::VirtioSerial => Some(virtio(model)),
+        ControllerType::Sata | ControllerType::Ide => Some(Connect::Pci),
+        ControllerType::Fdc => None,
+    }
+}
