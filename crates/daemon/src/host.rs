@@ -7,7 +7,7 @@ use ferrovirt_guest::Guests;
 use ferrovirt_hook::{Discovery, Driver, Engine, EngineConfig};
 use ferrovirt_link::Links;
 use ferrovirt_network::{Autostart, Networks};
-use ferrovirt_qemu::{QemuBackend, QemuConfig};
+use crate::pending::{QemuBackend, QemuConfig};
 use ferrovirt_sys::program;
 use ferrovirt_xml::UnknownPolicy;
 use tokio::sync::watch;

@@ -9,10 +9,13 @@
 pub mod args;
 pub mod background;
 pub mod error;
+pub mod host;
 pub mod locks;
 pub mod log;
 pub mod node;
 pub mod paths;
+#[rustfmt::skip]
+pub mod pending;
 pub mod refuse;
 pub mod settings;
 pub mod signals;

@@ -56,7 +56,7 @@ struct Daemon {
     args: Args,
     paths: Paths,
     settings: Settings,
-    log: Log,
+    log: Arc<Log>,
     runtime: tokio::runtime::Runtime,
     _locks: Locks,
 }
@@ -67,12 +67,13 @@ impl Daemon {
         let privileged = rustix::process::geteuid().is_root();
         let paths = Paths::new(&args, privileged, &Environment::of_process())?;
         let settings = Settings::load(&paths)?;
-        make_directories(&paths)?;
         let logging = Logging::new(&args, &LogEnvironment::of_process(), &settings.libvirtd)?;
-        let log = Log::start(&logging)?;
+        make_directories(&paths)?;
+        // Before the log: a second daemon has no business in the log file of the first.
+        let locks = Locks::take(&paths)?;
+        let log = Arc::new(Log::start(&logging)?);
         warn_about(&settings.warnings);
         raise_file_limit();
-        let locks = Locks::take(&paths)?;
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Error::Runtime)?;
         Ok(Self { args, paths, settings, log, runtime, _locks: locks })
     }
@@ -215,33 +216,33 @@ impl Daemon {
         }
     }
 
-    /// R22, in a task: requests are served meanwhile. What cannot be read again stays as it was.
+    /// R22, in a task: requests are served meanwhile.
     fn reload(&self, host: &Arc<Host>, cancel: CancellationToken) -> JoinHandle<()> {
         if let Ok(now) = NotifyState::monotonic_usec_now() {
             notify(&[NotifyState::Reloading, now]);
         }
-        let logging = self.read_logging().and_then(|logging| self.log.change(&logging));
-        let host = Arc::clone(host);
+        let (args, log, host) = (self.args.clone(), Arc::clone(&self.log), Arc::clone(host));
         tokio::spawn(async move {
             host.engine.rediscover();
             daemon_hook(&host.engine, DaemonOperation::Reload, cancel).await;
-            if let Err(e) = logging {
-                tracing::error!("reload: {e}");
-            }
-            match load_drivers(&host.paths).await {
-                Ok(drivers) => warn_about(&drivers.warnings),
-                Err(e) => tracing::error!("reload: {e}"),
+            let paths = host.paths.clone();
+            let read = tokio::task::spawn_blocking(move || read_again(&args, &paths, &log));
+            if let Err(e) = read.await.unwrap_or_else(|e| Err(Error::Runtime(e.into()))) {
+                tracing::error!("reload: {e}; what was set before stays");
             }
             host.networks.autostart(Autostart::Reload).await;
             notify(&[NotifyState::Ready]);
         })
     }
+}
 
-    fn read_logging(&self) -> Result<Logging, Error> {
-        let settings = Settings::load(&self.paths)?;
-        warn_about(&settings.warnings);
-        Logging::new(&self.args, &LogEnvironment::of_process(), &settings.libvirtd)
-    }
+/// What SIGHUP can change: the log. The rest is read so that mistakes show now and not at the next start.
+fn read_again(args: &Args, paths: &Paths, log: &Log) -> Result<(), Error> {
+    let settings = Settings::load(paths)?;
+    log.change(&Logging::new(args, &LogEnvironment::of_process(), &settings.libvirtd)?)?;
+    warn_about(&settings.warnings);
+    warn_about(&Drivers::load(paths)?.warnings);
+    Ok(())
 }
 
 /// Ends when nothing has needed the daemon for this long; never without a time.

@@ -2,7 +2,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 
@@ -74,6 +74,22 @@ impl Sink {
             introduced: false,
             kind,
         })
+    }
+
+    /// This takes the place of others: whose log it is need not be said again where it was said.
+    pub fn succeed(&mut self, others: &[Sink]) {
+        self.introduced = others.iter().any(|other| other.introduced && other.is_same_place(self));
+    }
+
+    fn is_same_place(&self, other: &Sink) -> bool {
+        match (&self.kind, &other.kind) {
+            (Kind::Stderr, Kind::Stderr) => true,
+            (Kind::File(one), Kind::File(two)) => match (one.metadata(), two.metadata()) {
+                (Ok(one), Ok(two)) => (one.dev(), one.ino()) == (two.dev(), two.ino()),
+                _ => false,
+            },
+            _ => false,
+        }
     }
 
     /// Write a record if it matters enough.

@@ -99,7 +99,10 @@ fn write_all(receiver: &Receiver<Message>, mut sinks: Vec<Sink>, lost: &AtomicU6
                     }
                 }
             }
-            Message::Replace(other) => sinks = other,
+            Message::Replace(mut others) => {
+                others.iter_mut().for_each(|other| other.succeed(&sinks));
+                sinks = others;
+            }
             Message::Flush(done) => {
                 let _ = done.send(());
             }
@@ -146,10 +149,13 @@ mod tests {
         writer.queue().push(record(Level::Error, "two"));
         writer.replace(vec![open("new", Level::Debug)]);
         writer.queue().push(record(Level::Error, "three"));
+        writer.replace(vec![open("new", Level::Debug)]);
+        writer.queue().push(record(Level::Error, "four"));
         writer.flush();
         assert_eq!(read("all").lines().count(), 4);
         assert_eq!(read("bad").lines().count(), 3);
-        assert!(read("new").ends_with(" : x:1 : three\n"));
+        assert_eq!(read("new").lines().count(), 4);
+        assert!(read("new").ends_with(" : x:1 : four\n"));
     }
 
     #[test]
