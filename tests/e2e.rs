@@ -13,5 +13,6 @@ mod hooks_network;
 mod lifecycle;
 mod networks;
 mod restart;
+mod service;
 mod session;
 mod sockets;
