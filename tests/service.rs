@@ -43,7 +43,9 @@ fn r24_clients_of_passed_sockets_are_told_which_hook_they_wait_for() {
         notify.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
         let (mut child, sockets) = activate("/run/world/notify");
         w.wait_called("daemon - start - start");
-        w.virsh("uri").within(Duration::from_secs(2)).fails_with(&["/etc/libvirt/hooks/daemon"]);
+        w.virsh("uri")
+            .within(Duration::from_secs(2))
+            .fails_with(&["/etc/libvirt/hooks/daemon"]);
         w.wait_ended("daemon - start - start");
         let mut text = [0; 256];
         let n = notify.recv(&mut text).unwrap();
@@ -55,16 +57,24 @@ fn r24_clients_of_passed_sockets_are_told_which_hook_they_wait_for() {
         w.wait_ended("daemon - reload begin SIGHUP");
         w.sh(&format!("kill -TERM {}", child.id()));
         w.wait_called("daemon - shutdown - shutdown");
-        w.virsh("uri").within(Duration::from_secs(2)).fails_with(&["/etc/libvirt/hooks/daemon"]);
+        w.virsh("uri")
+            .within(Duration::from_secs(2))
+            .fails_with(&["/etc/libvirt/hooks/daemon"]);
         assert_eq!(child.wait().unwrap().code(), Some(0));
         // The sockets are systemd's: they are still there for the next daemon.
         assert!(std::path::Path::new(SOCKET).exists() && std::path::Path::new(SOCKET_READ_ONLY).exists());
         drop(sockets);
         let mut told = String::new();
-        while let Ok(n) = { notify.set_nonblocking(true).unwrap(); notify.recv(&mut text) } {
+        while let Ok(n) = {
+            notify.set_nonblocking(true).unwrap();
+            notify.recv(&mut text)
+        } {
             told += &String::from_utf8_lossy(&text[..n]);
         }
-        assert!(told.contains("RELOADING=1") && told.contains("MONOTONIC_USEC="), "{told}");
+        assert!(
+            told.contains("RELOADING=1") && told.contains("MONOTONIC_USEC="),
+            "{told}"
+        );
         assert!(told.contains("STOPPING=1"), "{told}");
     });
 }
@@ -75,17 +85,28 @@ fn in_the_background_the_command_ends_when_clients_can_connect() {
         w.record(&["daemon"]);
         w.rule("[ $2 = reload ] || sleep 1");
         let program = our_program("ferrovirtd");
-        w.sh(&format!("{} -d -p /run/world/own.pid < /dev/null", program.display()));
+        w.sh(&format!(
+            "{} -d -p /run/world/own.pid < /dev/null",
+            program.display()
+        ));
         w.virsh("uri").ok();
         w.assert_calls(&["daemon - start - start"]);
         let pid = w.read("own.pid").trim().to_owned();
         assert_eq!(w.sh(&format!("readlink /proc/{pid}/fd/2")).trim(), "/dev/null");
-        assert!(!w.succeeds(&format!("{} -p /run/world/own.pid", program.display())), "a second daemon");
+        assert!(
+            !w.succeeds(&format!("{} -p /run/world/own.pid", program.display())),
+            "a second daemon"
+        );
         w.sh(&format!("kill {pid}"));
-        w.wait_for("the end of the daemon", Duration::from_secs(20), || !w.dir.join("own.pid").exists());
+        w.wait_for("the end of the daemon", Duration::from_secs(20), || {
+            !w.dir.join("own.pid").exists()
+        });
         w.assert_calls(&["daemon - start - start", "daemon - shutdown - shutdown"]);
         w.sh("echo 'log_level = ' > /etc/libvirt/libvirtd.conf");
-        assert!(!w.succeeds(&format!("{} -d", program.display())), "broken settings");
+        assert!(
+            !w.succeeds(&format!("{} -d", program.display())),
+            "broken settings"
+        );
     });
 }
 
