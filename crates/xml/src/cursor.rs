@@ -1,7 +1,7 @@
 //! Reading: a cursor stands on one element and hands out its parts; what nobody asked for is noticed when it is done.
 
 use crate::element::{Choice, Element};
-use crate::error::{Unknown, XmlError};
+use crate::error::{Unknown, UnknownPolicy, XmlError};
 use crate::rest::{Kept, KeptWhat, Rest, Step};
 use crate::tree::Tree;
 use roxmltree::Node;
@@ -16,6 +16,8 @@ pub(crate) struct Reading<'t> {
     tree: Tree<'t>,
     text: &'t str,
     unclaimed: RefCell<Vec<Unclaimed>>,
+    /// Are list items with impossible values kept whole?
+    salvage: bool,
 }
 
 /// Something unclaimed, and whether a [`Rest`] has taken it.
@@ -27,11 +29,13 @@ struct Unclaimed {
 }
 
 impl<'t> Reading<'t> {
-    pub(crate) fn new(text: &'t str) -> Result<Self, XmlError> {
+    pub(crate) fn new(text: &'t str, policy: UnknownPolicy) -> Result<Self, XmlError> {
+        let salvage = policy == UnknownPolicy::Salvage;
         Ok(Self {
             tree: Tree::parse(text)?,
             text,
             unclaimed: RefCell::default(),
+            salvage,
         })
     }
 
@@ -221,9 +225,22 @@ impl<'d> Cursor<'d> {
     /// # Errors
     /// Those of `T`.
     pub fn many<T: Element>(&mut self, name: &str) -> Result<Vec<T>, XmlError> {
-        std::iter::from_fn(|| self.child(name))
-            .map(Cursor::read)
-            .collect()
+        let (mut list, mut impossible) = (Vec::new(), Vec::new());
+        while let Some(child) = self.child(name) {
+            let (node, before) = (child.node, self.begin());
+            match child.read() {
+                Ok(item) => list.push(item),
+                Err(error) if !self.reading.salvage => return Err(error),
+                Err(_) => {
+                    self.reading.unclaimed.borrow_mut().truncate(before);
+                    impossible.push(node);
+                }
+            }
+        }
+        for (node, claimed) in &mut self.children {
+            *claimed &= !impossible.contains(node);
+        }
+        Ok(list)
     }
 
     /// Claims all children of this name inside one child `outer`.

@@ -10,6 +10,10 @@ pub enum UnknownPolicy {
     Refuse,
     /// They are kept verbatim, written back, and listed in [`Parsed::kept`] so that the caller can warn.
     Keep,
+    /// As `Keep`, and an item of a list with a value that nobody knows (`<disk type='…'>`) is kept whole, too. For
+    /// documents that were accepted once and lie on disk: nothing may make their guest vanish. Not for new documents,
+    /// where such a value is a mistake to be told.
+    Salvage,
 }
 
 /// A value read from a document, and what was kept without being understood.

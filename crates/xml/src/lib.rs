@@ -24,9 +24,9 @@ use cursor::Reading;
 ///
 /// # Errors
 /// Text that is not XML or beyond the limits, another root, values that cannot be, and what is unknown: with
-/// [`UnknownPolicy::Refuse`] all of it, with [`UnknownPolicy::Keep`] what no [`Rest`] could keep.
+/// [`UnknownPolicy::Refuse`] all of it, otherwise what no [`Rest`] could keep.
 pub fn from_str<T: Element>(root: &str, text: &str, policy: UnknownPolicy) -> Result<Parsed<T>, XmlError> {
-    let reading = Reading::new(text)?;
+    let reading = Reading::new(text, policy)?;
     let cursor = reading.root();
     if cursor.name() != root {
         let found = cursor.name();
@@ -36,7 +36,7 @@ pub fn from_str<T: Element>(root: &str, text: &str, policy: UnknownPolicy) -> Re
     let (kept, lost) = reading.into_unknown();
     match policy {
         UnknownPolicy::Refuse if !kept.is_empty() => Err(XmlError::Unknown(kept)),
-        UnknownPolicy::Keep if !lost.is_empty() => Err(XmlError::Unknown(lost)),
+        UnknownPolicy::Keep | UnknownPolicy::Salvage if !lost.is_empty() => Err(XmlError::Unknown(lost)),
         _ => Ok(Parsed { value, kept }),
     }
 }

@@ -1,7 +1,7 @@
 //! Disks: buses by the names of targets, drivers, the order of libvirt.
 
 use super::{inconsistent, unsupported};
-use crate::domain::{Disk, DiskBus, DiskCache, DiskDevice, DiskTarget, DiskType, ErrorPolicy};
+use crate::domain::{Address, Disk, DiskBus, DiskCache, DiskDevice, DiskTarget, DiskType, ErrorPolicy};
 use ferrovirt_xml::XmlError;
 
 /// Completes each disk and puts those of one bus in the order of their targets.
@@ -22,6 +22,16 @@ pub(super) fn normalize(disks: &mut Vec<Disk>) -> Result<(), XmlError> {
             let (target, first, second) = (&disk.target.dev, path(other), path(&disk));
             let text = format!("target '{target}' duplicated for disk sources '{first}' and '{second}'");
             return Err(inconsistent(text));
+        }
+        if let Some(Address::Drive(place)) = &disk.info.address
+            && disks
+                .iter()
+                .any(|o| o.target.bus == disk.target.bus && o.info.address == disk.info.address)
+        {
+            return Err(unsupported(format!(
+                "Found duplicate drive address for disk with target name '{}' controller='{}' bus='{}' target='{}' unit='{}'",
+                disk.target.dev, place.controller, place.bus, place.target, place.unit
+            )));
         }
         let position = position_for(disks, &disk.target);
         disks.insert(position, disk);
@@ -66,6 +76,7 @@ fn normalize_one(disk: &mut Disk) -> Result<(), XmlError> {
             disk.target.dev
         )));
     }
+    check_address(disk)?;
     if disk.device == DiskDevice::Lun && disk.kind != DiskType::Block {
         return Err(unsupported(format!(
             "disk '{}' improperly configured for a device='lun'",
@@ -85,11 +96,34 @@ fn check_target(disk: &Disk) -> Result<(), XmlError> {
         DiskDevice::Cdrom if !prefix(&["xvd", "hd", "sd", "vd"]) => {
             Err(inconsistent(format!("Invalid cdrom device name: {dev}")))
         }
+        _ if dev.ends_with(|c: char| c.is_ascii_digit()) => Err(unsupported(format!(
+            "invalid disk target '{dev}', partitions can't appear in disk targets"
+        ))),
         _ if disk.target.index().is_none() => {
             Err(inconsistent(format!("Invalid harddisk device name: {dev}")))
         }
         _ => Ok(()),
     }
+}
+
+/// A place on a bus is of the bus's kind.
+fn check_address(disk: &Disk) -> Result<(), XmlError> {
+    let (Some(address), Some(bus)) = (&disk.info.address, disk.target.bus) else {
+        return Ok(());
+    };
+    let fits = match bus {
+        DiskBus::Ide | DiskBus::Fdc | DiskBus::Scsi | DiskBus::Sata => matches!(address, Address::Drive(_)),
+        DiskBus::Virtio | DiskBus::Nvme => matches!(address, Address::Pci(_)),
+        DiskBus::Usb => matches!(address, Address::Usb(_)),
+        DiskBus::Xen | DiskBus::Uml | DiskBus::Sd => false,
+    };
+    if fits {
+        return Ok(());
+    }
+    let (kind, dev) = (address.as_str(), &disk.target.dev);
+    Err(unsupported(format!(
+        "Invalid address type '{kind}' for the disk '{dev}' with the bus type '{bus}'"
+    )))
 }
 
 /// The bus by the target's name, where the document does not say.

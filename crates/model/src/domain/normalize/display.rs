@@ -50,7 +50,15 @@ pub(super) fn normalize_graphics(graphics: &mut Graphics) -> Result<(), XmlError
 }
 
 /// Completes the cards: the primary one comes first, memory by model.
-pub(super) fn normalize_videos(videos: &mut [Video]) {
+pub(super) fn normalize_videos(videos: &mut [Video]) -> Result<(), XmlError> {
+    if videos
+        .iter()
+        .filter(|video| video.model.primary == Some(true))
+        .count()
+        > 1
+    {
+        return Err(super::unsupported("Only one primary video device is supported"));
+    }
     if let Some(primary) = videos.iter().position(|video| video.model.primary == Some(true)) {
         videos[..=primary].rotate_right(1);
     }
@@ -74,4 +82,5 @@ pub(super) fn normalize_videos(videos: &mut [Video]) {
             _ => {}
         }
     }
+    Ok(())
 }

@@ -83,7 +83,7 @@ impl Domain {
             .graphics
             .iter_mut()
             .try_for_each(display::normalize_graphics)?;
-        display::normalize_videos(&mut devices.videos);
+        display::normalize_videos(&mut devices.videos)?;
         for input in &mut devices.inputs {
             let usual = if input.kind == InputType::Tablet {
                 InputBus::Usb
