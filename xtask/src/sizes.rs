@@ -72,7 +72,9 @@ fn check_file(name: &Path, text: &str) -> Result<Vec<String>, String> {
     let tests = name
         .components()
         .any(|part| TEST_FOLDERS.iter().any(|t| part.as_os_str() == *t))
-        || name.file_stem().is_some_and(|stem| stem == "tests");
+        || name
+            .file_stem()
+            .is_some_and(|stem| stem == "tests" || stem.to_string_lossy().ends_with("_tests"));
     let mut ruler = Ruler {
         name,
         tests,
