@@ -6,16 +6,21 @@ use crate::rest::{Kept, KeptWhat, Rest, Step};
 use crate::tree::Tree;
 use roxmltree::Node;
 use std::borrow::Cow;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 
 /// Turns a value's text into the value; the error says what it should have been.
 pub type Parse<T> = fn(&str) -> Result<T, String>;
+
+/// So many unknown things are listed; a document with more is refused whatever the policy.
+const UNCLAIMED_LIMIT: usize = 1000;
 
 /// One document that is being read, and what nobody has claimed so far.
 pub(crate) struct Reading<'t> {
     tree: Tree<'t>,
     text: &'t str,
     unclaimed: RefCell<Vec<Unclaimed>>,
+    /// Was there more than [`UNCLAIMED_LIMIT`]?
+    overflow: Cell<bool>,
     /// Are list items with impossible values kept whole?
     salvage: bool,
 }
@@ -35,6 +40,7 @@ impl<'t> Reading<'t> {
             tree: Tree::parse(text)?,
             text,
             unclaimed: RefCell::default(),
+            overflow: Cell::default(),
             salvage,
         })
     }
@@ -45,10 +51,11 @@ impl<'t> Reading<'t> {
 
     /// All that was not claimed, and of it what no `Rest` holds.
     pub(crate) fn into_unknown(self) -> (Vec<Unknown>, Vec<Unknown>) {
+        let overflow = self.overflow.get();
         let all = self.unclaimed.into_inner();
         let lost = all
             .iter()
-            .filter(|entry| !entry.held)
+            .filter(|entry| overflow || !entry.held)
             .map(|entry| entry.unknown.clone())
             .collect();
         (all.into_iter().map(|entry| entry.unknown).collect(), lost)
@@ -187,10 +194,7 @@ impl<'d> Cursor<'d> {
 
     /// Claims the first child of this name that is still unclaimed. A second one stays behind and is noticed.
     pub fn child(&mut self, name: &str) -> Option<Cursor<'d>> {
-        let (local, namespace) = split_name(name);
-        let (node, claimed) = self.children.iter_mut().find(|(node, claimed)| {
-            !claimed && node.tag_name().name() == local && node.tag_name().namespace() == namespace
-        })?;
+        let (node, claimed) = self.children.iter_mut().find(unclaimed_and_named(name))?;
         *claimed = true;
         Some(Cursor::new(self.reading, *node))
     }
@@ -225,20 +229,18 @@ impl<'d> Cursor<'d> {
     /// # Errors
     /// Those of `T`.
     pub fn many<T: Element>(&mut self, name: &str) -> Result<Vec<T>, XmlError> {
-        let (mut list, mut impossible) = (Vec::new(), Vec::new());
-        while let Some(child) = self.child(name) {
-            let (node, before) = (child.node, self.begin());
-            match child.read() {
-                Ok(item) => list.push(item),
-                Err(error) if !self.reading.salvage => return Err(error),
-                Err(_) => {
-                    self.reading.unclaimed.borrow_mut().truncate(before);
-                    impossible.push(node);
+        let mut list = Vec::new();
+        for (node, claimed) in self.children.iter_mut().filter(unclaimed_and_named(name)) {
+            let before = self.reading.unclaimed.borrow().len();
+            match Cursor::new(self.reading, *node).read() {
+                Ok(item) => {
+                    *claimed = true;
+                    list.push(item);
                 }
+                Err(error) if !self.reading.salvage => return Err(error),
+                // Left unclaimed: it will be noticed as a whole.
+                Err(_) => self.reading.unclaimed.borrow_mut().truncate(before),
             }
-        }
-        for (node, claimed) in &mut self.children {
-            *claimed &= !impossible.contains(node);
         }
         Ok(list)
     }
@@ -298,7 +300,14 @@ impl<'d> Cursor<'d> {
         attribute: &str,
         parse: Parse<T>,
     ) -> Result<Vec<T>, XmlError> {
-        std::iter::from_fn(|| self.child_attribute(name, attribute, parse).transpose()).collect()
+        let mut list = Vec::new();
+        for (node, claimed) in self.children.iter_mut().filter(unclaimed_and_named(name)) {
+            *claimed = true;
+            let mut child = Cursor::new(self.reading, *node);
+            list.push(child.required_attribute(attribute, parse)?);
+            child.finish();
+        }
+        Ok(list)
     }
 
     /// Claims a child whose presence is all that it says.
@@ -421,9 +430,14 @@ impl<'d> Cursor<'d> {
     }
 
     fn note(&self, offset: usize, path: String, what: KeptWhat) {
+        let mut unclaimed = self.reading.unclaimed.borrow_mut();
+        if unclaimed.len() >= UNCLAIMED_LIMIT {
+            self.reading.overflow.set(true);
+            return;
+        }
         let (line, col) = self.reading.position(offset);
         let unknown = Unknown { line, col, path };
-        self.reading.unclaimed.borrow_mut().push(Unclaimed {
+        unclaimed.push(Unclaimed {
             unknown,
             parent: self.node.id(),
             what,
@@ -482,6 +496,15 @@ impl<'d> Cursor<'d> {
             path: format!("{}/{name}", path_of(self.node)),
             text,
         }
+    }
+}
+
+/// Picks the children of a name that nobody has claimed yet.
+fn unclaimed_and_named<'d>(name: &str) -> impl FnMut(&&mut (Node<'d, 'd>, bool)) -> bool {
+    let (local, namespace) = split_name(name);
+    move |(node, claimed)| {
+        let tag = node.tag_name();
+        !claimed && tag.name() == local && tag.namespace() == namespace
     }
 }
 

@@ -1,10 +1,9 @@
 //! The text as a tree in which every node knows its line and column. The limits are those of a service that reads
-//! documents of strangers: no DTD (hence no entities), 200,000 nodes, 256 levels.
+//! documents of strangers: no DTD (hence no entities), 200,000 nodes, and those of `guard`.
 
 use crate::error::XmlError;
+use crate::guard;
 
-/// Deepest nesting of elements.
-pub(crate) const DEPTH_LIMIT: usize = 256;
 /// Largest number of nodes (elements, texts, comments).
 pub(crate) const NODE_LIMIT: u32 = 200_000;
 
@@ -48,6 +47,8 @@ pub(crate) struct Tree<'t> {
 
 impl<'t> Tree<'t> {
     pub(crate) fn parse(text: &'t str) -> Result<Self, XmlError> {
+        let lines = LineIndex::new(text);
+        guard::check(text, |offset| lines.position(offset))?;
         let options = roxmltree::ParsingOptions {
             allow_dtd: false,
             nodes_limit: NODE_LIMIT,
@@ -55,17 +56,6 @@ impl<'t> Tree<'t> {
         };
         let document =
             roxmltree::Document::parse_with_options(text, options).map_err(|error| malformed(&error))?;
-        let lines = LineIndex::new(text);
-        let mut depths = vec![0usize];
-        for node in document.descendants().skip(1) {
-            let depth = node.parent().map_or(0, |parent| depths[parent.id().get_usize()]) + 1;
-            if depth > DEPTH_LIMIT {
-                let (line, col) = lines.position(node.range().start);
-                let text = format!("elements are nested deeper than {DEPTH_LIMIT} levels");
-                return Err(XmlError::Malformed { line, col, text });
-            }
-            depths.push(depth);
-        }
         Ok(Self { document, lines })
     }
 }
