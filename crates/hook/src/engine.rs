@@ -1,20 +1,31 @@
-//! The way of one hook call.
+//! The engine: settings, and everything that calls of hooks share.
 
-use std::future::Future;
+use std::io;
 use std::path::PathBuf;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use ferrovirt_sys::process::ProcessId;
-use tokio_util::sync::CancellationToken;
+use ferrovirt_sys::pidfd::PidFd;
+use ferrovirt_sys::process::{self, ProcessId};
+use ferrovirt_sys::signals;
+use tracing::Instrument;
 
+use crate::call::{Call, Filtered, Report};
+use crate::catalogue::Catalogue;
+use crate::chain::{Chain, Mode};
 use crate::error::HookError;
 use crate::event::HookEvent;
 use crate::origin::Origin;
+use crate::pool::Pool;
+use crate::registry::{Registry, RunningHook};
+use crate::script::GRACE;
 
-/// A boxed future, for traits that are used as objects.
-pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+/// How much longer than its grace an orphaned keeper gets.
+const PATIENCE: Duration = Duration::from_secs(4);
+
+/// Signals, as numbers: this crate has no other use of the C library.
+const SIGKILL: i32 = 9;
+const SIGTERM: i32 = 15;
 
 /// When scripts are found that were added to a driver that had none (R4).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -46,13 +57,13 @@ pub struct EngineConfig {
 }
 
 impl EngineConfig {
-    /// The defaults: `startup` discovery, 1 MiB of output, reasons for `release`, a warning after 10 s.
+    /// The defaults: `startup` discovery, 4 MiB of output, reasons for `release`, a warning after 10 s.
     pub fn new(hooks_dir: impl Into<PathBuf>, keeper_program: impl Into<PathBuf>) -> EngineConfig {
         EngineConfig {
             hooks_dir: hooks_dir.into(),
             keeper_program: keeper_program.into(),
             discovery: Discovery::Startup,
-            output_limit: 1 << 20,
+            output_limit: 4 << 20,
             release_reason: true,
             strict_permissions: false,
             warn_after: Duration::from_secs(10),
@@ -60,135 +71,109 @@ impl EngineConfig {
     }
 }
 
-/// Told before a script is spawned which keeper will hold it, and when the call is over (R96: disk before step).
-pub trait CallJournal: Send + Sync {
-    /// The next script will be a child of this keeper.
-    fn begin(&self, keeper: ProcessId) -> BoxFuture<'_, ()>;
-    /// No script of this call runs any more.
-    fn end(&self) -> BoxFuture<'_, ()>;
-}
-
-/// One call of a driver's hooks.
-#[derive(Clone)]
-pub struct Call {
-    /// What happened.
-    pub event: HookEvent,
-    /// What the scripts get on stdin; `/dev/null` when there is none (R9).
-    pub document: Option<Arc<str>>,
-    /// Who asked, with the objects whose operations wait for this call (R91).
-    pub origin: Origin,
-    /// Ends the scripts: SIGTERM to the whole tree, SIGKILL after 5 s (R95).
-    pub cancel: CancellationToken,
-    /// R96.
-    pub journal: Option<Arc<dyn CallJournal>>,
-}
-
-impl Call {
-    /// A call for which nobody waits and that nothing cancels.
-    pub fn new(event: HookEvent, document: Option<Arc<str>>) -> Call {
-        Call {
-            event,
-            document,
-            origin: Origin::client(),
-            cancel: CancellationToken::new(),
-            journal: None,
-        }
-    }
-}
-
-/// What came of one script.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ScriptRun {
-    /// The script.
-    pub script: PathBuf,
-    /// How long it ran.
-    pub duration: Duration,
-    /// What it wrote on standard output, up to the limit.
-    pub stdout: Vec<u8>,
-    /// What it wrote on standard error, up to the limit.
-    pub stderr: Vec<u8>,
-}
-
-/// What came of a call: its scripts, in the order in which they ran.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Report {
-    /// Empty when there are no hooks (R5).
-    pub runs: Vec<ScriptRun>,
-}
-
-/// What came of a filter (R37).
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Filtered {
-    /// The document that takes the place of the original; `None` when no script wrote one.
-    pub document: Option<String>,
-    /// The scripts that ran.
-    pub report: Report,
-}
-
-/// A hook that runs now.
-#[derive(Debug, Clone)]
-pub struct RunningHook {
-    /// The script.
-    pub script: PathBuf,
-    /// What it was called for.
-    pub event: HookEvent,
-    /// The process that holds it.
-    pub keeper: ProcessId,
-    /// Its process number, as soon as it has one.
-    pub pid: Option<i32>,
-    /// Since when.
-    pub since: Instant,
-}
-
 /// Calls hooks. Cheap to clone; all clones are one engine.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct Engine {
-    #[expect(dead_code, reason = "about to be used")]
-    config: Arc<EngineConfig>,
+    shared: Arc<Shared>,
+}
+
+/// What all calls share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) config: EngineConfig,
+    pub(crate) catalogue: Catalogue,
+    pub(crate) pool: Arc<Pool>,
+    pub(crate) registry: Arc<Registry>,
 }
 
 impl Engine {
     /// Decides which drivers have hooks (R4).
     pub fn new(config: EngineConfig) -> Engine {
+        let catalogue = Catalogue::new(config.hooks_dir.clone(), config.discovery);
+        let pool = Pool::new(config.keeper_program.clone());
         Engine {
-            config: Arc::new(config),
+            shared: Arc::new(Shared {
+                config,
+                catalogue,
+                pool,
+                registry: Arc::default(),
+            }),
         }
     }
 
     /// Decides anew which drivers have hooks: at SIGHUP and at shutdown (R4).
-    pub fn rediscover(&self) {}
+    pub fn rediscover(&self) {
+        self.shared.catalogue.decide();
+    }
 
-    /// Runs all scripts of a notification (R14).
+    /// Runs all scripts of a notification, main script first (R2, R14). The call goes on when the future is dropped: a
+    /// hook is never abandoned, only cancelled.
     ///
     /// # Errors
-    /// The last failure, after all scripts have run.
+    /// The last failure, after all scripts have run; each has been logged.
     pub async fn call(&self, call: Call) -> Result<Report, HookError> {
-        let _ = call;
-        Ok(Report::default())
+        Ok(self.run(call, Mode::Notify).await?.report)
     }
 
-    /// Runs all scripts of a filter (R37).
+    /// Runs all scripts of a filter: each gets the last output that was not blank (R37).
     ///
     /// # Errors
-    /// The last failure, after all scripts have run.
+    /// The last failure, after all scripts have run; each has been logged.
     pub async fn filter(&self, call: Call) -> Result<Filtered, HookError> {
-        let _ = call;
-        Ok(Filtered::default())
+        self.run(call, Mode::Filter).await
     }
 
-    /// Whether this process is inside the tree of a hook that runs, and what its requests must then carry (R91).
+    async fn run(&self, call: Call, mode: Mode) -> Result<Filtered, HookError> {
+        if !self.shared.catalogue.may_have(call.event.driver()) {
+            return Ok(Filtered::default());
+        }
+        let event = call.event.clone();
+        let chain = Chain::new(self.shared.clone(), call, mode);
+        let task = tokio::spawn(chain.run().in_current_span());
+        task.await
+            .unwrap_or_else(|panic| Err(self.broken(event, io::Error::other(panic))))
+    }
+
+    /// A bug of ours ends one call, not the daemon.
+    fn broken(&self, event: HookEvent, source: io::Error) -> HookError {
+        let script = self.shared.config.hooks_dir.join(event.driver().as_str());
+        HookError::Unavailable {
+            event,
+            script,
+            source,
+        }
+    }
+
+    /// Whether this process is inside the tree of a hook that runs, and what its requests must then carry (R91). Reads
+    /// `/proc`, a few files.
     pub fn origin_of(&self, pid: i32) -> Option<Origin> {
-        let _ = pid;
-        None
+        self.shared.registry.origin_of(pid)
     }
 
-    /// The hooks that run now.
+    /// The hooks that run now, the oldest first.
     pub fn running(&self) -> Vec<RunningHook> {
-        Vec::new()
+        self.shared.registry.list()
     }
 
-    /// Ends the tree of a keeper that a dead daemon left behind (R96). Returns when it is gone, or after some 10 s.
+    /// Ends the tree of a keeper that a dead daemon left behind (R96): SIGTERM, SIGKILL after 5 s. Returns when it is gone,
+    /// or after some 10 s with a word in the log.
     pub async fn end_orphan(&self, keeper: ProcessId) {
-        let _ = keeper;
+        let Ok(handle) = PidFd::open(keeper) else { return };
+        // A keeper that ends meanwhile needs no signal.
+        let _ = handle.kill(SIGTERM);
+        if tokio::time::timeout(GRACE + PATIENCE, handle.exited())
+            .await
+            .is_ok()
+        {
+            return;
+        }
+        // The keeper itself hangs (stopped, perhaps): its work is done here.
+        for process in process::descendants(keeper.pid) {
+            let _ = signals::send(process, SIGKILL);
+        }
+        let _ = handle.kill(SIGKILL);
+        if tokio::time::timeout(PATIENCE, handle.exited()).await.is_err() {
+            tracing::error!(target: "virHookRun", "hook keeper {keeper} cannot be killed");
+        }
     }
 }

@@ -30,7 +30,10 @@ pub fn kill_group(leader: i32, not_before: ProcessId) -> io::Result<()> {
     if !same || rustix::process::getpgid(Some(pid))? != pid {
         return Err(gone());
     }
-    Ok(rustix::process::kill_process_group(pid, rustix::process::Signal::KILL)?)
+    Ok(rustix::process::kill_process_group(
+        pid,
+        rustix::process::Signal::KILL,
+    )?)
 }
 
 /// Every signal back to its default action, none blocked: what a program finds that is started from a shell.

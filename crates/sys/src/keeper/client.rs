@@ -65,7 +65,7 @@ impl Keeper {
     }
 
     /// Whether an idle keeper is still there: one that was killed must not be given a script.
-    pub fn is_there(&mut self) -> bool {
+    pub fn is_there(&self) -> bool {
         let mut byte = [0];
         let received = socket::receive(self.socket.get_ref(), &mut byte, &mut Vec::new());
         matches!(received, Err(error) if error.kind() == io::ErrorKind::WouldBlock) && self.inbox.is_empty()

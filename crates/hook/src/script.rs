@@ -1,0 +1,228 @@
+//! One script, from its document to its end (R8, R9, R12, R95).
+
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use ferrovirt_sys::keeper::{Ended, Keeper, KeeperError, Report, Script};
+use ferrovirt_sys::pipe::PipeWriter;
+use ferrovirt_sys::{dev_null, signals};
+use tokio_util::sync::CancellationToken;
+
+use crate::event::HookEvent;
+use crate::output::{Captured, Collector};
+use crate::registry::Entry;
+
+/// How long a tree that is told to end may take before it is killed (R95).
+pub(crate) const GRACE: Duration = Duration::from_secs(5);
+
+/// How much longer is waited for the kernel to be done with it.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// What is to be run, and how.
+pub(crate) struct Job {
+    pub(crate) path: PathBuf,
+    pub(crate) event: HookEvent,
+    pub(crate) command: Script,
+    pub(crate) document: Option<Arc<str>>,
+    pub(crate) cancel: CancellationToken,
+    pub(crate) warn_after: Duration,
+    /// Limits of standard output and standard error, bytes.
+    pub(crate) limits: [usize; 2],
+}
+
+/// How a script went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// It ran and ended.
+    Ended(Ended),
+    /// The kernel does not execute it; the error number.
+    NotStarted(i32),
+}
+
+/// What came of a script.
+#[derive(Debug)]
+pub(crate) struct Finished {
+    pub(crate) outcome: Outcome,
+    pub(crate) duration: Duration,
+    pub(crate) stdout: Captured,
+    pub(crate) stderr: Captured,
+    /// Its end was ordered (R95).
+    pub(crate) cancelled: bool,
+    /// The keeper holds nothing more.
+    pub(crate) keeper_empty: bool,
+}
+
+/// The document on its way to a script that may never read it.
+struct Feed {
+    document: Arc<str>,
+    rest: Option<(PipeWriter, usize)>,
+}
+
+impl Feed {
+    /// The script's standard input, and what is left to be written to it.
+    fn new(document: Option<Arc<str>>) -> std::io::Result<(OwnedFd, Feed)> {
+        let Some(document) = document else {
+            return Ok((
+                dev_null()?,
+                Feed {
+                    document: "".into(),
+                    rest: None,
+                },
+            ));
+        };
+        let (theirs, rest) = PipeWriter::filled(document.as_bytes())?;
+        Ok((theirs, Feed { document, rest }))
+    }
+
+    fn is_pending(&self) -> bool {
+        self.rest.is_some()
+    }
+
+    /// Writes once. A script that closed its end has read what it wanted.
+    async fn write(&mut self) {
+        let Some((writer, sent)) = &mut self.rest else {
+            return;
+        };
+        match writer.write(&self.document.as_bytes()[*sent..]).await {
+            Ok(count) => *sent += count,
+            Err(_) => *sent = self.document.len(),
+        }
+        if *sent >= self.document.len() {
+            self.rest = None;
+        }
+    }
+}
+
+/// Runs one script to its end.
+///
+/// # Errors
+/// When it could not be given to the keeper, or the keeper was lost while it ran; the script is then killed as far as it
+/// can be found.
+pub(crate) async fn run(job: Job, keeper: &mut Keeper, entry: Entry) -> Result<Finished, KeeperError> {
+    let started = Instant::now();
+    let lost = |source| KeeperError::Connection {
+        keeper: keeper.id().pid,
+        source,
+    };
+    let (stdin, feed) = Feed::new(job.document.clone()).map_err(lost)?;
+    let (stdout, stdout_end) = Collector::new(job.limits[0]).map_err(lost)?;
+    let (stderr, stderr_end) = Collector::new(job.limits[1]).map_err(lost)?;
+    keeper
+        .run(
+            job.command.clone(),
+            [stdin, stdout_end, stderr_end],
+            [&stdout.pipe, &stderr.pipe],
+        )
+        .await?;
+    let mut watch = Watch {
+        job: &job,
+        entry,
+        feed,
+        stdout,
+        stderr,
+        pid: None,
+        cancelled: false,
+    };
+    let (outcome, empty) = match watch.until_exit(keeper).await {
+        Ok(end) => end,
+        Err(error) => {
+            watch.kill_the_lost(keeper);
+            return Err(error);
+        }
+    };
+    let duration = started.elapsed();
+    let Watch {
+        entry,
+        stdout,
+        stderr,
+        cancelled,
+        ..
+    } = watch;
+    let finished = Finished {
+        outcome,
+        duration,
+        stdout: stdout.finish(empty),
+        stderr: stderr.finish(empty),
+        cancelled,
+        keeper_empty: empty,
+    };
+    if empty {
+        return Ok(finished);
+    }
+    keeper.release().await?;
+    let keeper_empty = cancelled && wait_for_the_tree(&job, keeper).await;
+    drop(entry);
+    Ok(Finished {
+        keeper_empty,
+        ..finished
+    })
+}
+
+/// Everything that happens while a script runs.
+struct Watch<'a> {
+    job: &'a Job,
+    entry: Entry,
+    feed: Feed,
+    stdout: Collector,
+    stderr: Collector,
+    pid: Option<i32>,
+    cancelled: bool,
+}
+
+impl Watch<'_> {
+    /// Until the main process is over: how it ended, and whether nothing else of its tree is left.
+    async fn until_exit(&mut self, keeper: &mut Keeper) -> Result<(Outcome, bool), KeeperError> {
+        let warning = tokio::time::sleep(self.job.warn_after);
+        tokio::pin!(warning);
+        let mut warned = false;
+        loop {
+            tokio::select! {
+                biased;
+                report = keeper.next() => match report? {
+                    Report::Started(pid) => {
+                        self.pid = Some(pid);
+                        self.entry.started(pid);
+                    }
+                    Report::NotStarted(errno) => return Ok((Outcome::NotStarted(errno), true)),
+                    Report::Exited { how, empty } => return Ok((Outcome::Ended(how), empty)),
+                    Report::Empty => {}
+                },
+                () = self.job.cancel.cancelled(), if !self.cancelled => {
+                    self.cancelled = true;
+                    keeper.end(GRACE).await?;
+                }
+                () = self.feed.write(), if self.feed.is_pending() => {}
+                () = self.stdout.read(), if self.stdout.is_open() => {}
+                () = self.stderr.read(), if self.stderr.is_open() => {}
+                () = &mut warning, if !warned => {
+                    warned = true;
+                    let (script, event) = (self.job.path.display(), &self.job.event);
+                    let after = self.job.warn_after.as_secs_f32();
+                    tracing::warn!(target: "virHookRun", "Hook script {script} ({event}) has been running for {after} s");
+                }
+            }
+        }
+    }
+
+    /// Without its keeper nobody collects the script or ends its tree: what can be found of it is killed.
+    fn kill_the_lost(&self, keeper: &Keeper) {
+        if let Some(pid) = self.pid {
+            let killed = signals::kill_group(pid, keeper.id()).is_ok();
+            let script = self.job.path.display();
+            tracing::warn!(target: "virHookRun", "Hook script {script} lost its keeper; killed: {killed}");
+        }
+    }
+}
+
+/// After a cancel the whole tree is waited for (R95); `false` when something cannot be killed.
+async fn wait_for_the_tree(job: &Job, keeper: &mut Keeper) -> bool {
+    let empty = async { while !matches!(keeper.next().await, Ok(Report::Empty) | Err(_)) {} };
+    let done = tokio::time::timeout(GRACE + PATIENCE, empty).await.is_ok();
+    if !done {
+        let script = job.path.display();
+        tracing::error!(target: "virHookRun", "processes that hook script {script} left behind cannot be killed");
+    }
+    done
+}
