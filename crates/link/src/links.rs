@@ -85,6 +85,23 @@ impl Links {
         self.change(device, "setting MAC address on interface", |link| link.address(mac.to_vec())).await
     }
 
+    /// The device's hardware address.
+    ///
+    /// # Errors
+    /// `Missing`, `Kernel` (also for a device that has none of six bytes).
+    pub async fn mac(&self, device: &str) -> Result<[u8; 6], LinkError> {
+        let link = self.look_up(device).await?.ok_or_else(|| LinkError::Missing { device: device.to_owned() })?;
+        let mac = link.attributes.iter().find_map(|attribute| match attribute {
+            LinkAttribute::Address(mac) => mac.as_slice().try_into().ok(),
+            _ => None,
+        });
+        mac.ok_or_else(|| LinkError::Kernel {
+            action: "asking for the MAC address of interface",
+            device: device.to_owned(),
+            source: std::io::Error::other("it has none"),
+        })
+    }
+
     /// Sets the largest packet, in bytes.
     ///
     /// # Errors

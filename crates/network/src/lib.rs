@@ -6,16 +6,30 @@
 //! What a step leaves behind is in the status file before the step is taken (`status`), so that a daemon that
 //! was killed at any instruction leaves nothing that the next one does not find (R96).
 
+mod bridge;
 mod config;
+mod definition;
+mod dnsmasq;
+mod document;
 mod error;
+mod firewall;
+mod handle;
 pub mod lease;
+mod load;
 mod networks;
+mod owner;
 mod port;
+mod sequence;
+mod shared;
+mod slots;
 mod snapshot;
+mod status;
+mod store;
 
 pub use config::{Autostart, Config};
 pub use error::Error;
 pub use lease::{Lease, LeaseKind};
-pub use networks::{NetworkHandle, Networks};
+pub use handle::NetworkHandle;
+pub use networks::Networks;
 pub use port::PortRequest;
 pub use snapshot::Snapshot;

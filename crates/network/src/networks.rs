@@ -1,26 +1,31 @@
-//! The door to all networks: look-up, lists, definitions, and the handle of one network.
+//! The door to all networks: look-up, lists, definitions, autostart.
 
 use std::sync::Arc;
 
-use ferrovirt_hook::{CallJournal, Engine, Origin};
-use ferrovirt_model::network::{Network, NetworkPort};
-use ferrovirt_model::{MacAddress, Uuid};
-use tokio_util::sync::CancellationToken;
+use ferrovirt_hook::{Engine, Origin};
+use ferrovirt_model::Uuid;
+use ferrovirt_model::network::Network;
+use futures_util::future::join_all;
 
-use crate::error::Result;
-use crate::{Autostart, Config, Lease, PortRequest, Snapshot};
+use crate::error::{Error, Result};
+use crate::handle::refuse_from_hook;
+use crate::owner::{Begin, Owner};
+use crate::shared::Shared;
+use crate::{Autostart, Config, NetworkHandle, Snapshot, definition, load, store};
+
+/// File that says that this boot's autostart is done; libvirt's name for it.
+const AUTOSTARTED: &str = "autostarted";
 
 /// All networks of this daemon. Cheap to clone.
 #[derive(Clone)]
 pub struct Networks {
-    config: Arc<Config>,
-    engine: Engine,
+    shared: Arc<Shared>,
 }
 
 impl Networks {
     /// No network yet: [`Networks::load`] reads them.
     pub fn new(config: Config, engine: Engine) -> Self {
-        Networks { config: Arc::new(config), engine }
+        Networks { shared: Arc::new(Shared::new(config, engine)) }
     }
 
     /// Reads definitions and live state. Networks whose bridge is gone get `stopped` (R24), a start or an end
@@ -30,31 +35,59 @@ impl Networks {
     /// # Errors
     /// When a directory cannot be read or made. A broken file is a line in the log.
     pub async fn load(&self) -> Result<()> {
-        let _ = (&self.config, &self.engine);
-        todo!()
+        let _turn = self.shared.definitions.lock().await;
+        load::load(&self.shared).await
     }
 
-    /// Starts what is marked autostart and is down; failures are logged.
+    /// Starts what is marked autostart and is down, side by side; failures are logged.
     pub async fn autostart(&self, when: Autostart) {
-        let _ = when;
-        todo!()
+        if !self.shared.config.privileged || (when == Autostart::Boot && !self.first_of_this_boot().await) {
+            return;
+        }
+        let marked = self.shared.handles().into_iter().filter(|handle| {
+            let snapshot = handle.snapshot();
+            snapshot.autostart && snapshot.live.is_none()
+        });
+        join_all(marked.map(|handle| async move {
+            if let Err(error) = handle.start(Origin::client()).await {
+                tracing::error!("cannot autostart network '{}': {error}", handle.snapshot().name);
+            }
+        }))
+        .await;
+    }
+
+    /// Whether nobody has autostarted since the machine booted; from now on somebody has.
+    async fn first_of_this_boot(&self) -> bool {
+        let flag = self.shared.config.boot_flag_dir.join(AUTOSTARTED);
+        let made = store::blocking(flag, "make", |flag| {
+            if let Some(directory) = flag.parent() {
+                std::fs::create_dir_all(directory)?;
+            }
+            match std::fs::OpenOptions::new().write(true).create_new(true).open(flag) {
+                Ok(_) => Ok(true),
+                Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(false),
+                Err(error) => Err(error),
+            }
+        });
+        made.await.unwrap_or_else(|error| {
+            tracing::error!("{error}: networks are not autostarted");
+            false
+        })
     }
 
     /// All networks, by name.
     pub fn list(&self) -> Vec<Arc<Snapshot>> {
-        todo!()
+        self.shared.handles().iter().map(NetworkHandle::snapshot).collect()
     }
 
     /// The network of this name.
     pub fn by_name(&self, name: &str) -> Option<NetworkHandle> {
-        let _ = name;
-        todo!()
+        self.shared.handle(name)
     }
 
     /// The network with this id.
     pub fn by_uuid(&self, uuid: &Uuid) -> Option<NetworkHandle> {
-        let _ = uuid;
-        todo!()
+        self.shared.handles().into_iter().find(|handle| handle.snapshot().uuid == *uuid)
     }
 
     /// Defines a persistent network, or changes the definition of the one with this name and id.
@@ -62,97 +95,51 @@ impl Networks {
     /// # Errors
     /// `Failed` when name or id belong to another network; `Xml`, `Unsupported` for what the document says.
     pub async fn define(&self, doc: Network, origin: Origin) -> Result<NetworkHandle> {
-        let _ = (doc, origin);
-        todo!()
+        refuse_from_hook(&doc.name, &origin)?;
+        let _turn = self.shared.definitions.lock().await;
+        let existing = definition::clash(&self.shared, &doc)?;
+        let doc = Arc::new(definition::complete(&self.shared, doc, existing.as_ref()).await?);
+        store::write_definition(&self.shared.config, &doc).await?;
+        if let Some(handle) = existing {
+            match handle.set_config(doc.clone()).await {
+                // A transient network may end at this very moment; then it is a new one.
+                Err(Error::NoNetwork(_)) => {}
+                other => return other.map(|()| handle),
+            }
+        }
+        let handle = Owner::spawn(self.shared.clone(), &doc, Some(doc.clone()), false, Begin::Inactive);
+        self.shared.insert(handle.clone());
+        Ok(handle)
     }
 
-    /// Defines a transient network and starts it.
+    /// Starts a network by this document; one that has no definition of its name is transient.
     ///
     /// # Errors
     /// As `define` and as [`NetworkHandle::start`].
     pub async fn create(&self, doc: Network, origin: Origin) -> Result<NetworkHandle> {
-        let _ = (doc, origin);
-        todo!()
-    }
-}
-
-/// One network. Cheap to clone; stays usable (with `NoNetwork`) after the network is gone.
-#[derive(Clone)]
-pub struct NetworkHandle {}
-
-impl NetworkHandle {
-    /// The picture of this moment; never waits (R90).
-    pub fn snapshot(&self) -> Arc<Snapshot> {
-        todo!()
-    }
-
-    /// Starts it (R70, R71).
-    ///
-    /// # Errors
-    /// `Invalid` when it is active; `Hook`, `Cancelled`, or what failed; then everything is undone, `stopped` too.
-    pub async fn start(&self, origin: Origin) -> Result<()> {
-        let _ = origin;
-        todo!()
-    }
-
-    /// Ends it (R72), and also a start whose hook hangs (R95). Ports that are lost are deleted with their hook (R75).
-    ///
-    /// # Errors
-    /// `Invalid` when it is not active; `Busy` when it is being ended already.
-    pub async fn destroy(&self, origin: Origin) -> Result<()> {
-        let _ = origin;
-        todo!()
-    }
-
-    /// Forgets the definition; a running network becomes transient.
-    ///
-    /// # Errors
-    /// `Invalid` for a transient network.
-    pub async fn undefine(&self, origin: Origin) -> Result<()> {
-        let _ = origin;
-        todo!()
-    }
-
-    /// Marks it to be started with the daemon, or not.
-    ///
-    /// # Errors
-    /// `Invalid` for a transient network.
-    pub async fn set_autostart(&self, autostart: bool, origin: Origin) -> Result<()> {
-        let _ = (autostart, origin);
-        todo!()
-    }
-
-    /// The leases that have not ended, of one hardware address or of all.
-    ///
-    /// # Errors
-    /// `File` when they cannot be read.
-    pub async fn leases(&self, mac: Option<MacAddress>) -> Result<Vec<Lease>> {
-        let _ = mac;
-        todo!()
-    }
-
-    /// Makes a port for a guest's interface (R73). `origin` carries the guest that waits; `cancel` ends the hook
-    /// (R95); `journal` is told of the hook's keeper.
-    ///
-    /// # Errors
-    /// `Hook` when the script says no (there is no port then), `Invalid` when the network is not active.
-    pub async fn create_port(
-        &self,
-        request: PortRequest,
-        origin: Origin,
-        cancel: CancellationToken,
-        journal: Option<Arc<dyn CallJournal>>,
-    ) -> Result<Arc<NetworkPort>> {
-        let _ = (request, origin, cancel, journal);
-        todo!()
-    }
-
-    /// Takes a port away and calls its hook (R74), whose failure is logged only.
-    ///
-    /// # Errors
-    /// `NoPort` when there is none with this id.
-    pub async fn delete_port(&self, uuid: Uuid, origin: Origin) -> Result<()> {
-        let _ = (uuid, origin);
-        todo!()
+        refuse_from_hook(&doc.name, &origin)?;
+        let (handle, doc) = {
+            let _turn = self.shared.definitions.lock().await;
+            let existing = definition::clash(&self.shared, &doc)?;
+            let active = existing.as_ref().is_some_and(|handle| handle.snapshot().live.is_some());
+            let doc = match active {
+                // The owner says what is wrong with that.
+                true => Arc::new(doc),
+                false => Arc::new(definition::complete(&self.shared, doc, existing.as_ref()).await?),
+            };
+            let handle = existing.unwrap_or_else(|| {
+                let handle = Owner::spawn(self.shared.clone(), &doc, None, false, Begin::Inactive);
+                self.shared.insert(handle.clone());
+                handle
+            });
+            (handle, doc)
+        };
+        let started = handle.start_as(Some(doc), origin).await;
+        if let Err(error) = started {
+            // The owner has left already if its start came as far as to fail; a refusal leaves it to us.
+            handle.leave_if_never_started().await;
+            return Err(error);
+        }
+        Ok(handle)
     }
 }

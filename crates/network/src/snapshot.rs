@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
-use ferrovirt_model::Uuid;
 use ferrovirt_model::network::{Network, NetworkPort};
+use ferrovirt_model::{Form, Uuid};
+
+use crate::document::with_connections;
 
 /// One network at one moment.
 #[derive(Debug, Clone)]
@@ -12,7 +14,7 @@ pub struct Snapshot {
     pub name: String,
     /// Its id.
     pub uuid: Uuid,
-    /// Whether it is up (also while it is being started or ended).
+    /// Whether it is up: from before the `started` hook until before the `stopped` hook.
     pub active: bool,
     /// Whether it has a definition on disk.
     pub persistent: bool,
@@ -20,13 +22,13 @@ pub struct Snapshot {
     pub autostart: bool,
     /// The bridge that guests are plugged into, where there is one.
     pub bridge: Option<String>,
-    /// The document of the running network.
+    /// The document of the network that is up, or on its way.
     pub live: Option<Arc<Network>>,
     /// The document of the next start.
     pub config: Option<Arc<Network>>,
     /// The ports that exist (their hook has succeeded).
     pub ports: Vec<Arc<NetworkPort>>,
-    /// What is being done to it, with the hook that runs, for texts that name who holds it.
+    /// What is being done to it ("being started"), for texts that say who holds it.
     pub busy: Option<String>,
 }
 
@@ -34,7 +36,13 @@ impl Snapshot {
     /// The document as `net-dumpxml` shows it, with a newline at the end: the live one of an active network
     /// unless `inactive` is asked for.
     pub fn to_xml(&self, inactive: bool) -> String {
-        let _ = inactive;
-        todo!()
+        match (&self.live, &self.config) {
+            (Some(live), config) if !inactive || config.is_none() => {
+                let form = if inactive { Form::INACTIVE } else { Form::LIVE };
+                with_connections(live, self.ports.len()).to_xml(&form)
+            }
+            (_, Some(config)) => config.to_xml(&Form::INACTIVE),
+            (_, None) => String::new(),
+        }
     }
 }

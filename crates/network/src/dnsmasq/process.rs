@@ -1,0 +1,238 @@
+//! Starting, finding and ending a network's dnsmasq.
+//!
+//! dnsmasq goes into the background by itself: the process that was started ends when the one behind it serves, and
+//! by then the pid file is there. That it is this network's dnsmasq is told from its command line, which names the
+//! configuration file; so a stale pid file, or the moment before it is written, confuses nobody.
+
+use std::ffi::OsString;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use ferrovirt_model::network::Network;
+use ferrovirt_sys::launch::{self, Orders};
+use ferrovirt_sys::pidfd::PidFd;
+use ferrovirt_sys::process::ProcessId;
+use tokio::io::AsyncReadExt;
+use tokio::net::unix::pipe;
+
+use super::config::{self, Files};
+use crate::Config;
+use crate::error::{Error, Result};
+
+/// How long dnsmasq may take until it serves.
+const START_LIMIT: Duration = Duration::from_secs(30);
+/// How long it may take to end before it is killed.
+const END_LIMIT: Duration = Duration::from_secs(5);
+/// How much of its complaints is kept.
+const COMPLAINT_LIMIT: u64 = 16 * 1024;
+
+const SIGTERM: i32 = 15;
+const SIGKILL: i32 = 9;
+
+/// The dnsmasq of one network, running or not.
+#[derive(Debug, Clone)]
+pub(crate) struct Dnsmasq {
+    network: String,
+    program: PathBuf,
+    launch_helper: PathBuf,
+    lease_helper: PathBuf,
+    files: Files,
+}
+
+impl Dnsmasq {
+    /// The dnsmasq of the network `name` with this bridge.
+    pub(crate) fn new(config: &Config, name: &str, bridge: &str) -> Dnsmasq {
+        let state = |suffix: &str| config.state_dir.join(format!("{name}.{suffix}"));
+        Dnsmasq {
+            network: name.to_owned(),
+            program: config.dnsmasq.clone(),
+            launch_helper: config.launch_helper.clone(),
+            lease_helper: config.lease_helper.clone(),
+            files: Files {
+                conf: state("conf"),
+                hosts: state("hostsfile"),
+                addn_hosts: state("addnhosts"),
+                pid: config.status_dir.join(format!("{name}.pid")),
+                leases: config.state_dir.join(format!("{bridge}.status")),
+            },
+        }
+    }
+
+    /// Where the leases are.
+    pub(crate) fn leases(&self) -> &Path {
+        &self.files.leases
+    }
+
+    /// Writes the configuration and starts it; returns when it serves.
+    ///
+    /// # Errors
+    /// `Program` with dnsmasq's own words, or when there is no dnsmasq; `File`.
+    pub(crate) async fn start(&self, network: &Network) -> Result<ProcessId> {
+        let bridge = network.bridge_name().unwrap_or_default();
+        let program = ferrovirt_sys::program::find_in_path(&self.program.to_string_lossy()).ok_or_else(|| {
+            Error::Program(format!("Cannot find '{}' in path: it serves DHCP and DNS", self.program.display()))
+        })?;
+        self.write_files(network, bridge).await?;
+        self.serve(program, bridge).await
+    }
+
+    /// The files need not survive a power failure: each start writes them.
+    async fn write_files(&self, network: &Network, bridge: &str) -> Result<()> {
+        let texts = config::render(network, bridge, &self.files)?;
+        let files = self.files.clone();
+        crate::store::blocking(files.conf.clone(), "write", move |conf| {
+            for path in [conf, &files.pid] {
+                if let Some(directory) = path.parent() {
+                    std::fs::create_dir_all(directory)?;
+                }
+            }
+            std::fs::write(conf, texts.conf)?;
+            std::fs::write(&files.hosts, texts.hosts)?;
+            std::fs::write(&files.addn_hosts, texts.addn_hosts)?;
+            std::fs::OpenOptions::new().create(true).append(true).open(&files.leases)?;
+            remove_if_there(&files.pid)
+        })
+        .await
+    }
+
+    async fn serve(&self, program: PathBuf, bridge: &str) -> Result<ProcessId> {
+        let failed = |text: String| Error::Program(format!("dnsmasq for network '{}': {text}", self.network));
+        let (stderr, complaints) = stderr_pipe().map_err(|error| failed(format!("no pipe: {error}")))?;
+        let orders = self.orders(program, bridge, stderr);
+        let first = launch::launch(&self.launch_helper, orders).await.map_err(|error| failed(error.to_string()))?;
+        let work = async {
+            let mut text = Vec::new();
+            // Ends when the last process has let go of its standard error: it serves, or it is over.
+            let _ = complaints.take(COMPLAINT_LIMIT).read_to_end(&mut text).await;
+            if let Ok(pidfd) = PidFd::open(first) {
+                pidfd.exited().await;
+            }
+            text
+        };
+        let text = match tokio::time::timeout(START_LIMIT, work).await {
+            Ok(text) => text,
+            Err(_) => {
+                self.stop().await;
+                return Err(failed(format!("did not serve within {} s", START_LIMIT.as_secs())));
+            }
+        };
+        self.running().await.ok_or_else(|| failed(String::from_utf8_lossy(&text).trim().to_owned()))
+    }
+
+    fn orders(&self, program: PathBuf, bridge: &str, stderr: OwnedFd) -> Orders {
+        let mut orders = Orders::new(program);
+        orders.args = self.arguments();
+        // dnsmasq hands its environment on to its script.
+        orders.env = vec![
+            ("VIR_BRIDGE_NAME".into(), bridge.into()),
+            ("FERROVIRT_LEASES".into(), self.files.leases.clone().into_os_string()),
+            ("PATH".into(), "/usr/sbin:/usr/bin:/sbin:/bin".into()),
+        ];
+        orders.umask = Some(0o022);
+        orders.keep_capabilities = true;
+        orders.stderr = Some(stderr);
+        orders
+    }
+
+    fn arguments(&self) -> Vec<OsString> {
+        let mut script = OsString::from("--dhcp-script=");
+        script.push(&self.lease_helper);
+        vec![self.conf_argument(), "--leasefile-ro".into(), script]
+    }
+
+    /// By which a process is known to be this network's dnsmasq.
+    fn conf_argument(&self) -> OsString {
+        let mut conf = OsString::from("--conf-file=");
+        conf.push(&self.files.conf);
+        conf
+    }
+
+    /// The process that serves, from the pid file.
+    pub(crate) async fn running(&self) -> Option<ProcessId> {
+        let argument = self.conf_argument();
+        let found = crate::store::blocking(self.files.pid.clone(), "read", move |path| {
+            let pid = std::fs::read_to_string(path)?.trim().parse::<i32>().map_err(io::Error::other)?;
+            let id = ProcessId::of(pid)?;
+            Ok(Some(id).filter(|id| id.is_alive() && has_argument(pid, &argument)))
+        });
+        found.await.ok().flatten()
+    }
+
+    /// Ends it, by force if need be, also one whose pid file was never written. Never fails: what cannot be ended is
+    /// a line in the log.
+    pub(crate) async fn stop(&self) {
+        let mut ids: Vec<ProcessId> = self.running().await.into_iter().collect();
+        if ids.is_empty() {
+            let argument = self.conf_argument();
+            let found = crate::store::blocking("/proc".into(), "read", move |proc| all_with(proc, &argument));
+            ids = found.await.unwrap_or_default();
+        }
+        for id in ids {
+            if let Err(error) = end(id).await {
+                tracing::error!("cannot end dnsmasq ({id}) of network '{}': {error}", self.network);
+            }
+        }
+        let removed = crate::store::blocking(self.files.pid.clone(), "remove", remove_if_there);
+        if let Err(error) = removed.await {
+            tracing::warn!("{error}");
+        }
+    }
+
+    /// Removes what a network that is gone leaves in the state directory.
+    pub(crate) async fn forget(&self) {
+        let files = self.files.clone();
+        let removed = crate::store::blocking(files.conf.clone(), "remove", move |conf| {
+            remove_if_there(conf)?;
+            remove_if_there(&files.hosts)?;
+            remove_if_there(&files.addn_hosts)?;
+            remove_if_there(&files.leases)
+        });
+        if let Err(error) = removed.await {
+            tracing::warn!("{error}");
+        }
+    }
+}
+
+/// A pipe for standard error: the end for the program, and the one that is read here.
+fn stderr_pipe() -> io::Result<(OwnedFd, pipe::Receiver)> {
+    let (reader, writer) = io::pipe()?;
+    Ok((OwnedFd::from(writer), pipe::Receiver::from_owned_fd(OwnedFd::from(reader))?))
+}
+
+async fn end(id: ProcessId) -> io::Result<()> {
+    let Ok(pidfd) = PidFd::open(id) else { return Ok(()) };
+    pidfd.kill(SIGTERM)?;
+    if tokio::time::timeout(END_LIMIT, pidfd.exited()).await.is_err() {
+        pidfd.kill(SIGKILL)?;
+        let killed = tokio::time::timeout(END_LIMIT, pidfd.exited()).await;
+        return killed.map_err(|_| io::Error::other("it does not end"));
+    }
+    Ok(())
+}
+
+fn remove_if_there(path: &Path) -> io::Result<()> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// Does this process have this argument on its command line?
+fn has_argument(pid: i32, argument: &OsString) -> bool {
+    let Ok(line) = std::fs::read(format!("/proc/{pid}/cmdline")) else { return false };
+    line.split(|byte| *byte == 0).any(|word| word == argument.as_encoded_bytes())
+}
+
+/// All processes with this argument on their command line.
+fn all_with(proc: &Path, argument: &OsString) -> io::Result<Vec<ProcessId>> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(proc)?.flatten() {
+        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<i32>().ok()) else { continue };
+        if has_argument(pid, argument) {
+            found.extend(ProcessId::of(pid));
+        }
+    }
+    Ok(found)
+}
