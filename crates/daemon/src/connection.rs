@@ -11,14 +11,14 @@ use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::Poll;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
 use ferrovirt_wire::frame::{FrameReader, error_reply};
 use ferrovirt_wire::procedures::{dispatch, number};
 use ferrovirt_wire::program::{PING, PONG, keepalive};
-use ferrovirt_wire::{ErrorDomain, ErrorReply, Frame, Incoming, Procedure, RemoteService, triage};
+use ferrovirt_wire::{ErrorDomain, ErrorReply, Frame, Header, Incoming, Procedure, RemoteService, triage};
 use tokio::io::AsyncReadExt;
 use tokio::net::UnixStream;
 use tokio::net::unix::OwnedReadHalf;
@@ -74,7 +74,14 @@ pub struct Peer {
 impl Peer {
     /// A client that has just connected.
     pub fn new(uid: u32, gid: u32, pid: Option<i32>, read_only: bool) -> Self {
-        Self { uid, gid, pid, read_only, keepalive: AtomicBool::new(false), life: CancellationToken::new() }
+        Self {
+            uid,
+            gid,
+            pid,
+            read_only,
+            keepalive: AtomicBool::new(false),
+            life: CancellationToken::new(),
+        }
     }
 
     /// The client can answer pings; without this it never gets one.
@@ -106,8 +113,6 @@ enum Next {
     GoOn,
     Close,
 }
-
-type Answer = Pin<Box<dyn Future<Output = Bytes> + Send>>;
 
 pub(crate) struct Connection<S> {
     socket: OwnedReadHalf,
@@ -153,8 +158,13 @@ impl<S: RemoteService + Send + Sync + 'static> Connection<S> {
 
     async fn serve(&mut self) {
         let (shutdown, life) = (self.shared.shutdown.clone(), self.peer.life.clone());
-        let (mut shutdown, mut life) = (std::pin::pin!(shutdown.cancelled()), std::pin::pin!(life.cancelled()));
-        let mut timer = std::pin::pin!(sleep_until(self.pulse.heard + self.shared.limits.keepalive_interval.unwrap_or(FOR_EVER)));
+        let (mut shutdown, mut life) = (
+            std::pin::pin!(shutdown.cancelled()),
+            std::pin::pin!(life.cancelled()),
+        );
+        let mut timer = std::pin::pin!(sleep_until(
+            self.pulse.heard + self.shared.limits.keepalive_interval.unwrap_or(FOR_EVER)
+        ));
         loop {
             let room = self.frames.buffer().len().clamp(*PORTION.start(), *PORTION.end());
             self.frames.buffer().reserve(room);
@@ -233,9 +243,16 @@ impl<S: RemoteService + Send + Sync + 'static> Connection<S> {
     }
 
     /// Begins a call; answers it if that needs no waiting, otherwise leaves it to a task.
-    async fn start(&mut self, procedure: &'static Procedure, frame: Frame, slot: OwnedSemaphorePermit) -> Next {
-        let mut answer = answer(Arc::clone(&self.service), procedure, frame);
-        if let Poll::Ready(message) = std::future::poll_fn(|cx| Poll::Ready(answer.as_mut().poll(cx))).await {
+    async fn start(
+        &mut self,
+        procedure: &'static Procedure,
+        frame: Frame,
+        slot: OwnedSemaphorePermit,
+    ) -> Next {
+        let mut answer = Answer::begin(Arc::clone(&self.service), procedure, frame);
+        if let Poll::Ready(message) =
+            std::future::poll_fn(|cx| Poll::Ready(Pin::new(&mut answer).poll(cx))).await
+        {
             self.outbox.send(message);
         } else {
             let outbox = Arc::clone(&self.outbox);
@@ -245,7 +262,11 @@ impl<S: RemoteService + Send + Sync + 'static> Connection<S> {
             });
         }
         // The answer to a goodbye is sent, and nothing behind it is served.
-        if procedure.number == number::CONNECT_CLOSE { Next::Close } else { Next::GoOn }
+        if procedure.number == number::CONNECT_CLOSE {
+            Next::Close
+        } else {
+            Next::GoOn
+        }
     }
 
     /// The daemon ends: what is at work is still answered.
@@ -267,7 +288,10 @@ impl<S: RemoteService + Send + Sync + 'static> Connection<S> {
                 timer.reset(until);
             }
             Beat::Dead => {
-                tracing::info!(pid = self.peer.pid, "a client does not answer pings: it is dropped");
+                tracing::info!(
+                    pid = self.peer.pid,
+                    "a client does not answer pings: it is dropped"
+                );
                 self.peer.life.cancel();
                 return Next::Close;
             }
@@ -276,21 +300,44 @@ impl<S: RemoteService + Send + Sync + 'static> Connection<S> {
     }
 }
 
-/// The whole answer to a call. A panic in its handler is this call's error and nobody else's.
-fn answer<S: RemoteService + Send + Sync + 'static>(
-    service: Arc<S>,
+/// The work of one call, which ends with the whole answer. A panic in its handler is this call's error and nobody
+/// else's.
+struct Answer {
+    work: Pin<Box<dyn Future<Output = Bytes> + Send>>,
+    call: Header,
     procedure: &'static Procedure,
-    frame: Frame,
-) -> Answer {
-    let header = frame.header;
-    let mut work: Answer = Box::pin(async move { dispatch(&*service, &frame.header, &frame.payload).await });
-    Box::pin(std::future::poll_fn(move |cx| {
-        std::panic::catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(cx))).unwrap_or_else(|_| {
-            tracing::error!("a call of {} panicked", procedure.name);
-            let text = format!("{} failed in a way that it should not", procedure.function);
-            Poll::Ready(error_reply(&header, &ErrorReply::internal(ErrorDomain::Rpc, text)))
+}
+
+impl Answer {
+    fn begin<S: RemoteService + Send + Sync + 'static>(
+        service: Arc<S>,
+        procedure: &'static Procedure,
+        frame: Frame,
+    ) -> Self {
+        let call = frame.header;
+        let work = Box::pin(async move { dispatch(&*service, &frame.header, &frame.payload).await });
+        Self {
+            work,
+            call,
+            procedure,
+        }
+    }
+}
+
+impl Future for Answer {
+    type Output = Bytes;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Bytes> {
+        let step = std::panic::catch_unwind(AssertUnwindSafe(|| self.work.as_mut().poll(cx)));
+        step.unwrap_or_else(|_| {
+            tracing::error!("a call of {} panicked", self.procedure.name);
+            let text = format!("{} failed in a way that it should not", self.procedure.function);
+            Poll::Ready(error_reply(
+                &self.call,
+                &ErrorReply::internal(ErrorDomain::Rpc, text),
+            ))
         })
-    }))
+    }
 }
 
 /// When something was last heard, and how many pings since are unanswered.
@@ -311,7 +358,10 @@ enum Beat {
 
 impl Default for Pulse {
     fn default() -> Self {
-        Self { heard: Instant::now(), unanswered: 0 }
+        Self {
+            heard: Instant::now(),
+            unanswered: 0,
+        }
     }
 }
 

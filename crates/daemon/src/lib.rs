@@ -6,17 +6,24 @@
 //! ([`lifecycle`]). Requests are answered by the modules around the server, which find everything
 //! they need in [`host::Host`].
 
+pub mod access;
 pub mod args;
 pub mod background;
+pub mod connection;
+pub mod dispatch;
 pub mod error;
+pub mod errors;
 pub mod host;
+pub mod lifecycle;
 pub mod locks;
 pub mod log;
 pub mod node;
+mod outbox;
 pub mod paths;
 #[rustfmt::skip]
 pub mod pending;
 pub mod refuse;
+pub mod server;
 pub mod settings;
 pub mod signals;
 pub mod sockets;

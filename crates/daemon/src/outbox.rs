@@ -41,7 +41,13 @@ struct Queue {
 
 impl Outbox {
     pub(crate) fn new(socket: OwnedWriteHalf, life: CancellationToken, patience: Duration) -> Arc<Self> {
-        Arc::new(Self { socket, queue: Mutex::default(), emptied: Notify::new(), life, patience })
+        Arc::new(Self {
+            socket,
+            queue: Mutex::default(),
+            emptied: Notify::new(),
+            life,
+            patience,
+        })
     }
 
     /// Sends a message, now or as soon as the client takes it. Never waits.
@@ -61,7 +67,10 @@ impl Outbox {
         queue.bytes += message.len();
         queue.messages.push_back(message);
         if queue.bytes > MOST_WAITING {
-            tracing::warn!(bytes = queue.bytes, "a client does not read its answers: it is dropped");
+            tracing::warn!(
+                bytes = queue.bytes,
+                "a client does not read its answers: it is dropped"
+            );
             self.give_up(queue);
         } else if !std::mem::replace(&mut queue.draining, true) {
             tokio::spawn(Arc::clone(self).drain());
@@ -91,7 +100,10 @@ impl Outbox {
                 Ok(Ok(())) => {}
                 Ok(Err(_)) => return self.give_up(self.queue()),
                 Err(_) => {
-                    tracing::warn!("a client does not read its answers for {:?}: it is dropped", self.patience);
+                    tracing::warn!(
+                        "a client does not read its answers for {:?}: it is dropped",
+                        self.patience
+                    );
                     return self.give_up(self.queue());
                 }
             }

@@ -14,7 +14,9 @@ pub struct QemuConfig {
     pub emulator_dirs: Vec<std::path::PathBuf>, pub privileged: bool, pub hostname: String,
 }
 pub struct QemuBackend;
-impl QemuBackend { pub fn new(_: QemuConfig, _: Links) -> Self { Self } }
+impl QemuBackend { pub fn new(_: QemuConfig, _: Links) -> Self { Self }
+    pub async fn version(&self) -> Result<u64, BackendError> { Err(no()) }
+    pub async fn capabilities(&self) -> Result<String, BackendError> { Err(no()) } }
 fn no() -> BackendError { BackendError::Internal("no QEMU yet".to_owned()) }
 impl Backend for QemuBackend {
     const DRIVER: Driver = Driver::Qemu;

@@ -34,11 +34,16 @@ pub async fn serve(listeners: Vec<Listener>, host: Arc<Host>, shutdown: Cancella
     let conf = &host.settings.libvirtd;
     let limits = Limits {
         requests: conf.max_client_requests.max(1),
-        keepalive_interval: conf.keepalive_interval.map(|seconds| Duration::from_secs(u64::from(seconds))),
+        keepalive_interval: conf
+            .keepalive_interval
+            .map(|seconds| Duration::from_secs(u64::from(seconds))),
         keepalive_count: conf.keepalive_count,
         patience: PATIENCE,
     };
-    let bounds = Bounds { clients: conf.max_clients.max(1), drain: host.settings.own.shutdown.drain.into() };
+    let bounds = Bounds {
+        clients: conf.max_clients.max(1),
+        drain: host.settings.own.shutdown.drain.into(),
+    };
     let door = move |peer| Session::new(Arc::clone(&host), peer);
     serve_with(listeners, door, limits, bounds, shutdown).await;
 }
@@ -92,7 +97,10 @@ pub(crate) async fn serve_with<S, D>(
         shared.work.wait().await;
     };
     if timeout(bounds.drain, done).await.is_err() {
-        tracing::warn!("requests have not ended {:?} after the daemon was told to end: it ends all the same", bounds.drain);
+        tracing::warn!(
+            "requests have not ended {:?} after the daemon was told to end: it ends all the same",
+            bounds.drain
+        );
         shared.force.cancel();
         connections.wait().await;
     }
@@ -108,8 +116,7 @@ async fn accept_all<S, D>(
     S: RemoteService + Send + Sync + 'static,
     D: Fn(Arc<Peer>) -> S,
 {
-    // Only a closed semaphore gives an error, and nobody closes it.
-    while let Ok(place) = Arc::clone(places).acquire_owned().await {
+    loop {
         let socket = match listener.socket.accept().await {
             Ok((socket, _)) => socket,
             Err(error) => {
@@ -119,7 +126,14 @@ async fn accept_all<S, D>(
                 continue;
             }
         };
-        let Some(peer) = peer_of(&socket, listener.read_only) else { continue };
+        let Some(peer) = peer_of(&socket, listener.read_only) else {
+            continue;
+        };
+        // With all places taken this client waits, and those behind it in the socket's queue. Only a closed semaphore
+        // gives an error, and nobody closes it.
+        let Ok(place) = Arc::clone(places).acquire_owned().await else {
+            return;
+        };
         let service = door(Arc::clone(&peer));
         let connection = Connection::new(socket, peer, service, shared.clone());
         connections.spawn(async move {
@@ -131,7 +145,12 @@ async fn accept_all<S, D>(
 
 fn peer_of(socket: &UnixStream, read_only: bool) -> Option<Arc<Peer>> {
     match socket.peer_cred() {
-        Ok(cred) => Some(Arc::new(Peer::new(cred.uid(), cred.gid(), cred.pid().filter(|pid| *pid > 0), read_only))),
+        Ok(cred) => Some(Arc::new(Peer::new(
+            cred.uid(),
+            cred.gid(),
+            cred.pid().filter(|pid| *pid > 0),
+            read_only,
+        ))),
         Err(error) => {
             tracing::warn!("cannot tell who a client is: {error}");
             None

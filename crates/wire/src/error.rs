@@ -40,6 +40,7 @@ numbers! {
         NoConnect = 5,
         InvalidArg = 8,
         OperationFailed = 9,
+        NoName = 21,
         XmlError = 27,
         OperationDenied = 29,
         XmlDetail = 35,
@@ -47,6 +48,7 @@ numbers! {
         Rpc = 39,
         NoDomain = 42,
         NoNetwork = 43,
+        InvalidMac = 44,
         AuthFailed = 45,
         NoStoragePool = 49,
         OperationInvalid = 55,
@@ -85,6 +87,7 @@ numbers! {
         Streams = 38,
         Libxl = 41,
         Capabilities = 44,
+        Uri = 45,
         Cgroup = 54,
         Access = 55,
         Firewall = 59,
@@ -101,6 +104,8 @@ impl ErrorCode {
             Self::NoConnect => "no connection driver available for %1$s",
             Self::InvalidArg => "invalid argument: %1$s",
             Self::OperationFailed => "operation failed: %1$s",
+            Self::NoName => "missing name information",
+            Self::InvalidMac => "invalid MAC address: %1$s",
             Self::XmlError => "XML error: %1$s",
             Self::OperationDenied => "operation forbidden: %1$s",
             Self::XmlDetail | Self::SystemError | Self::Rpc => "%s",
@@ -211,14 +216,31 @@ impl ErrorReply {
 
     /// Flag bits that `function` (of the driver, not of the API) does not know.
     pub fn unsupported_flags(domain: ErrorDomain, unknown: u32, function: &str) -> Self {
+        let text = format!("unsupported flags (0x{unknown:x}) in function {function}");
+        Self::bad_argument(domain, text, function, "flags")
+    }
+
+    /// An argument that `function` does not take; the text is the whole message.
+    pub fn bad_argument(
+        domain: ErrorDomain,
+        text: impl Into<String>,
+        function: &str,
+        argument: &str,
+    ) -> Self {
         let mut error = Self::new(ErrorCode::InvalidArg, domain, "");
-        error.0.message = Some(format!(
-            "unsupported flags (0x{unknown:x}) in function {function}"
-        ));
+        error.0.message = Some(text.into());
         error.0.str1 = Some(function.to_owned());
-        error.0.str2 = Some("flags".to_owned());
+        error.0.str2 = Some(argument.to_owned());
         error.0.int1 = 0;
         error.0.int2 = 0;
+        error
+    }
+
+    /// An error whose code says it all.
+    pub fn bare(code: ErrorCode, domain: ErrorDomain) -> Self {
+        let mut error = Self::new(code, domain, "");
+        error.0.message = Some(code.template().to_owned());
+        error.0.str2 = None;
         error
     }
 
@@ -283,7 +305,10 @@ mod tests {
     fn numbers_and_names_agree() {
         for code in ErrorCode::ALL {
             assert_eq!(ErrorCode::from_number(code.number()), Some(*code));
-            assert!(code.template() == "%s" || code.template().ends_with("%1$s"));
+            assert!(
+                matches!(code.template(), "%s" | "missing name information")
+                    || code.template().ends_with("%1$s")
+            );
         }
         for domain in ErrorDomain::ALL {
             assert_eq!(ErrorDomain::from_number(domain.number()), Some(*domain));

@@ -8,7 +8,7 @@
 use bytes::Bytes;
 
 use crate::error::{ErrorDomain, ErrorReply};
-use crate::frame::{Header, reply};
+use crate::frame::{Header, error_reply, reply};
 use crate::object::{DhcpLease, DomainRef, InterfaceAddresses, NetworkRef, PoolRef, PortRef, UuidBytes};
 use crate::program::{Access, Extra, Needs, Priority, Procedure};
 use crate::xdr::{Char, FixedText, List, Xdr};
@@ -67,6 +67,12 @@ macro_rules! procedures {
 
         /// What a server does for each procedure. A method that is left out answers "unknown procedure".
         pub trait RemoteService: Sync {
+            /// Whether this procedure may be called now, asked before its handler.
+            fn admit(&self, procedure: &Procedure) -> Result<(), ErrorReply> {
+                let _ = procedure;
+                Ok(())
+            }
+
             $(
                 $(#[$meta])*
                 fn $handler(&self, args: $args) -> impl Future<Output = Result<$results, ErrorReply>> + Send {
@@ -78,14 +84,20 @@ macro_rules! procedures {
 
         /// Decodes a call's arguments, lets the service do it and encodes the whole answer.
         pub async fn dispatch<S: RemoteService>(service: &S, call: &Header, payload: &[u8]) -> Bytes {
-            match call.procedure {
+            let Some(procedure) = find(call.procedure) else {
+                return error_reply(call, &ErrorReply::unknown_procedure(call.procedure));
+            };
+            match procedure.number {
                 $(
                     $number => match $args::from_payload(payload) {
-                        Ok(args) => reply(call, service.$handler(args).await),
-                        Err(_) => reply::<$results>(call, Err(ErrorReply::undecodable())),
+                        Ok(args) => match service.admit(procedure) {
+                            Ok(()) => reply(call, service.$handler(args).await),
+                            Err(error) => error_reply(call, &error),
+                        },
+                        Err(_) => error_reply(call, &ErrorReply::undecodable()),
                     },
                 )*
-                unknown => reply::<ConnectCloseResults>(call, Err(ErrorReply::unknown_procedure(unknown))),
+                unknown => error_reply(call, &ErrorReply::unknown_procedure(unknown)),
             }
         }
 
@@ -117,21 +129,21 @@ procedures! {
     1 CONNECT_OPEN "virConnectOpen" Rpc Connection Greeting High Plain
         connect_open ConnectOpenArgs { name: Option<String>, flags: u32 } -> ConnectOpenResults {};
     /// Ends the connection: the answer first, then the socket is closed.
-    2 CONNECT_CLOSE "virConnectClose" None Connection Greeting High Plain
+    2 CONNECT_CLOSE "virConnectClose" Domain Connection Greeting High Plain
         connect_close ConnectCloseArgs {} -> ConnectCloseResults {};
     /// The driver's name.
-    3 CONNECT_GET_TYPE "virConnectGetType" None Connection Read High Plain
+    3 CONNECT_GET_TYPE "virConnectGetType" Domain Connection Read High Plain
         connect_get_type ConnectGetTypeArgs {} -> ConnectGetTypeResults { kind: String };
     /// The hypervisor's version as one number.
-    4 CONNECT_GET_VERSION "virConnectGetVersion" None Hypervisor Read High Plain
+    4 CONNECT_GET_VERSION "virConnectGetVersion" Domain Hypervisor Read High Plain
         connect_get_version ConnectGetVersionArgs {} -> ConnectGetVersionResults { hv_ver: u64 };
     /// Processors and memory of the host.
-    6 NODE_GET_INFO "virNodeGetInfo" None Hypervisor Read High Plain
+    6 NODE_GET_INFO "virNodeGetInfo" Domain Hypervisor Read High Plain
         node_get_info NodeGetInfoArgs {} -> NodeGetInfoResults {
             model: FixedText<32>, memory: u64, cpus: i32, mhz: i32, nodes: i32, sockets: i32, cores: i32, threads: i32
         };
     /// The capabilities document.
-    7 CONNECT_GET_CAPABILITIES "virConnectGetCapabilities" None Hypervisor Read Low Plain
+    7 CONNECT_GET_CAPABILITIES "virConnectGetCapabilities" Domain Hypervisor Read Low Plain
         connect_get_capabilities ConnectGetCapabilitiesArgs {} -> ConnectGetCapabilitiesResults { capabilities: String };
     /// Starts a defined guest.
     9 DOMAIN_CREATE "virDomainCreate" Domain Hypervisor Write Low Plain
@@ -220,7 +232,7 @@ procedures! {
     49 NETWORK_UNDEFINE "virNetworkUndefine" Network Networks Write High Plain
         network_undefine NetworkUndefineArgs { net: NetworkRef } -> NetworkUndefineResults {};
     /// The host's name.
-    59 CONNECT_GET_HOSTNAME "virConnectGetHostname" None Hypervisor Read High Plain
+    59 CONNECT_GET_HOSTNAME "virConnectGetHostname" Domain Hypervisor Read High Plain
         connect_get_hostname ConnectGetHostnameArgs {} -> ConnectGetHostnameResults { hostname: String };
     /// Whether the server can do something; asked before the connection is open, too.
     60 CONNECT_SUPPORTS_FEATURE "virConnectSupportsFeature" Rpc Connection Greeting High Plain
@@ -229,7 +241,7 @@ procedures! {
     66 AUTH_LIST "virAuthList" Rpc Connection Greeting High Plain
         auth_list AuthListArgs {} -> AuthListResults { types: List<i32, 20> };
     /// The connection's URI.
-    110 CONNECT_GET_URI "virConnectGetURI" None Connection Read High Plain
+    110 CONNECT_GET_URI "virConnectGetURI" Domain Connection Read High Plain
         connect_get_uri ConnectGetUriArgs {} -> ConnectGetUriResults { uri: String };
     /// A guest's security label.
     121 DOMAIN_GET_SECURITY_LABEL "virDomainGetSecurityLabel" Domain Hypervisor Read High Plain
@@ -237,7 +249,7 @@ procedures! {
             label: List<Char, 4097>, enforcing: i32
         };
     /// The host's security model.
-    122 NODE_GET_SECURITY_MODEL "virNodeGetSecurityModel" None Hypervisor Read High Plain
+    122 NODE_GET_SECURITY_MODEL "virNodeGetSecurityModel" Domain Hypervisor Read High Plain
         node_get_security_model NodeGetSecurityModelArgs {} -> NodeGetSecurityModelResults {
             model: List<Char, 257>, doi: List<Char, 257>
         };
@@ -254,7 +266,7 @@ procedures! {
     153 NETWORK_IS_PERSISTENT "virNetworkIsPersistent" Network Networks Read High Plain
         network_is_persistent NetworkIsPersistentArgs { net: NetworkRef } -> NetworkIsPersistentResults { persistent: i32 };
     /// The version of libvirt that the daemon behaves like.
-    157 CONNECT_GET_LIB_VERSION "virConnectGetLibVersion" None Connection Read High Plain
+    157 CONNECT_GET_LIB_VERSION "virConnectGetLibVersion" Domain Connection Read High Plain
         connect_get_lib_version ConnectGetLibVersionArgs {} -> ConnectGetLibVersionResults { lib_ver: u64 };
     /// Whether a guest has a saved image that its next start would restore.
     183 DOMAIN_HAS_MANAGED_SAVE_IMAGE "virDomainHasManagedSaveImage" Domain Hypervisor Read Low Plain
@@ -320,10 +332,10 @@ procedures! {
         domain_rename DomainRenameArgs { dom: DomainRef, new_name: Option<String>, flags: u32 }
             -> DomainRenameResults { retcode: i32 };
     /// Asks to be told when the daemon loses its driver. It never does.
-    360 CONNECT_REGISTER_CLOSE_CALLBACK "virConnectRegisterCloseCallback" None Connection Read High Plain
+    360 CONNECT_REGISTER_CLOSE_CALLBACK "virConnectRegisterCloseCallback" Domain Connection Read High Plain
         connect_register_close_callback ConnectRegisterCloseCallbackArgs {} -> ConnectRegisterCloseCallbackResults {};
     /// Takes that back.
-    361 CONNECT_UNREGISTER_CLOSE_CALLBACK "virConnectUnregisterCloseCallback" None Connection Read High Plain
+    361 CONNECT_UNREGISTER_CLOSE_CALLBACK "virConnectUnregisterCloseCallback" Domain Connection Read High Plain
         connect_unregister_close_callback ConnectUnregisterCloseCallbackArgs {} -> ConnectUnregisterCloseCallbackResults {};
     /// The ports of a network.
     404 NETWORK_LIST_ALL_PORTS "virNetworkListAllPorts" Network Networks Read High Plain

@@ -1,0 +1,662 @@
+//! Guests.
+
+use std::sync::Arc;
+
+use ferrovirt_guest::{
+    DestroyFlags, Error as GuestError, GuestHandle, ShutdownMode, Snapshot, StartFlags, State,
+};
+use ferrovirt_model::Uuid;
+use ferrovirt_model::domain::Domain;
+use ferrovirt_wire::procedures::*;
+use ferrovirt_wire::xdr::Char;
+use ferrovirt_wire::{DomainRef, ErrorCode, ErrorDomain, ErrorReply, List};
+use ferrovirt_xml::Form;
+
+use super::{Session, only_flags, passes, too_many};
+use crate::errors::{self, Document};
+
+type Answer<T> = Result<T, ErrorReply>;
+
+/// The domain of what libvirt's QEMU driver says.
+const QEMU: ErrorDomain = ErrorDomain::Qemu;
+
+mod list_flag {
+    pub(super) const ACTIVE: u32 = 1;
+    pub(super) const INACTIVE: u32 = 2;
+    pub(super) const PERSISTENT: u32 = 4;
+    pub(super) const TRANSIENT: u32 = 8;
+    pub(super) const RUNNING: u32 = 16;
+    pub(super) const PAUSED: u32 = 32;
+    pub(super) const SHUTOFF: u32 = 64;
+    pub(super) const OTHER: u32 = 128;
+    pub(super) const MANAGED_SAVE: u32 = 256;
+    pub(super) const NO_MANAGED_SAVE: u32 = 512;
+    pub(super) const AUTOSTART: u32 = 1024;
+    pub(super) const NO_AUTOSTART: u32 = 2048;
+    pub(super) const HAS_SNAPSHOT: u32 = 4096;
+    pub(super) const NO_SNAPSHOT: u32 = 8192;
+    pub(super) const HAS_CHECKPOINT: u32 = 16_384;
+    pub(super) const NO_CHECKPOINT: u32 = 32_768;
+    pub(super) const ALL: u32 = 65_535;
+}
+
+mod xml_flag {
+    pub(super) const SECURE: u32 = 1;
+    pub(super) const INACTIVE: u32 = 2;
+    pub(super) const UPDATE_CPU: u32 = 4;
+    pub(super) const MIGRATABLE: u32 = 8;
+    pub(super) const ALL: u32 = 15;
+}
+
+mod start_flag {
+    pub(super) const PAUSED: u32 = 1;
+    pub(super) const AUTODESTROY: u32 = 2;
+    /// Without a saved image these two mean nothing.
+    pub(super) const BYPASS_CACHE: u32 = 4;
+    pub(super) const FORCE_BOOT: u32 = 8;
+    /// Every document is validated.
+    pub(super) const VALIDATE: u32 = 16;
+    /// No firmware with variables yet.
+    pub(super) const RESET_NVRAM: u32 = 32;
+    pub(super) const OF_CREATE_XML: u32 = PAUSED | AUTODESTROY | VALIDATE | RESET_NVRAM;
+    pub(super) const OF_CREATE: u32 = PAUSED | AUTODESTROY | BYPASS_CACHE | FORCE_BOOT | RESET_NVRAM;
+}
+
+/// DOMAIN_DEFINE_XML_FLAGS: validate, which is always done.
+const DEFINE_VALIDATE: u32 = 1;
+/// DOMAIN_DESTROY_FLAGS: only if the guest lets itself be ended.
+const DESTROY_GRACEFUL: u32 = 1;
+/// DOMAIN_DESTROY_FLAGS: also the logs of its helpers, of which there are none.
+const DESTROY_REMOVE_LOGS: u32 = 2;
+/// DOMAIN_UNDEFINE_FLAGS: saved image, snapshots, checkpoints, firmware variables, TPM. A guest has none of them yet.
+const UNDEFINE_ALL: u32 = 127;
+/// DOMAIN_SHUTDOWN_FLAGS and DOMAIN_REBOOT: the power button, the guest agent.
+const SHUTDOWN_ACPI: u32 = 1;
+const SHUTDOWN_AGENT: u32 = 2;
+/// DOMAIN_SNAPSHOT_NUM: all filters.
+const SNAPSHOT_FILTERS: u32 = 1023;
+/// DOMAIN_GET_MESSAGES: deprecations, taints, I/O errors.
+const MESSAGES_TAINTING: u32 = 2;
+const MESSAGES_ALL: u32 = 7;
+
+/// How a reply names a guest.
+pub(super) fn reference(snapshot: &Snapshot) -> DomainRef {
+    DomainRef {
+        name: snapshot.name.clone(),
+        uuid: snapshot.uuid.0,
+        id: snapshot.id.unwrap_or(-1),
+    }
+}
+
+fn no_domain(text: String) -> ErrorReply {
+    ErrorReply::new(ErrorCode::NoDomain, QEMU, text)
+}
+
+fn parse(session: &Session, text: &str) -> Answer<Domain> {
+    let parsed = Domain::parse(text, session.unknown_policy())
+        .map_err(|error| errors::document(&error, text, Document::Domain))?;
+    for unknown in &parsed.kept {
+        tracing::warn!(
+            "domain '{}': kept without being understood: {unknown}",
+            parsed.value.name
+        );
+    }
+    Ok(parsed.value)
+}
+
+pub(super) fn lookup_by_id(session: &Session, args: DomainLookupByIdArgs) -> Answer<DomainLookupByIdResults> {
+    if args.id < 0 {
+        let function = "virDomainLookupByID";
+        let text = format!("id in {function} must be zero or greater");
+        return Err(ErrorReply::bad_argument(
+            ErrorDomain::Domain,
+            text,
+            function,
+            "id",
+        ));
+    }
+    let found = session.host.guests.by_id(args.id);
+    let handle = found.ok_or_else(|| no_domain(format!("no domain with matching id {}", args.id)))?;
+    Ok(DomainLookupByIdResults {
+        dom: reference(&handle.snapshot()),
+    })
+}
+
+pub(super) fn lookup_by_name(
+    session: &Session,
+    args: DomainLookupByNameArgs,
+) -> Answer<DomainLookupByNameResults> {
+    let found = session.host.guests.by_name(&args.name);
+    let handle = found.ok_or_else(|| no_domain(format!("no domain with matching name '{}'", args.name)))?;
+    Ok(DomainLookupByNameResults {
+        dom: reference(&handle.snapshot()),
+    })
+}
+
+pub(super) fn lookup_by_uuid(
+    session: &Session,
+    args: DomainLookupByUuidArgs,
+) -> Answer<DomainLookupByUuidResults> {
+    let uuid = Uuid(args.uuid);
+    let found = session.host.guests.by_uuid(&uuid);
+    let handle = found.ok_or_else(|| no_domain(format!("no domain with matching uuid '{uuid}'")))?;
+    Ok(DomainLookupByUuidResults {
+        dom: reference(&handle.snapshot()),
+    })
+}
+
+pub(super) fn list_all(
+    session: &Session,
+    args: ConnectListAllDomainsArgs,
+) -> Answer<ConnectListAllDomainsResults> {
+    only_flags(args.flags, list_flag::ALL, QEMU, "qemuConnectListAllDomains")?;
+    let all = session.host.guests.list();
+    let found = all.iter().filter(|guest| wanted(guest, args.flags));
+    if args.need_results == 0 {
+        return Ok(ConnectListAllDomainsResults {
+            domains: List::empty(),
+            ret: count(found.count()),
+        });
+    }
+    let domains: Vec<_> = found.map(|guest| reference(guest)).collect();
+    let ret = count(domains.len());
+    let domains = List::new(domains).map_err(|_| too_many(QEMU, "domains", LIST_LIMIT))?;
+    Ok(ConnectListAllDomainsResults { domains, ret })
+}
+
+fn count(n: usize) -> u32 {
+    u32::try_from(n).unwrap_or(u32::MAX)
+}
+
+fn wanted(guest: &Snapshot, flags: u32) -> bool {
+    use list_flag::*;
+    let state = match guest.state {
+        State::Running => RUNNING,
+        State::Paused => PAUSED,
+        State::Shutoff => SHUTOFF,
+        _ => OTHER,
+    };
+    let states = flags & (RUNNING | PAUSED | SHUTOFF | OTHER);
+    passes(flags, ACTIVE, INACTIVE, guest.is_active())
+        && passes(flags, PERSISTENT, TRANSIENT, guest.persistent)
+        && (states == 0 || states & state != 0)
+        && passes(flags, MANAGED_SAVE, NO_MANAGED_SAVE, false)
+        && passes(flags, AUTOSTART, NO_AUTOSTART, guest.autostart)
+        && passes(flags, HAS_SNAPSHOT, NO_SNAPSHOT, false)
+        && passes(flags, HAS_CHECKPOINT, NO_CHECKPOINT, false)
+}
+
+pub(super) async fn define_xml(
+    session: &Session,
+    args: DomainDefineXmlArgs,
+) -> Answer<DomainDefineXmlResults> {
+    Ok(DomainDefineXmlResults {
+        dom: define(session, &args.xml).await?,
+    })
+}
+
+pub(super) async fn define_xml_flags(
+    session: &Session,
+    args: DomainDefineXmlFlagsArgs,
+) -> Answer<DomainDefineXmlFlagsResults> {
+    only_flags(args.flags, DEFINE_VALIDATE, QEMU, "qemuDomainDefineXMLFlags")?;
+    Ok(DomainDefineXmlFlagsResults {
+        dom: define(session, &args.xml).await?,
+    })
+}
+
+async fn define(session: &Session, text: &str) -> Answer<DomainRef> {
+    let document = parse(session, text)?;
+    made(session.host.guests.define(document, session.origin()).await)
+}
+
+fn made(outcome: Result<GuestHandle, GuestError>) -> Answer<DomainRef> {
+    Ok(reference(&outcome.map_err(errors::guest)?.snapshot()))
+}
+
+fn start_flags(session: &Session, flags: u32) -> StartFlags {
+    StartFlags {
+        paused: flags & start_flag::PAUSED != 0,
+        autodestroy: (flags & start_flag::AUTODESTROY != 0).then(|| session.peer.life().clone()),
+    }
+}
+
+pub(super) async fn create(session: &Session, args: DomainCreateArgs) -> Answer<DomainCreateResults> {
+    start(session, &args.dom, 0).await?;
+    Ok(DomainCreateResults {})
+}
+
+pub(super) async fn create_with_flags(
+    session: &Session,
+    args: DomainCreateWithFlagsArgs,
+) -> Answer<DomainCreateWithFlagsResults> {
+    only_flags(
+        args.flags,
+        start_flag::OF_CREATE,
+        QEMU,
+        "qemuDomainCreateWithFlags",
+    )?;
+    Ok(DomainCreateWithFlagsResults {
+        dom: start(session, &args.dom, args.flags).await?,
+    })
+}
+
+async fn start(session: &Session, dom: &DomainRef, flags: u32) -> Answer<DomainRef> {
+    let handle = session.guest(dom)?;
+    handle
+        .start(start_flags(session, flags), session.origin())
+        .await
+        .map_err(errors::guest)?;
+    Ok(reference(&handle.snapshot()))
+}
+
+pub(super) async fn create_xml(
+    session: &Session,
+    args: DomainCreateXmlArgs,
+) -> Answer<DomainCreateXmlResults> {
+    only_flags(args.flags, start_flag::OF_CREATE_XML, QEMU, "qemuDomainCreateXML")?;
+    let document = parse(session, &args.xml_desc)?;
+    let flags = start_flags(session, args.flags);
+    Ok(DomainCreateXmlResults {
+        dom: made(
+            session
+                .host
+                .guests
+                .create(document, flags, session.origin())
+                .await,
+        )?,
+    })
+}
+
+pub(super) async fn destroy(session: &Session, args: DomainDestroyArgs) -> Answer<DomainDestroyResults> {
+    end(session, &args.dom, 0).await?;
+    Ok(DomainDestroyResults {})
+}
+
+pub(super) async fn destroy_flags(
+    session: &Session,
+    args: DomainDestroyFlagsArgs,
+) -> Answer<DomainDestroyFlagsResults> {
+    only_flags(
+        args.flags,
+        DESTROY_GRACEFUL | DESTROY_REMOVE_LOGS,
+        QEMU,
+        "qemuDomainDestroyFlags",
+    )?;
+    end(session, &args.dom, args.flags).await?;
+    Ok(DomainDestroyFlagsResults {})
+}
+
+async fn end(session: &Session, dom: &DomainRef, flags: u32) -> Answer<()> {
+    let flags = DestroyFlags {
+        graceful: flags & DESTROY_GRACEFUL != 0,
+    };
+    session
+        .guest(dom)?
+        .destroy(flags, session.origin())
+        .await
+        .map_err(errors::guest)
+}
+
+pub(super) async fn undefine(session: &Session, args: DomainUndefineArgs) -> Answer<DomainUndefineResults> {
+    session
+        .guest(&args.dom)?
+        .undefine(session.origin())
+        .await
+        .map_err(errors::guest)?;
+    Ok(DomainUndefineResults {})
+}
+
+pub(super) async fn undefine_flags(
+    session: &Session,
+    args: DomainUndefineFlagsArgs,
+) -> Answer<DomainUndefineFlagsResults> {
+    only_flags(args.flags, UNDEFINE_ALL, QEMU, "qemuDomainUndefineFlags")?;
+    session
+        .guest(&args.dom)?
+        .undefine(session.origin())
+        .await
+        .map_err(errors::guest)?;
+    Ok(DomainUndefineFlagsResults {})
+}
+
+fn shutdown_mode(flags: u32) -> ShutdownMode {
+    match flags {
+        SHUTDOWN_ACPI => ShutdownMode::Acpi,
+        SHUTDOWN_AGENT => ShutdownMode::Agent,
+        _ => ShutdownMode::Default,
+    }
+}
+
+pub(super) async fn shutdown(session: &Session, args: DomainShutdownArgs) -> Answer<DomainShutdownResults> {
+    let handle = session.guest(&args.dom)?;
+    handle
+        .shutdown(ShutdownMode::Default, session.origin())
+        .await
+        .map_err(errors::guest)?;
+    Ok(DomainShutdownResults {})
+}
+
+pub(super) async fn shutdown_flags(
+    session: &Session,
+    args: DomainShutdownFlagsArgs,
+) -> Answer<DomainShutdownFlagsResults> {
+    only_flags(
+        args.flags,
+        SHUTDOWN_ACPI | SHUTDOWN_AGENT,
+        QEMU,
+        "qemuDomainShutdownFlags",
+    )?;
+    let handle = session.guest(&args.dom)?;
+    handle
+        .shutdown(shutdown_mode(args.flags), session.origin())
+        .await
+        .map_err(errors::guest)?;
+    Ok(DomainShutdownFlagsResults {})
+}
+
+pub(super) async fn reboot(session: &Session, args: DomainRebootArgs) -> Answer<DomainRebootResults> {
+    only_flags(
+        args.flags,
+        SHUTDOWN_ACPI | SHUTDOWN_AGENT,
+        QEMU,
+        "qemuDomainReboot",
+    )?;
+    let handle = session.guest(&args.dom)?;
+    handle
+        .reboot(shutdown_mode(args.flags), session.origin())
+        .await
+        .map_err(errors::guest)?;
+    Ok(DomainRebootResults {})
+}
+
+pub(super) async fn reset(session: &Session, args: DomainResetArgs) -> Answer<DomainResetResults> {
+    only_flags(args.flags, 0, QEMU, "qemuDomainReset")?;
+    session
+        .guest(&args.dom)?
+        .reset(session.origin())
+        .await
+        .map_err(errors::guest)?;
+    Ok(DomainResetResults {})
+}
+
+pub(super) async fn suspend(session: &Session, args: DomainSuspendArgs) -> Answer<DomainSuspendResults> {
+    session
+        .guest(&args.dom)?
+        .suspend(session.origin())
+        .await
+        .map_err(errors::guest)?;
+    Ok(DomainSuspendResults {})
+}
+
+pub(super) async fn resume(session: &Session, args: DomainResumeArgs) -> Answer<DomainResumeResults> {
+    session
+        .guest(&args.dom)?
+        .resume(session.origin())
+        .await
+        .map_err(errors::guest)?;
+    Ok(DomainResumeResults {})
+}
+
+pub(super) async fn set_autostart(
+    session: &Session,
+    args: DomainSetAutostartArgs,
+) -> Answer<DomainSetAutostartResults> {
+    let handle = session.guest(&args.dom)?;
+    handle
+        .set_autostart(args.autostart != 0, session.origin())
+        .await
+        .map_err(errors::guest)?;
+    Ok(DomainSetAutostartResults {})
+}
+
+pub(super) async fn rename(session: &Session, args: DomainRenameArgs) -> Answer<DomainRenameResults> {
+    let refuse = |text: &str| {
+        let function = "virDomainRename";
+        Err(ErrorReply::bad_argument(
+            ErrorDomain::Domain,
+            text.replace('%', function),
+            function,
+            "new_name",
+        ))
+    };
+    let Some(name) = args.new_name else {
+        return refuse("new_name in % must not be NULL");
+    };
+    if name.is_empty() {
+        return refuse("string new_name in % must not be empty");
+    }
+    only_flags(args.flags, 0, QEMU, "qemuDomainRename")?;
+    session
+        .guest(&args.dom)?
+        .rename(&name, session.origin())
+        .await
+        .map_err(errors::guest)?;
+    Ok(DomainRenameResults { retcode: 0 })
+}
+
+pub(super) fn xml_desc(session: &Session, args: DomainGetXmlDescArgs) -> Answer<DomainGetXmlDescResults> {
+    if session.read_only() && args.flags & (xml_flag::SECURE | xml_flag::MIGRATABLE) != 0 {
+        let text = "virDomainGetXMLDesc with secure flag";
+        return Err(ErrorReply::new(
+            ErrorCode::OperationDenied,
+            ErrorDomain::Domain,
+            text,
+        ));
+    }
+    only_flags(args.flags, xml_flag::ALL, QEMU, "qemuDomainGetXMLDesc")?;
+    let has = |flag| args.flags & flag != 0;
+    // The CPU of a running guest is written as it is; for one that is off nothing is known that the definition lacks.
+    let _ = xml_flag::UPDATE_CPU;
+    let form = Form {
+        inactive: has(xml_flag::INACTIVE),
+        secure: has(xml_flag::SECURE),
+        migratable: has(xml_flag::MIGRATABLE),
+    };
+    Ok(DomainGetXmlDescResults {
+        xml: session.guest(&args.dom)?.snapshot().to_xml(&form),
+    })
+}
+
+pub(super) fn autostart(
+    session: &Session,
+    args: DomainGetAutostartArgs,
+) -> Answer<DomainGetAutostartResults> {
+    Ok(DomainGetAutostartResults {
+        autostart: i32::from(session.guest(&args.dom)?.snapshot().autostart),
+    })
+}
+
+/// Nothing can be marked to start only once yet.
+pub(super) fn autostart_once(
+    session: &Session,
+    args: DomainGetAutostartOnceArgs,
+) -> Answer<DomainGetAutostartOnceResults> {
+    session.guest(&args.dom)?;
+    Ok(DomainGetAutostartOnceResults { autostart: 0 })
+}
+
+/// State and numbers. What only the hypervisor knows it is asked for, and is left out if it does not answer in time.
+pub(super) async fn info(session: &Session, args: DomainGetInfoArgs) -> Answer<DomainGetInfoResults> {
+    let handle = session.guest(&args.dom)?;
+    let snapshot = handle.snapshot();
+    let figures = if snapshot.is_active() {
+        handle.figures().await.ok()
+    } else {
+        None
+    };
+    let document = document(&snapshot)?;
+    let boot = document.current_memory.unwrap_or(document.memory).0;
+    Ok(DomainGetInfoResults {
+        state: snapshot.state.number().cast_unsigned(),
+        max_mem: document.memory.0,
+        memory: figures.and_then(|figures| figures.balloon).unwrap_or(boot),
+        nr_virt_cpu: document.vcpu.current.unwrap_or(document.vcpu.count),
+        cpu_time: figures.map_or(0, |figures| figures.cpu_time),
+    })
+}
+
+fn document(snapshot: &Snapshot) -> Answer<&Arc<Domain>> {
+    snapshot.document(false).ok_or_else(|| {
+        let text = format!(
+            "no domain with matching uuid '{}' ({})",
+            snapshot.uuid, snapshot.name
+        );
+        no_domain(text)
+    })
+}
+
+pub(super) fn os_type(session: &Session, args: DomainGetOsTypeArgs) -> Answer<DomainGetOsTypeResults> {
+    let snapshot = session.guest(&args.dom)?.snapshot();
+    Ok(DomainGetOsTypeResults {
+        kind: document(&snapshot)?.os.kind.kind.clone(),
+    })
+}
+
+pub(super) fn state(session: &Session, args: DomainGetStateArgs) -> Answer<DomainGetStateResults> {
+    only_flags(args.flags, 0, QEMU, "qemuDomainGetState")?;
+    let snapshot = session.guest(&args.dom)?.snapshot();
+    Ok(DomainGetStateResults {
+        state: snapshot.state.number(),
+        reason: snapshot.reason.number(),
+    })
+}
+
+pub(super) fn is_active(session: &Session, args: DomainIsActiveArgs) -> Answer<DomainIsActiveResults> {
+    Ok(DomainIsActiveResults {
+        active: i32::from(session.guest(&args.dom)?.snapshot().is_active()),
+    })
+}
+
+pub(super) fn is_persistent(
+    session: &Session,
+    args: DomainIsPersistentArgs,
+) -> Answer<DomainIsPersistentResults> {
+    Ok(DomainIsPersistentResults {
+        persistent: i32::from(session.guest(&args.dom)?.snapshot().persistent),
+    })
+}
+
+/// Guests are not saved yet.
+pub(super) fn has_managed_save_image(
+    session: &Session,
+    args: DomainHasManagedSaveImageArgs,
+) -> Answer<DomainHasManagedSaveImageResults> {
+    only_flags(args.flags, 0, QEMU, "qemuDomainHasManagedSaveImage")?;
+    session.guest(&args.dom)?;
+    Ok(DomainHasManagedSaveImageResults { result: 0 })
+}
+
+/// Guests have no snapshots yet.
+pub(super) fn snapshot_num(
+    session: &Session,
+    args: DomainSnapshotNumArgs,
+) -> Answer<DomainSnapshotNumResults> {
+    only_flags(args.flags, SNAPSHOT_FILTERS, QEMU, "qemuDomainSnapshotNum")?;
+    session.guest(&args.dom)?;
+    Ok(DomainSnapshotNumResults { num: 0 })
+}
+
+/// No security driver: an empty label.
+pub(super) fn security_label(
+    session: &Session,
+    args: DomainGetSecurityLabelArgs,
+) -> Answer<DomainGetSecurityLabelResults> {
+    session.guest(&args.dom)?;
+    let label = List::new(vec![Char(0)]).unwrap_or(List::empty());
+    Ok(DomainGetSecurityLabelResults { label, enforcing: 0 })
+}
+
+pub(super) fn messages(session: &Session, args: DomainGetMessagesArgs) -> Answer<DomainGetMessagesResults> {
+    only_flags(args.flags, MESSAGES_ALL, QEMU, "qemuDomainGetMessages")?;
+    let snapshot = session.guest(&args.dom)?.snapshot();
+    let mut messages = Vec::new();
+    if args.flags == 0 || args.flags & MESSAGES_TAINTING != 0 {
+        messages.extend(
+            snapshot
+                .taint
+                .iter()
+                .map(|taint| format!("tainted: {}", taint_in_words(taint))),
+        );
+    }
+    let msgs = List::new(messages).map_err(|_| too_many(QEMU, "messages", 2048))?;
+    Ok(DomainGetMessagesResults { msgs })
+}
+
+fn taint_in_words(taint: &str) -> &str {
+    match taint {
+        "hook-script" => "configuration potentially modified by hook script",
+        "high-privileges" => "running with undesirable elevated privileges",
+        other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ferrovirt_guest::{Phase, Reason, RunningReason, ShutoffReason};
+
+    fn guest(state: State, id: Option<i32>) -> Snapshot {
+        let reason = match state {
+            State::Shutoff => Reason::Shutoff(ShutoffReason::Unknown),
+            _ => Reason::Running(RunningReason::Booted),
+        };
+        Snapshot {
+            name: "g1".to_owned(),
+            uuid: Uuid([7; 16]),
+            id,
+            state,
+            reason,
+            phase: Phase::Off,
+            persistent: true,
+            autostart: false,
+            updated: false,
+            live: None,
+            config: None,
+            pid: None,
+            busy: None,
+            taint: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_filter_lets_through_what_it_names() {
+        use list_flag::*;
+        let (on, off, paused) = (
+            guest(State::Running, Some(1)),
+            guest(State::Shutoff, None),
+            guest(State::Paused, Some(2)),
+        );
+        for (flags, expected) in [
+            (0, [true, true, true]),
+            (ACTIVE, [true, false, true]),
+            (INACTIVE, [false, true, false]),
+            (ACTIVE | INACTIVE, [true, true, true]),
+            (PAUSED, [false, false, true]),
+            (PAUSED | SHUTOFF, [false, true, true]),
+            (OTHER, [false, false, false]),
+            (ACTIVE | SHUTOFF, [false, false, false]),
+            (
+                PERSISTENT | NO_SNAPSHOT | NO_MANAGED_SAVE | NO_CHECKPOINT,
+                [true, true, true],
+            ),
+            (TRANSIENT, [false, false, false]),
+            (MANAGED_SAVE, [false, false, false]),
+            (AUTOSTART, [false, false, false]),
+            (NO_AUTOSTART, [true, true, true]),
+            (HAS_SNAPSHOT, [false, false, false]),
+        ] {
+            assert_eq!(
+                [&on, &off, &paused].map(|guest| wanted(guest, flags)),
+                expected,
+                "{flags:#x}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_guest_that_is_off_has_the_id_minus_one() {
+        assert_eq!(reference(&guest(State::Shutoff, None)).id, -1);
+        assert_eq!(reference(&guest(State::Running, Some(3))).id, 3);
+    }
+}

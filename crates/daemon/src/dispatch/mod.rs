@@ -1,0 +1,210 @@
+//! From procedures to the crates below: one file per kind of object, one function per procedure.
+//!
+//! `read` functions are not async: they take a snapshot and cannot wait, not even by mistake (R90). `wait` functions ask a
+//! hypervisor, a file or a network, or change something; a change carries the origin of the request (R91).
+
+mod addresses;
+mod connect;
+mod domain;
+mod metadata;
+mod network;
+mod node;
+mod storage;
+mod uri;
+
+use std::sync::{Arc, OnceLock};
+
+use ferrovirt_guest::GuestHandle;
+use ferrovirt_hook::Origin;
+use ferrovirt_model::Uuid;
+use ferrovirt_network::NetworkHandle;
+use ferrovirt_wire::procedures::*;
+use ferrovirt_wire::{DomainRef, ErrorCode, ErrorDomain, ErrorReply, NetworkRef, Procedure, RemoteService};
+use ferrovirt_xml::UnknownPolicy;
+
+use crate::access;
+use crate::connection::Peer;
+use crate::host::{Client, Host};
+use crate::settings::own::UnknownXml;
+
+pub use uri::Scheme;
+use uri::Uri;
+
+/// What is known about one connection: who is there, and what was opened.
+pub struct Session {
+    host: Arc<Host>,
+    peer: Arc<Peer>,
+    /// Whether the client's process belongs to a hook (R91).
+    in_a_hook: bool,
+    opened: OnceLock<Opened>,
+    _counted: Client,
+}
+
+/// What CONNECT_OPEN opened.
+#[derive(Debug, Clone)]
+struct Opened {
+    uri: Uri,
+    read_only: bool,
+}
+
+impl Session {
+    /// A client has connected.
+    pub fn new(host: Arc<Host>, peer: Arc<Peer>) -> Self {
+        let in_a_hook = peer.pid.and_then(|pid| host.engine.origin_of(pid)).is_some();
+        let counted = host.clients.enter();
+        Self {
+            host,
+            peer,
+            in_a_hook,
+            opened: OnceLock::new(),
+            _counted: counted,
+        }
+    }
+
+    /// Who asks: an ordinary client, or a process inside a hook that some object's operation waits for (R91). Asked for
+    /// each request, since a process may outlive the hook that started it.
+    fn origin(&self) -> Origin {
+        let pid = self.peer.pid.filter(|_| self.in_a_hook);
+        pid.and_then(|pid| self.host.engine.origin_of(pid))
+            .unwrap_or_default()
+    }
+
+    fn opened(&self) -> Result<&Opened, ErrorReply> {
+        self.opened.get().ok_or_else(access::not_open)
+    }
+
+    fn read_only(&self) -> bool {
+        self.peer.read_only || self.opened.get().is_none_or(|opened| opened.read_only)
+    }
+
+    fn unknown_policy(&self) -> UnknownPolicy {
+        match self.host.settings.own.unknown_xml {
+            UnknownXml::Refuse => UnknownPolicy::Refuse,
+            UnknownXml::Keep => UnknownPolicy::Keep,
+        }
+    }
+
+    /// The guest that a client means: only the uuid counts.
+    fn guest(&self, dom: &DomainRef) -> Result<GuestHandle, ErrorReply> {
+        let uuid = Uuid(dom.uuid);
+        self.host.guests.by_uuid(&uuid).ok_or_else(|| {
+            let text = format!("no domain with matching uuid '{uuid}' ({})", dom.name);
+            ErrorReply::new(ErrorCode::NoDomain, ErrorDomain::Qemu, text)
+        })
+    }
+
+    /// The network that a client means: only the uuid counts.
+    fn network(&self, net: &NetworkRef) -> Result<NetworkHandle, ErrorReply> {
+        let uuid = Uuid(net.uuid);
+        self.host.networks.by_uuid(&uuid).ok_or_else(|| {
+            let text = format!("no network with matching uuid '{uuid}' ({})", net.name);
+            ErrorReply::new(ErrorCode::NoNetwork, ErrorDomain::Network, text)
+        })
+    }
+}
+
+/// Refuses flag bits that are not in `known`; `function` is what libvirt calls the driver's function.
+fn only_flags(flags: u32, known: u32, domain: ErrorDomain, function: &str) -> Result<(), ErrorReply> {
+    match flags & !known {
+        0 => Ok(()),
+        unknown => Err(ErrorReply::unsupported_flags(domain, unknown, function)),
+    }
+}
+
+/// Two bits of a filter: neither or both let everything through.
+fn passes(flags: u32, yes: u32, no: u32, value: bool) -> bool {
+    flags & (yes | no) == 0 || flags & if value { yes } else { no } != 0
+}
+
+/// More objects than a reply can hold.
+fn too_many(domain: ErrorDomain, what: &str, limit: usize) -> ErrorReply {
+    ErrorReply::internal(domain, format!("too many {what}: a reply holds {limit}"))
+}
+
+macro_rules! serve {
+    ($($how:ident $method:ident($args:ty) = $handler:path;)*) => {
+        impl RemoteService for Session {
+            fn admit(&self, procedure: &Procedure) -> Result<(), ErrorReply> {
+                let open = self.opened.get().map(|opened| (opened.uri.scheme, self.read_only()));
+                access::admit(procedure, open)
+            }
+            $(
+                async fn $method(&self, args: $args) -> Result<<$args as Call>::Results, ErrorReply> {
+                    serve!(@$how $handler, (self, args))
+                }
+            )*
+        }
+    };
+    (@read $handler:path, $args:tt) => { $handler $args };
+    (@wait $handler:path, $args:tt) => { $handler $args .await };
+}
+
+serve! {
+    read connect_open(ConnectOpenArgs) = connect::open;
+    read connect_close(ConnectCloseArgs) = connect::close;
+    read connect_get_type(ConnectGetTypeArgs) = connect::kind;
+    wait connect_get_version(ConnectGetVersionArgs) = node::version;
+    read node_get_info(NodeGetInfoArgs) = node::info;
+    wait connect_get_capabilities(ConnectGetCapabilitiesArgs) = node::capabilities;
+    wait domain_create(DomainCreateArgs) = domain::create;
+    wait domain_create_xml(DomainCreateXmlArgs) = domain::create_xml;
+    wait domain_define_xml(DomainDefineXmlArgs) = domain::define_xml;
+    wait domain_destroy(DomainDestroyArgs) = domain::destroy;
+    read domain_get_xml_desc(DomainGetXmlDescArgs) = domain::xml_desc;
+    read domain_get_autostart(DomainGetAutostartArgs) = domain::autostart;
+    wait domain_get_info(DomainGetInfoArgs) = domain::info;
+    read domain_get_os_type(DomainGetOsTypeArgs) = domain::os_type;
+    read domain_lookup_by_id(DomainLookupByIdArgs) = domain::lookup_by_id;
+    read domain_lookup_by_name(DomainLookupByNameArgs) = domain::lookup_by_name;
+    read domain_lookup_by_uuid(DomainLookupByUuidArgs) = domain::lookup_by_uuid;
+    wait domain_reboot(DomainRebootArgs) = domain::reboot;
+    wait domain_resume(DomainResumeArgs) = domain::resume;
+    wait domain_set_autostart(DomainSetAutostartArgs) = domain::set_autostart;
+    wait domain_shutdown(DomainShutdownArgs) = domain::shutdown;
+    wait domain_suspend(DomainSuspendArgs) = domain::suspend;
+    wait domain_undefine(DomainUndefineArgs) = domain::undefine;
+    wait network_create(NetworkCreateArgs) = network::create;
+    wait network_create_xml(NetworkCreateXmlArgs) = network::create_xml;
+    wait network_define_xml(NetworkDefineXmlArgs) = network::define_xml;
+    wait network_destroy(NetworkDestroyArgs) = network::destroy;
+    read network_get_xml_desc(NetworkGetXmlDescArgs) = network::xml_desc;
+    read network_get_autostart(NetworkGetAutostartArgs) = network::autostart;
+    read network_get_bridge_name(NetworkGetBridgeNameArgs) = network::bridge_name;
+    read network_lookup_by_name(NetworkLookupByNameArgs) = network::lookup_by_name;
+    read network_lookup_by_uuid(NetworkLookupByUuidArgs) = network::lookup_by_uuid;
+    wait network_set_autostart(NetworkSetAutostartArgs) = network::set_autostart;
+    wait network_undefine(NetworkUndefineArgs) = network::undefine;
+    read connect_get_hostname(ConnectGetHostnameArgs) = node::hostname;
+    read connect_supports_feature(ConnectSupportsFeatureArgs) = connect::supports_feature;
+    read auth_list(AuthListArgs) = connect::auth_list;
+    read connect_get_uri(ConnectGetUriArgs) = connect::uri;
+    read domain_get_security_label(DomainGetSecurityLabelArgs) = domain::security_label;
+    read node_get_security_model(NodeGetSecurityModelArgs) = node::security_model;
+    read domain_is_active(DomainIsActiveArgs) = domain::is_active;
+    read domain_is_persistent(DomainIsPersistentArgs) = domain::is_persistent;
+    read network_is_active(NetworkIsActiveArgs) = network::is_active;
+    read network_is_persistent(NetworkIsPersistentArgs) = network::is_persistent;
+    read connect_get_lib_version(ConnectGetLibVersionArgs) = connect::lib_version;
+    read domain_has_managed_save_image(DomainHasManagedSaveImageArgs) = domain::has_managed_save_image;
+    read domain_snapshot_num(DomainSnapshotNumArgs) = domain::snapshot_num;
+    wait domain_create_with_flags(DomainCreateWithFlagsArgs) = domain::create_with_flags;
+    read domain_get_state(DomainGetStateArgs) = domain::state;
+    wait domain_undefine_flags(DomainUndefineFlagsArgs) = domain::undefine_flags;
+    wait domain_destroy_flags(DomainDestroyFlagsArgs) = domain::destroy_flags;
+    wait domain_reset(DomainResetArgs) = domain::reset;
+    wait domain_shutdown_flags(DomainShutdownFlagsArgs) = domain::shutdown_flags;
+    wait domain_set_metadata(DomainSetMetadataArgs) = metadata::set;
+    read domain_get_metadata(DomainGetMetadataArgs) = metadata::get;
+    read connect_list_all_domains(ConnectListAllDomainsArgs) = domain::list_all;
+    read connect_list_all_storage_pools(ConnectListAllStoragePoolsArgs) = storage::list_all;
+    read connect_list_all_networks(ConnectListAllNetworksArgs) = network::list_all;
+    wait network_get_dhcp_leases(NetworkGetDhcpLeasesArgs) = network::dhcp_leases;
+    wait domain_define_xml_flags(DomainDefineXmlFlagsArgs) = domain::define_xml_flags;
+    wait domain_interface_addresses(DomainInterfaceAddressesArgs) = addresses::interface_addresses;
+    wait domain_rename(DomainRenameArgs) = domain::rename;
+    read connect_register_close_callback(ConnectRegisterCloseCallbackArgs) = connect::register_close_callback;
+    read connect_unregister_close_callback(ConnectUnregisterCloseCallbackArgs) = connect::unregister_close_callback;
+    read network_list_all_ports(NetworkListAllPortsArgs) = network::list_all_ports;
+    read domain_get_messages(DomainGetMessagesArgs) = domain::messages;
+    read domain_get_autostart_once(DomainGetAutostartOnceArgs) = domain::autostart_once;
+}

@@ -1,0 +1,72 @@
+//! The host: its name, processors and memory, and what guests it can run.
+
+use ferrovirt_wire::procedures::*;
+use ferrovirt_wire::xdr::{Char, FixedText};
+use ferrovirt_wire::{ErrorDomain, ErrorReply, List};
+
+use super::Session;
+use crate::errors;
+
+pub(super) fn hostname(
+    _: &Session,
+    _: ConnectGetHostnameArgs,
+) -> Result<ConnectGetHostnameResults, ErrorReply> {
+    let uname = rustix::system::uname();
+    Ok(ConnectGetHostnameResults {
+        hostname: uname.nodename().to_string_lossy().into_owned(),
+    })
+}
+
+pub(super) fn info(session: &Session, _: NodeGetInfoArgs) -> Result<NodeGetInfoResults, ErrorReply> {
+    let node = &session.host.node;
+    let number = |n: u32| i32::try_from(n).unwrap_or(i32::MAX);
+    Ok(NodeGetInfoResults {
+        model: FixedText::new(&node.architecture),
+        memory: node.memory_kib,
+        cpus: number(node.cpus),
+        mhz: number(node.mhz),
+        nodes: number(node.numa_nodes),
+        sockets: number(node.sockets),
+        cores: number(node.cores),
+        threads: number(node.threads),
+    })
+}
+
+/// The emulator's version; it is asked once and remembered.
+pub(super) async fn version(
+    session: &Session,
+    _: ConnectGetVersionArgs,
+) -> Result<ConnectGetVersionResults, ErrorReply> {
+    let hv_ver = session
+        .host
+        .guests
+        .backend()
+        .version()
+        .await
+        .map_err(|error| errors::guest(error.into()))?;
+    Ok(ConnectGetVersionResults { hv_ver })
+}
+
+pub(super) async fn capabilities(
+    session: &Session,
+    _: ConnectGetCapabilitiesArgs,
+) -> Result<ConnectGetCapabilitiesResults, ErrorReply> {
+    let capabilities = session.host.guests.backend().capabilities().await;
+    let capabilities = capabilities.map_err(|error| errors::guest(error.into()))?;
+    Ok(ConnectGetCapabilitiesResults { capabilities })
+}
+
+/// No security driver: clients are told so in libvirt's words.
+pub(super) fn security_model(
+    _: &Session,
+    _: NodeGetSecurityModelArgs,
+) -> Result<NodeGetSecurityModelResults, ErrorReply> {
+    let text = |text: &[u8]| {
+        List::new(text.iter().map(|byte| Char(*byte)).collect())
+            .map_err(|error| ErrorReply::internal(ErrorDomain::Security, error.to_string()))
+    };
+    Ok(NodeGetSecurityModelResults {
+        model: text(b"none\0")?,
+        doi: text(b"0\0")?,
+    })
+}
