@@ -1,5 +1,6 @@
 //! The handle of one guest: reads take its snapshot, changes go to its owner.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -30,6 +31,12 @@ pub struct GuestHandle {
     picture: watch::Receiver<Arc<Snapshot>>,
     mailbox: mpsc::Sender<Envelope>,
     reader: Arc<dyn Reader>,
+}
+
+impl fmt::Debug for GuestHandle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("GuestHandle").field(&self.snapshot().name).finish()
+    }
 }
 
 /// Asks a hypervisor for numbers, past the guest's owner.

@@ -37,6 +37,11 @@ mod status_xml;
 mod store;
 mod walk;
 
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
+#[cfg(test)]
+mod tests;
+
 pub use backend::{Adopted, Backend, BackendEvent, Figures, Gone, Observed, Power, ReleaseStage, Statistics};
 pub use config::Config;
 pub use error::{BackendError, Error, Result};

@@ -348,22 +348,16 @@ impl<B: Backend> Walk<B> {
 
 /// Kills a process that no hypervisor handle stands for (yet), and waits until it is gone.
 async fn end_process(process: ProcessId) -> Result<()> {
-    let Ok(pidfd) = PidFd::open(process) else {
-        return Ok(());
-    };
     let failed = |reason: String| {
-        BackendError::Failed(format!(
-            "Failed to terminate process {} with SIGKILL: {reason}",
-            process.pid
-        ))
+        let text = format!("Failed to terminate process {} with SIGKILL: {reason}", process.pid);
+        Error::from(BackendError::Failed(text))
     };
-    if let Err(error) = pidfd.kill(libc::SIGKILL) {
-        return match error.raw_os_error() {
-            Some(libc::ESRCH) => Ok(()),
-            _ => Err(failed(error.to_string()).into()),
-        };
+    let killed = PidFd::open(process).and_then(|pidfd| pidfd.kill(libc::SIGKILL).map(|()| pidfd));
+    match killed {
+        Ok(pidfd) => tokio::time::timeout(KILL_TIME, pidfd.exited())
+            .await
+            .map_err(|_| failed("Device or resource busy".to_owned())),
+        Err(error) if error.raw_os_error() == Some(libc::ESRCH) => Ok(()),
+        Err(error) => Err(failed(error.to_string())),
     }
-    tokio::time::timeout(KILL_TIME, pidfd.exited())
-        .await
-        .map_err(|_| failed("Device or resource busy".to_owned()).into())
 }
