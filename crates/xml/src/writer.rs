@@ -175,6 +175,12 @@ impl Writer {
         self.out.push('\n');
     }
 
+    /// Leaves a line empty (libvirt does so in capabilities).
+    pub fn blank_line(&mut self) {
+        self.leave_tag(Stage::Children);
+        self.out.push('\n');
+    }
+
     /// What was kept of the element opened last, to be written back in it and below it.
     pub fn hold(&mut self, rest: &Rest) {
         if !rest.is_empty() {
