@@ -105,7 +105,7 @@ impl Daemon {
         let stopped = self.start_hook(&engine, &passed, &mut signals).await?;
         let outcome = match stopped {
             Some(signal) => {
-                tracing::info!("{signal} before the start was over");
+                tracing::info!("{signal} while the start hook ran");
                 Ok(())
             }
             None => self.serve(&engine, &passed, &mut signals).await,
@@ -154,7 +154,15 @@ impl Daemon {
     async fn serve(&self, engine: &Engine, passed: &[Listening], signals: &mut Signals) -> Result<(), Error> {
         let drivers = load_drivers(&self.paths).await?;
         warn_about(&drivers.warnings);
-        let host = Host::load(&self.paths, &self.settings, &drivers, engine.clone()).await?;
+        // Networks that vanished have their hook called here; a script that hangs must not hold the end.
+        let loading = Box::pin(Host::load(&self.paths, &self.settings, &drivers, engine.clone()));
+        let host = tokio::select! {
+            host = loading => host?,
+            signal = signals.next_stop() => {
+                tracing::info!("{signal} before the start was over");
+                return Ok(());
+            }
+        };
         let host = Arc::new(host);
 
         let own = match passed.is_empty() {

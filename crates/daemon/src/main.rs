@@ -2,5 +2,5 @@
 
 /// Start the daemon, wait for its end and pass on its exit status.
 fn main() -> std::process::ExitCode {
-    std::process::ExitCode::SUCCESS
+    ferrovirt_daemon::lifecycle::main()
 }
