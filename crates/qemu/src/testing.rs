@@ -19,6 +19,7 @@ pub(crate) fn emulator() -> Emulator {
     };
     let devices = "cirrus-vga VGA bochs-display virtio-gpu-pci virtio-vga vmware-svga virtio-net-pci \
         virtio-net-pci-transitional virtio-net-pci-non-transitional e1000 e1000e igb rtl8139 ne2k_pci pcnet vmxnet3 \
+        i82551 i82557b i82559er e1000-82544gc e1000-82545em virtio-scsi-pci-transitional \
         piix3-usb-uhci piix4-usb-uhci usb-ehci ich9-usb-ehci1 ich9-usb-uhci1 ich9-usb-uhci2 ich9-usb-uhci3 pci-ohci \
         nec-usb-xhci qemu-xhci lsi megasas mptsas1068 virtio-scsi-pci pcie-root-port pci-bridge pcie-pci-bridge ahci \
         virtio-serial-pci virtio-blk-pci virtio-rng-pci virtio-balloon-pci i6300esb ib700 pvpanic pvpanic-pci";

@@ -9,8 +9,13 @@ use crate::error::{Error, Result};
 pub(super) fn settle(doc: &mut Domain, emulator: &Emulator) -> Result<()> {
     let kvm = doc.kind == VirtType::Kvm;
     let machine = doc.os.kind.machine.as_deref().and_then(|name| emulator.machine(name));
-    let default = if super::architecture(doc) == "i686" { "qemu32" } else { "qemu64" };
-    let default = machine.and_then(|m| m.default_cpu.as_deref()).unwrap_or(default).to_owned();
+    let default = match (super::architecture(doc), machine.and_then(|m| m.default_cpu.as_deref())) {
+        // An x86_64 binary may be the one that runs it.
+        ("i686", _) => "qemu32",
+        (_, Some(model)) => model,
+        (_, None) => "qemu64",
+    }
+    .to_owned();
     let cpu = doc.cpu.get_or_insert_with(Cpu::default);
     match cpu.mode.get_or_insert(CpuMode::Custom) {
         CpuMode::Custom => {

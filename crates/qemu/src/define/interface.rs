@@ -6,24 +6,14 @@ use ferrovirt_model::domain::{Domain, InterfaceTarget};
 use crate::capabilities::Emulator;
 use crate::error::{Error, Result};
 
-/// Models by libvirt's name, with QEMU's device.
-pub(crate) fn device_of(model: &str) -> Option<&'static str> {
-    Some(match model {
+/// QEMU's device for a model by libvirt's name; what libvirt has no name for goes by QEMU's.
+pub(crate) fn device_of(model: &str) -> &str {
+    match model {
         "virtio" => "virtio-net-pci",
         "virtio-transitional" => "virtio-net-pci-transitional",
         "virtio-non-transitional" => "virtio-net-pci-non-transitional",
-        "e1000" => "e1000",
-        "e1000e" => "e1000e",
-        "igb" => "igb",
-        "rtl8139" => "rtl8139",
-        "ne2k_pci" => "ne2k_pci",
-        "pcnet" => "pcnet",
-        "i82551" => "i82551",
-        "i82557b" => "i82557b",
-        "i82559er" => "i82559er",
-        "vmxnet3" => "vmxnet3",
-        _ => return None,
-    })
+        other => other,
+    }
 }
 
 /// Settles `<interface>`.
@@ -35,10 +25,10 @@ pub(super) fn settle(doc: &mut Domain, emulator: &Emulator) -> Result<()> {
         }
         let default = ["rtl8139", "e1000", "virtio"]
             .into_iter()
-            .find(|model| device_of(model).is_some_and(|device| emulator.has(device)))
+            .find(|model| emulator.has(device_of(model)))
             .unwrap_or("virtio");
         let model = interface.model.get_or_insert_with(|| default.to_owned());
-        if !device_of(model).is_some_and(|device| emulator.has(device)) {
+        if !emulator.has(device_of(model)) {
             return Err(Error::unsupported(format!("unsupported network card model '{model}'")));
         }
         // Names the daemon gives belong to a run.

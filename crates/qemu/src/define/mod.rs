@@ -25,6 +25,9 @@ mod tests;
 pub use disk::{device_index, sort as sort_disks};
 pub use machine::Chipset;
 
+pub(crate) use controllers::{scsi_device, usb_device};
+pub(crate) use interface::device_of as card_device;
+
 use ferrovirt_model::domain::Domain;
 
 use crate::capabilities::Emulator;

@@ -183,11 +183,20 @@ fn text(address: &PciAddress) -> String {
 /// Places everything.
 pub(super) fn settle(doc: &mut Domain, chipset: Chipset) -> Result<()> {
     tidy(doc, chipset)?;
-    chipset_devices(doc, chipset);
     let own_buses = doc.devices.controllers.iter().any(|c| c.kind == ControllerType::Pci && c.number() > 0);
     let before = Map::of(doc, chipset)?.buses.len();
-    let rehearsal = rehearse(&mut doc.clone(), chipset, own_buses)?;
-    for (index, bus) in rehearsal.buses.iter().enumerate() {
+    chipset_devices(doc, chipset)?;
+    let rehearsal = rehearse(doc, chipset, if own_buses { usize::MAX } else { before })?;
+    add_buses(doc, &rehearsal);
+    place(doc, chipset)?;
+    multifunction(doc);
+    describe_buses(doc);
+    Ok(())
+}
+
+/// Makes a controller of each bus that has none.
+fn add_buses(doc: &mut Domain, map: &Map) {
+    for (index, bus) in map.buses.iter().enumerate() {
         let index = u32::try_from(index).unwrap_or(0);
         let there =
             doc.devices.controllers.iter().any(|c| c.kind == ControllerType::Pci && c.number() == index);
@@ -196,11 +205,6 @@ pub(super) fn settle(doc: &mut Domain, chipset: Chipset) -> Result<()> {
             controllers::insert(&mut doc.devices.controllers, controller);
         }
     }
-    debug_assert!(rehearsal.buses.len() >= before);
-    place(doc, chipset)?;
-    multifunction(doc);
-    describe_buses(doc);
-    Ok(())
 }
 
 /// Fills in the missing numbers of addresses that the document gives; forgets those that give none.
@@ -226,7 +230,7 @@ fn tidy(doc: &mut Domain, chipset: Chipset) -> Result<()> {
 }
 
 /// Devices that are part of the chipset have their places, and the first card that shows the boot has its own.
-fn chipset_devices(doc: &mut Domain, chipset: Chipset) {
+fn chipset_devices(doc: &mut Domain, chipset: Chipset) -> Result<()> {
     for controller in &mut doc.devices.controllers {
         if controller.info.address.is_some() {
             continue;
@@ -241,7 +245,7 @@ fn chipset_devices(doc: &mut Domain, chipset: Chipset) {
             controller.info.address = Some(Address::Pci(PciAddress::new(0, slot, function)));
         }
     }
-    ich9_usb(doc, chipset);
+    ich9_usb(doc, chipset)?;
     let slot = if chipset == Chipset::Q35 { 1 } else { 2 };
     let wanted = PciAddress::new(0, slot, 0);
     let used = all(doc).into_iter().any(|device| {
@@ -254,45 +258,68 @@ fn chipset_devices(doc: &mut Domain, chipset: Chipset) {
     {
         video.info.address = Some(Address::Pci(wanted));
     }
+    Ok(())
+}
+
+/// Function of each part of an ICH9 USB controller.
+fn ich9_function(model: &str) -> Option<u32> {
+    Some(match model {
+        "ich9-ehci1" => 7,
+        "ich9-uhci1" => 0,
+        "ich9-uhci2" => 1,
+        "ich9-uhci3" => 2,
+        _ => return None,
+    })
 }
 
 /// The four parts of an ICH9 USB controller share a slot; on q35 it is the chipset's.
-fn ich9_usb(doc: &mut Domain, chipset: Chipset) {
-    let function_of = |model: &str| {
-        Some(match model {
-            "ich9-ehci1" => 7,
-            "ich9-uhci1" => 0,
-            "ich9-uhci2" => 1,
-            "ich9-uhci3" => 2,
-            _ => return None,
-        })
-    };
-    let mut map: Option<Map> = None;
+fn ich9_usb(doc: &mut Domain, chipset: Chipset) -> Result<()> {
     let mut slots: Vec<(u32, u32, u32)> = Vec::new();
+    let mut of_chipset = [0x1d, 0x1a].into_iter();
     for at in 0..doc.devices.controllers.len() {
         let controller = &doc.devices.controllers[at];
         if controller.kind != ControllerType::Usb || controller.info.address.is_some() {
             continue;
         }
-        let Some(function) = controller.model.as_deref().and_then(function_of) else { continue };
+        let Some(function) = controller.model.as_deref().and_then(ich9_function) else { continue };
         let index = controller.number();
         let place = slots.iter().find(|(i, ..)| *i == index).map(|(_, bus, slot)| (*bus, *slot));
-        let (bus, slot) = place.unwrap_or_else(|| {
-            let chosen = if chipset == Chipset::Q35 && slots.len() < 2 {
-                (0, [0x1d, 0x1a][slots.len()])
-            } else {
-                let map = map.get_or_insert_with(|| reserved(doc, chipset).unwrap_or(Map { chipset, buses: vec![] }));
-                map.take(Connect::Pci).map_or((0, 3), |a| (a.bus.unwrap_or(0), a.slot.unwrap_or(3)))
-            };
-            slots.push((index, chosen.0, chosen.1));
-            chosen
-        });
+        let (bus, slot) = match place {
+            Some(place) => place,
+            None => {
+                let whole = doc.devices.controllers.iter().any(|c| {
+                    c.kind == ControllerType::Usb && c.number() == index && c.model.as_deref() == Some("ich9-uhci1")
+                });
+                let own = (chipset == Chipset::Q35 && whole).then(|| of_chipset.next()).flatten();
+                let place = match own {
+                    Some(slot) => (0, slot),
+                    None => {
+                        let mut map = reserved(doc, chipset)?;
+                        let free = map.take(Connect::Pci)?;
+                        add_buses(doc, &map);
+                        (free.bus.unwrap_or(0), free.slot.unwrap_or(0))
+                    }
+                };
+                slots.push((index, place.0, place.1));
+                place
+            }
+        };
         let mut address = PciAddress::new(bus, slot, function);
         if function == 0 {
             address.multifunction = Some(true);
         }
-        doc.devices.controllers[at].info.address = Some(Address::Pci(address));
+        // A bus that was just made stands before this one.
+        let controller = doc.devices.controllers.iter_mut().find(|c| {
+            c.kind == ControllerType::Usb
+                && c.number() == index
+                && c.info.address.is_none()
+                && c.model.as_deref().and_then(ich9_function) == Some(function)
+        });
+        if let Some(controller) = controller {
+            controller.info.address = Some(Address::Pci(address));
+        }
     }
+    Ok(())
 }
 
 /// The map with all given places taken.
@@ -315,9 +342,9 @@ fn reserved(doc: &Domain, chipset: Chipset) -> Result<Map> {
     Ok(map)
 }
 
-fn rehearse(doc: &mut Domain, chipset: Chipset, own_buses: bool) -> Result<Map> {
+/// `leave`: with more buses than that, one is added to plug something in.
+fn rehearse(doc: &Domain, chipset: Chipset, leave: usize) -> Result<Map> {
     let mut map = reserved(doc, chipset)?;
-    let before = map.buses.len();
     let full = map.buses.iter().all(Bus::is_full);
     for device in all(doc) {
         let Some(connect) = connect(doc, chipset, device) else { continue };
@@ -329,7 +356,7 @@ fn rehearse(doc: &mut Domain, chipset: Chipset, own_buses: bool) -> Result<Map> 
         Chipset::I440fx if !full => {
             map.take(Connect::Pci)?;
         }
-        Chipset::Q35 if !own_buses && map.buses.len() > before => {
+        Chipset::Q35 if map.buses.len() > leave => {
             map.take(Connect::Pcie)?;
         }
         _ => {}

@@ -118,9 +118,10 @@ fn express(doc: &Domain, device: Device) -> Option<Connect> {
     match device {
         Device::Controller(at) => controller(doc, at),
         Device::Interface(at) => match d.interfaces[at].model.as_deref().unwrap_or_default() {
-            "e1000e" | "igb" | "vmxnet3" => Some(Connect::Pcie),
+            "rtl8139" | "e1000" | "vmxnet3" => Some(Connect::Pci),
             model if model.starts_with("virtio") => Some(virtio(model)),
-            _ => Some(Connect::Pci),
+            // Also old cards that libvirt has no name of its own for.
+            _ => Some(Connect::Pcie),
         },
         Device::Disk(at) => (d.disks[at].target.bus == Some(DiskBus::Virtio)).then_some(Connect::Pcie),
         Device::Balloon => {

@@ -1,0 +1,114 @@
+//! JSON objects in the order in which they were put together: QEMU does not care, people who compare command
+//! lines with libvirt's do.
+
+use std::fmt::Write;
+
+/// An object under construction.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Object(String);
+
+impl Object {
+    /// `{"driver": name`
+    pub(crate) fn driver(name: &str) -> Self {
+        Self::default().text("driver", name)
+    }
+
+    fn key(&mut self, key: &str) {
+        if !self.0.is_empty() {
+            self.0.push(',');
+        }
+        self.0.push_str(&quoted(key));
+        self.0.push(':');
+    }
+
+    /// A string.
+    pub(crate) fn text(mut self, key: &str, value: &str) -> Self {
+        self.key(key);
+        self.0.push_str(&quoted(value));
+        self
+    }
+
+    /// A string, if there is one.
+    pub(crate) fn maybe_text(self, key: &str, value: Option<&str>) -> Self {
+        match value {
+            Some(value) => self.text(key, value),
+            None => self,
+        }
+    }
+
+    /// A number.
+    pub(crate) fn number(mut self, key: &str, value: impl Into<i64>) -> Self {
+        self.key(key);
+        // Writing to a string does not fail.
+        let _ = write!(self.0, "{}", value.into());
+        self
+    }
+
+    /// A number, if there is one.
+    pub(crate) fn maybe_number(self, key: &str, value: Option<impl Into<i64>>) -> Self {
+        match value {
+            Some(value) => self.number(key, value),
+            None => self,
+        }
+    }
+
+    /// true or false.
+    pub(crate) fn boolean(mut self, key: &str, value: bool) -> Self {
+        self.key(key);
+        self.0.push_str(if value { "true" } else { "false" });
+        self
+    }
+
+    /// true or false, if said.
+    pub(crate) fn maybe_boolean(self, key: &str, value: Option<bool>) -> Self {
+        match value {
+            Some(value) => self.boolean(key, value),
+            None => self,
+        }
+    }
+
+    /// null.
+    pub(crate) fn null(mut self, key: &str) -> Self {
+        self.key(key);
+        self.0.push_str("null");
+        self
+    }
+
+    /// An object within.
+    pub(crate) fn object(mut self, key: &str, value: &Object) -> Self {
+        self.key(key);
+        self.0.push_str(&value.clone().finish());
+        self
+    }
+
+    /// All of another object's members.
+    pub(crate) fn append(mut self, other: &Object) -> Self {
+        if !self.0.is_empty() && !other.0.is_empty() {
+            self.0.push(',');
+        }
+        self.0.push_str(&other.0);
+        self
+    }
+
+    /// The text.
+    pub(crate) fn finish(self) -> String {
+        format!("{{{}}}", self.0)
+    }
+}
+
+fn quoted(text: &str) -> String {
+    serde_json::Value::from(text).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn order_and_escapes() {
+        let inner = Object::default().boolean("direct", true);
+        let text = Object::driver("a\"b\\").number("z", 1).null("y").object("c", &inner).maybe_text("x", None).finish();
+        assert_eq!(text, r#"{"driver":"a\"b\\","z":1,"y":null,"c":{"direct":true}}"#);
+        assert!(serde_json::from_str::<serde_json::Value>(&text).is_ok());
+    }
+}

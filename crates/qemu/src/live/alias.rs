@@ -1,0 +1,118 @@
+//! libvirt's names for devices: people look for them in QEMU's command line and in hooks.
+
+use ferrovirt_model::domain::{
+    Address, Controller, ControllerType, DeviceInfo, Disk, DiskBus, Domain, DriveAddress,
+};
+
+use super::is_lsilogic;
+use crate::define::{Chipset, device_index, sort_disks};
+
+/// Names every device, and numbers the disks' images: the last disk has the lowest number.
+pub fn assign(doc: &mut Domain) {
+    sort_disks(&mut doc.devices.disks);
+    let chipset = Chipset::of(doc);
+    controllers(doc, chipset);
+    disks(doc);
+    let d = &mut doc.devices;
+    numbered("net", d.interfaces.iter_mut().map(|device| &mut device.info));
+    numbered("serial", d.serials.iter_mut().map(|device| &mut device.info));
+    numbered("parallel", d.parallels.iter_mut().map(|device| &mut device.info));
+    numbered("channel", d.channels.iter_mut().map(|device| &mut device.info));
+    numbered("input", d.inputs.iter_mut().map(|device| &mut device.info));
+    numbered("video", d.videos.iter_mut().filter(|v| v.model.kind != "none").map(|device| &mut device.info));
+    numbered("watchdog", d.watchdogs.iter_mut().map(|device| &mut device.info));
+    numbered("rng", d.rngs.iter_mut().map(|device| &mut device.info));
+    if let Some(balloon) = d.memballoon.as_mut().filter(|balloon| balloon.model != "none") {
+        set(&mut balloon.info, "balloon0".to_owned());
+    }
+    consoles(doc);
+}
+
+fn set(info: &mut DeviceInfo, name: String) {
+    if !info.has_user_alias() {
+        info.alias = Some(name);
+    }
+}
+
+fn numbered<'a>(kind: &str, infos: impl Iterator<Item = &'a mut DeviceInfo>) {
+    for (number, info) in infos.enumerate() {
+        set(info, format!("{kind}{number}"));
+    }
+}
+
+/// The first console is the first serial port by another name.
+fn consoles(doc: &mut Domain) {
+    let serial = doc.devices.serials.first().and_then(|serial| serial.info.alias.clone());
+    for (number, console) in doc.devices.consoles.iter_mut().enumerate() {
+        let of_serial = console.target.as_ref().and_then(|target| target.kind.as_deref()) == Some("serial");
+        match (&serial, of_serial) {
+            (Some(serial), true) => console.info.alias = Some(serial.clone()),
+            _ => set(&mut console.info, format!("console{number}")),
+        }
+    }
+}
+
+fn controllers(doc: &mut Domain, chipset: Chipset) {
+    for controller in &mut doc.devices.controllers {
+        let name = controller_name(controller, chipset);
+        set(&mut controller.info, name);
+    }
+}
+
+fn controller_name(controller: &Controller, chipset: Chipset) -> String {
+    let number = controller.number();
+    match (controller.kind, number, chipset) {
+        (ControllerType::Pci, 0, Chipset::Q35) => "pcie.0".to_owned(),
+        (ControllerType::Pci, ..) => format!("pci.{number}"),
+        (ControllerType::Usb, 0, _) => "usb".to_owned(),
+        (ControllerType::Usb, ..) => format!("usb{number}"),
+        // The one that is part of the machine has QEMU's own name.
+        (ControllerType::Ide, 0, Chipset::I440fx) | (ControllerType::Sata, 0, Chipset::Q35) => "ide".to_owned(),
+        (ControllerType::Ide, ..) => format!("ide{number}"),
+        (ControllerType::Sata, ..) => format!("sata{number}"),
+        (ControllerType::Scsi, ..) => format!("scsi{number}"),
+        (ControllerType::Fdc, ..) => format!("fdc{number}"),
+        (ControllerType::VirtioSerial, ..) => format!("virtio-serial{number}"),
+    }
+}
+
+fn disks(doc: &mut Domain) {
+    let names: Vec<Option<String>> = doc.devices.disks.iter().map(|disk| disk_name(doc, disk)).collect();
+    for (disk, name) in doc.devices.disks.iter_mut().zip(names) {
+        if let Some(name) = name {
+            set(&mut disk.info, name);
+        }
+    }
+    let mut number = 0;
+    for disk in doc.devices.disks.iter_mut().rev() {
+        number += 1;
+        disk.source.get_or_insert_default().index = Some(number);
+        let mut below = disk.backing_store.as_deref_mut();
+        while let Some(store) = below {
+            if store.kind.is_some() {
+                number += 1;
+                store.index = Some(number);
+            }
+            below = store.backing_store.as_deref_mut();
+        }
+    }
+}
+
+fn disk_name(doc: &Domain, disk: &Disk) -> Option<String> {
+    let index = device_index(&disk.target.dev).unwrap_or(0);
+    let address = match &disk.info.address {
+        Some(Address::Drive(address)) => *address,
+        _ => DriveAddress::default(),
+    };
+    let DriveAddress { controller, bus, target, unit } = address;
+    Some(match disk.target.bus? {
+        DiskBus::Virtio => format!("virtio-disk{index}"),
+        DiskBus::Usb => format!("usb-disk{index}"),
+        DiskBus::Ide => format!("ide{controller}-{bus}-{unit}"),
+        DiskBus::Sata => format!("sata{controller}-{bus}-{unit}"),
+        DiskBus::Fdc => format!("fdc{controller}-{bus}-{unit}"),
+        DiskBus::Scsi if is_lsilogic(doc, controller) => format!("scsi{controller}-{bus}-{unit}"),
+        DiskBus::Scsi => format!("scsi{controller}-{bus}-{target}-{unit}"),
+        DiskBus::Xen | DiskBus::Uml | DiskBus::Sd | DiskBus::Nvme => return None,
+    })
+}
