@@ -218,10 +218,13 @@ impl Owner {
                 self.autostart &= config.is_some();
                 self.config = config;
                 self.leave_if_over();
+                // Whoever has an answer sees in the picture what it says.
+                self.publish();
                 let _ = reply.send(Ok(()));
             }
             Request::SetAutostart { autostart, reply } => {
                 self.autostart = autostart;
+                self.publish();
                 let _ = reply.send(Ok(()));
             }
             Request::Leave { reply } => {

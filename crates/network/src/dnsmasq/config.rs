@@ -131,9 +131,7 @@ fn srv_line(srv: &Srv) -> String {
         let _ = write!(line, ".{}", quoted(domain));
     }
     let Some(target) = &srv.target else { return line };
-    // The root domain (".") says that the service is not offered: dnsmasq writes that as no target.
-    let target = if target == "." { String::new() } else { quoted(target) };
-    let _ = write!(line, ",{target}");
+    let _ = write!(line, ",{}", quoted(target));
     if srv.port.is_some() || srv.priority.is_some() || srv.weight.is_some() {
         let _ = write!(line, ",{}", srv.port.unwrap_or(1));
     }

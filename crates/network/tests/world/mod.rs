@@ -22,17 +22,28 @@ const INSIDE: &str = "FERROVIRT_TEST_INSIDE";
 /// Runs `body` in a process of its own, in a network namespace of its own. `test` is the test's full name.
 pub fn private<F: Future<Output = ()>>(test: &str, body: impl FnOnce() -> F) {
     if std::env::var(INSIDE).is_ok_and(|inside| inside == test) {
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .build()
+            .unwrap();
         runtime.block_on(body());
         return;
     }
     helpers();
     let exe = std::env::current_exe().unwrap();
     let mut command = Command::new("unshare");
-    command.args(["-n", "--"]).arg(exe).args([test, "--exact", "--nocapture"]).env(INSIDE, test);
+    command
+        .args(["-n", "--"])
+        .arg(exe)
+        .args([test, "--exact", "--nocapture"])
+        .env(INSIDE, test);
     let output = command.output().expect("unshare (util-linux) is there");
     let text = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success() && text.contains("1 passed"), "in its private world:\n{text}");
+    assert!(
+        output.status.success() && text.contains("1 passed"),
+        "in its private world:\n{text}"
+    );
 }
 
 /// Builds the programs that the daemon starts, once.
@@ -40,7 +51,9 @@ fn helpers() {
     static BUILT: Once = Once::new();
     BUILT.call_once(|| {
         let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
-        let built = Command::new(cargo).args(["build", "--quiet", "-p", "ferrovirt-sys", "--bins"]).status();
+        let built = Command::new(cargo)
+            .args(["build", "--quiet", "-p", "ferrovirt-sys", "--bins"])
+            .status();
         assert!(built.expect("cargo runs").success());
     });
 }
@@ -91,24 +104,35 @@ impl World {
 
 /// A daemon's networks in the world at `root`; nothing is loaded yet.
 pub fn daemon(root: &Path) -> Networks {
+    daemon_with(root, |_| ()).0
+}
+
+/// The same, with other settings, and with its engine.
+pub fn daemon_with(root: &Path, edit: impl FnOnce(&mut Config)) -> (Networks, Engine) {
     let target = std::env::current_exe().unwrap();
-    let target = target.ancestors().find(|path| path.join("ferrovirt-keeper").is_file()).unwrap().to_owned();
-    let engine = Engine::new(EngineConfig::new(root.join("hooks"), target.join("ferrovirt-keeper")));
-    Networks::new(
-        Config {
-            config_dir: root.join("etc"),
-            status_dir: root.join("run"),
-            state_dir: root.join("state"),
-            boot_flag_dir: root.join("run"),
-            dnsmasq: "dnsmasq".into(),
-            nft: "nft".into(),
-            launch_helper: target.join("ferrovirt-launch"),
-            lease_helper: env!("CARGO_BIN_EXE_ferrovirt-lease").into(),
-            unknown: UnknownPolicy::Refuse,
-            privileged: true,
-        },
-        engine,
-    )
+    let target = target
+        .ancestors()
+        .find(|path| path.join("ferrovirt-keeper").is_file())
+        .unwrap()
+        .to_owned();
+    let engine = Engine::new(EngineConfig::new(
+        root.join("hooks"),
+        target.join("ferrovirt-keeper"),
+    ));
+    let mut config = Config {
+        config_dir: root.join("etc"),
+        status_dir: root.join("run"),
+        state_dir: root.join("state"),
+        boot_flag_dir: root.join("run"),
+        dnsmasq: "dnsmasq".into(),
+        nft: "nft".into(),
+        launch_helper: target.join("ferrovirt-launch"),
+        lease_helper: env!("CARGO_BIN_EXE_ferrovirt-lease").into(),
+        unknown: UnknownPolicy::Refuse,
+        privileged: true,
+    };
+    edit(&mut config);
+    (Networks::new(config, engine.clone()), engine)
 }
 
 pub fn hook(root: &Path, rest: &str) {
@@ -133,7 +157,11 @@ pub fn calls(root: &Path) -> Vec<String> {
 
 /// Runs a program and returns what it says.
 pub fn run(program: &str, args: &[&str]) -> String {
-    let output = Command::new(program).args(args).stdin(Stdio::null()).output().expect(program);
+    let output = Command::new(program)
+        .args(args)
+        .stdin(Stdio::null())
+        .output()
+        .expect(program);
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{program} {args:?}: {text}{errors}");
@@ -142,7 +170,12 @@ pub fn run(program: &str, args: &[&str]) -> String {
 
 /// Is there such a device?
 pub fn device(name: &str) -> bool {
-    Command::new("ip").args(["link", "show", name]).output().unwrap().status.success()
+    Command::new("ip")
+        .args(["link", "show", name])
+        .output()
+        .unwrap()
+        .status
+        .success()
 }
 
 /// A NAT network with DHCP.
@@ -188,7 +221,11 @@ pub async fn until(what: &str, mut condition: impl FnMut() -> bool) {
 pub fn leftovers(root: &Path) -> String {
     let mut text = String::new();
     for line in run("ip", &["-o", "link", "show", "type", "bridge"]).lines() {
-        let _ = writeln!(text, "device {}", line.split(':').nth(1).unwrap_or_default().trim());
+        let _ = writeln!(
+            text,
+            "device {}",
+            line.split(':').nth(1).unwrap_or_default().trim()
+        );
     }
     for line in run("nft", &["list", "tables"]).lines() {
         let _ = writeln!(text, "{line}");
@@ -200,7 +237,11 @@ pub fn leftovers(root: &Path) -> String {
             let _ = writeln!(text, "process {line}");
         }
     }
-    for entry in std::fs::read_dir(root.join("run")).into_iter().flatten().flatten() {
+    for entry in std::fs::read_dir(root.join("run"))
+        .into_iter()
+        .flatten()
+        .flatten()
+    {
         let name = entry.file_name().to_string_lossy().into_owned();
         if name != "autostarted" {
             let _ = writeln!(text, "file {name}");
