@@ -209,3 +209,6 @@ serve! {
     read domain_get_messages(DomainGetMessagesArgs) = domain::messages;
     read domain_get_autostart_once(DomainGetAutostartOnceArgs) = domain::autostart_once;
 }
+
+#[cfg(test)]
+mod tests;
