@@ -395,6 +395,45 @@ pub struct Toggle {
 mod tests {
     use super::*;
 
+    const EXPECTED: &str = "\
+<capabilities>
+
+  <host>
+    <cpu>
+      <arch>x86_64</arch>
+    </cpu>
+    <power_management/>
+    <iommu support='no'/>
+    <topology>
+      <cells num='1'>
+        <cell id='0'>
+          <memory unit='KiB'>1000</memory>
+          <cpus num='1'>
+            <cpu id='0' socket_id='0' die_id='0' cluster_id='0' core_id='0' siblings='0'/>
+          </cpus>
+        </cell>
+      </cells>
+    </topology>
+  </host>
+
+  <guest>
+    <os_type>hvm</os_type>
+    <arch name='x86_64'>
+      <wordsize>64</wordsize>
+      <machine maxCpus='255'>pc-1.0</machine>
+      <machine canonical='pc-1.0' maxCpus='255'>pc</machine>
+      <domain type='qemu'/>
+      <domain type='kvm'/>
+    </arch>
+    <features>
+      <acpi default='on' toggle='yes'/>
+      <deviceboot/>
+    </features>
+  </guest>
+
+</capabilities>
+";
+
     #[test]
     fn capabilities_have_empty_lines_between_their_parts() {
         let on = |toggle| {
@@ -450,44 +489,6 @@ mod tests {
                 }),
             }],
         };
-        let expected = "\
-<capabilities>
-
-  <host>
-    <cpu>
-      <arch>x86_64</arch>
-    </cpu>
-    <power_management/>
-    <iommu support='no'/>
-    <topology>
-      <cells num='1'>
-        <cell id='0'>
-          <memory unit='KiB'>1000</memory>
-          <cpus num='1'>
-            <cpu id='0' socket_id='0' die_id='0' cluster_id='0' core_id='0' siblings='0'/>
-          </cpus>
-        </cell>
-      </cells>
-    </topology>
-  </host>
-
-  <guest>
-    <os_type>hvm</os_type>
-    <arch name='x86_64'>
-      <wordsize>64</wordsize>
-      <machine maxCpus='255'>pc-1.0</machine>
-      <machine canonical='pc-1.0' maxCpus='255'>pc</machine>
-      <domain type='qemu'/>
-      <domain type='kvm'/>
-    </arch>
-    <features>
-      <acpi default='on' toggle='yes'/>
-      <deviceboot/>
-    </features>
-  </guest>
-
-</capabilities>
-";
-        assert_eq!(document.to_xml(), expected);
+        assert_eq!(document.to_xml(), EXPECTED);
     }
 }

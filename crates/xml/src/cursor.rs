@@ -204,15 +204,17 @@ impl<'d> Cursor<'d> {
     /// # Errors
     /// Those of `T`.
     pub fn optional<T: Element>(&mut self, name: &str) -> Result<Option<T>, XmlError> {
-        match self.child(name) {
-            Some(mut child) if T::is_absent(&child) => {
-                child.text_claimed = true;
-                child.finish();
-                Ok(None)
-            }
-            Some(child) => child.read().map(Some),
-            None => Ok(None),
+        let Some((node, claimed)) = self.children.iter_mut().find(unclaimed_and_named(name)) else {
+            return Ok(None);
+        };
+        let child = Cursor::new(self.reading, *node);
+        if T::is_absent(&child) {
+            // What is not written again must not hold anything that should be kept.
+            *claimed = child.children.is_empty() && node.attributes().len() == 0;
+            return Ok(None);
         }
+        *claimed = true;
+        child.read().map(Some)
     }
 
     /// Claims a child that must be there.

@@ -234,6 +234,20 @@ fn what_is_kept_is_written_back_in_place() {
 }
 
 #[test]
+fn an_empty_value_with_something_unknown_is_kept_whole() {
+    let text = "<bicycle>\n  <name>n</name>\n  <colour shade='1'/>\n</bicycle>\n";
+    let bicycle = read(text, UnknownPolicy::Keep).unwrap().value;
+    assert_eq!(to_string("bicycle", &bicycle, &Form::LIVE), text);
+    assert!(
+        read(
+            "<bicycle><name>n</name><colour/></bicycle>",
+            UnknownPolicy::Refuse
+        )
+        .is_ok()
+    );
+}
+
+#[test]
 fn kept_parts_keep_their_namespaces() {
     let text =
         "<bicycle xmlns:k='urn:k' xmlns:l='urn:l'><name k:a='1'>n</name><k:bag><l:b/></k:bag></bicycle>";

@@ -12,6 +12,8 @@ mod lesser;
 mod normalize;
 mod os;
 mod seclabel;
+#[cfg(test)]
+mod tests;
 
 pub use address::*;
 pub use chardev::*;
@@ -121,6 +123,6 @@ impl Domain {
     /// None in documents that were read by this model.
     pub fn to_config(&self) -> Result<Domain, XmlError> {
         let text = self.to_xml(&Form::STORED);
-        Ok(ferrovirt_xml::from_str("domain", &text, UnknownPolicy::Keep)?.value)
+        Ok(ferrovirt_xml::from_str("domain", &text, UnknownPolicy::Salvage)?.value)
     }
 }

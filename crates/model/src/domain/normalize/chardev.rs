@@ -11,6 +11,12 @@ pub(super) fn normalize(devices: &mut Devices, whole_machine: bool) -> Result<()
     for backend in devices.backends_mut() {
         normalize_backend(backend)?;
     }
+    for channel in &mut devices.channels {
+        let backend = &mut channel.backend;
+        if backend.kind == CharType::Unix && backend.path().is_none() && channel.rest.is_empty() {
+            backend.source = None;
+        }
+    }
     // Only channels get a path from the hypervisor's crate.
     let own_path = |backend: &Backend| backend.kind != CharType::Unix || backend.path().is_some();
     let others = devices.serials.iter().map(|device| &device.backend);
@@ -73,7 +79,6 @@ fn normalize_backend(backend: &mut Backend) -> Result<(), XmlError> {
             Ok(())
         }
         CharType::Unix => {
-            backend.source.take_if(|_| !path);
             if let Some(source) = &mut backend.source {
                 source.mode.get_or_insert(SocketMode::Connect);
             }

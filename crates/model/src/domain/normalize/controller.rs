@@ -50,7 +50,7 @@ fn position_for(controllers: &[Controller], new: &Controller) -> usize {
         }
         _ => false,
     });
-    let last = same_kind().last();
+    let last = same_kind().next_back();
     later
         .map(|(at, _)| at)
         .or(last.map(|(at, _)| at + 1))

@@ -44,8 +44,9 @@ fn normalize_one(disk: &mut Disk) -> Result<(), XmlError> {
     if disk.target.bus.is_none() {
         disk.target.bus = usual_bus(disk);
     }
+    let nothing_kept = disk.rest.is_empty();
     disk.source
-        .take_if(|source| source.path().is_none_or(str::is_empty) && source.startup_policy.is_none());
+        .take_if(|source| !source.says_where() && source.index.is_none() && nothing_kept);
     if let Some(source) = &disk.source {
         let (wrong, attribute, kind) = match disk.kind {
             DiskType::File => (source.dev.is_some(), "dev", "file"),
@@ -70,7 +71,11 @@ fn normalize_one(disk: &mut Disk) -> Result<(), XmlError> {
     if disk.device == DiskDevice::Cdrom {
         disk.readonly = true;
     }
-    if disk.source.is_none() && matches!(disk.device, DiskDevice::Disk | DiskDevice::Lun) {
+    let empty = disk
+        .source
+        .as_ref()
+        .is_none_or(|source| source.path().is_none_or(str::is_empty));
+    if empty && matches!(disk.device, DiskDevice::Disk | DiskDevice::Lun) {
         return Err(inconsistent(format!(
             "missing source information for device {}",
             disk.target.dev
@@ -154,7 +159,7 @@ fn position_for(disks: &[Disk], target: &DiskTarget) -> usize {
             .filter(|(_, other)| other.target.bus == target.bus)
     };
     let later = same_bus().find(|(_, other)| other.target.index() > target.index());
-    let last = same_bus().last();
+    let last = same_bus().next_back();
     later
         .map(|(at, _)| at)
         .or(last.map(|(at, _)| at + 1))

@@ -56,9 +56,9 @@ pub(super) fn normalize(card: &mut Interface) -> Result<(), XmlError> {
             "attributes in the <source> of an interface of type 'user'",
         )),
         _ => {
-            let name_free =
-                |target: &mut super::super::InterfaceTarget| target.dev.as_deref().is_none_or(str::is_empty);
-            card.target.take_if(name_free);
+            if card.rest.is_empty() && card.target_dev().is_none_or(str::is_empty) {
+                card.target = None;
+            }
             Ok(())
         }
     }
