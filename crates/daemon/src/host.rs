@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use ferrovirt_guest::Guests;
 use ferrovirt_hook::{Discovery, Driver, Engine, EngineConfig};
@@ -11,6 +12,7 @@ use crate::pending::{QemuBackend, QemuConfig};
 use ferrovirt_sys::program;
 use ferrovirt_xml::UnknownPolicy;
 use tokio::sync::watch;
+use tokio::time::timeout;
 
 use crate::error::Error;
 use crate::node::Node;
@@ -33,7 +35,11 @@ pub struct Host {
     pub node: Node,
     /// Who is connected.
     pub clients: Clients,
+    settled: watch::Sender<bool>,
 }
+
+/// How long clients wait for networks that are being started at boot. A hook that hangs must not keep everybody out.
+const SETTLING: Duration = Duration::from_secs(10);
 
 /// How many clients are connected; a daemon that nobody needs may end (`--timeout`).
 #[derive(Debug, Clone)]
@@ -124,6 +130,7 @@ impl Host {
             settings: settings.clone(),
             node,
             clients: Clients::default(),
+            settled: watch::Sender::new(false),
         })
     }
 
@@ -132,7 +139,15 @@ impl Host {
     pub async fn begin(self: Arc<Self>) {
         self.guests.reconnect().await;
         self.networks.autostart(Autostart::Boot).await;
+        self.settled.send_replace(true);
         self.guests.autostart().await;
+    }
+
+    /// Returns when the networks that are marked autostart have been started, or after ten seconds. Whoever comes while the
+    /// machine boots may rely on them; at a restart of the daemon there is nothing to wait for.
+    pub async fn settled(&self) {
+        let mut settled = self.settled.subscribe();
+        let _ = timeout(SETTLING, settled.wait_for(|settled| *settled)).await;
     }
 
     /// Whether anything here needs a daemon: a client, a running guest, an active network.

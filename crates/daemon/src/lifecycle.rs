@@ -173,14 +173,12 @@ impl Daemon {
         let listeners = listeners.map_err(Error::Runtime)?;
         let stop = CancellationToken::new();
         let server = tokio::spawn(server::serve(listeners, Arc::clone(&host), stop.clone()));
-        notify(&[NotifyState::Ready]);
-        if self.args.in_background {
-            background::ready();
-        }
         let begin = tokio::spawn(Arc::clone(&host).begin());
+        let ready = tokio::spawn(tell_ready(Arc::clone(&host), self.args.in_background));
 
         self.until_asked(&host, signals).await;
 
+        ready.abort();
         notify(&[NotifyState::Stopping]);
         stop.cancel();
         own.iter().for_each(sockets::remove);
@@ -251,6 +249,15 @@ fn read_again(args: &Args, paths: &Paths, log: &Log) -> Result<(), Error> {
     warn_about(&settings.warnings);
     warn_about(&Drivers::load(paths)?.warnings);
     Ok(())
+}
+
+/// Whoever waits for the service finds the networks up that start with the machine.
+async fn tell_ready(host: Arc<Host>, in_background: bool) {
+    host.settled().await;
+    notify(&[NotifyState::Ready]);
+    if in_background {
+        background::ready();
+    }
 }
 
 /// Ends when nothing has needed the daemon for this long; never without a time.

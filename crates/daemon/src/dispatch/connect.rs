@@ -19,7 +19,9 @@ const FEATURE_KEEPALIVE: i32 = 10;
 /// callbacks, the right order of NETWORK_UPDATE's arguments.
 const FEATURES: &[i32] = &[8, 9, FEATURE_KEEPALIVE, 14, 15, 16];
 
-pub(super) fn open(session: &Session, args: ConnectOpenArgs) -> Result<ConnectOpenResults, ErrorReply> {
+/// While the machine boots, clients find the networks up that are marked autostart, as they do with libvirt; only a hook
+/// that one of these networks waits for must not wait for them.
+pub(super) async fn open(session: &Session, args: ConnectOpenArgs) -> Result<ConnectOpenResults, ErrorReply> {
     let already = || ErrorReply::internal(ErrorDomain::Rpc, "connection already open");
     if session.opened.get().is_some() {
         return Err(already());
@@ -28,6 +30,9 @@ pub(super) fn open(session: &Session, args: ConnectOpenArgs) -> Result<ConnectOp
         return Err(ErrorReply::internal(ErrorDomain::Rpc, "connection not open"));
     };
     let uri = Uri::parse(&name, session.host.paths.privileged)?;
+    if !session.in_a_hook {
+        session.host.settled().await;
+    }
     let opened = Opened {
         uri,
         read_only: session.peer.read_only || args.flags & READ_ONLY != 0,

@@ -141,7 +141,7 @@ macro_rules! serve {
 }
 
 serve! {
-    read connect_open(ConnectOpenArgs) = connect::open;
+    wait connect_open(ConnectOpenArgs) = connect::open;
     read connect_close(ConnectCloseArgs) = connect::close;
     read connect_get_type(ConnectGetTypeArgs) = connect::kind;
     wait connect_get_version(ConnectGetVersionArgs) = node::version;
