@@ -518,11 +518,18 @@ fn split_name(name: &str) -> (&str, Option<&str>) {
     }
 }
 
+/// Names from the root down, with the prefixes that the document uses.
 fn path_of(node: Node<'_, '_>) -> String {
-    let mut names: Vec<&str> = node
-        .ancestors()
-        .filter(Node::is_element)
-        .map(|node| node.tag_name().name())
+    let elements = node.ancestors().filter(Node::is_element);
+    let mut names: Vec<String> = elements
+        .map(|node| {
+            let prefix = node
+                .tag_name()
+                .namespace()
+                .and_then(|uri| node.lookup_prefix(uri));
+            let prefix = prefix.map(|prefix| format!("{prefix}:")).unwrap_or_default();
+            prefix + node.tag_name().name()
+        })
         .collect();
     names.reverse();
     names.join("/")

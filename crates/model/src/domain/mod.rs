@@ -112,6 +112,14 @@ impl Domain {
         Ok(parsed)
     }
 
+    /// Reads what was written of a running guest, as it is: nothing is filled in.
+    ///
+    /// # Errors
+    /// As [`Domain::parse`], but for contradictions.
+    pub fn parse_live(text: &str, policy: UnknownPolicy) -> Result<Parsed<Domain>, XmlError> {
+        ferrovirt_xml::from_str("domain", text, policy)
+    }
+
     /// Writes the document with a newline at its end, as libvirt formats it.
     pub fn to_xml(&self, form: &Form) -> String {
         ferrovirt_xml::to_string("domain", self, form)

@@ -336,6 +336,10 @@ fn what_contradicts_itself_is_refused_in_libvirts_words() {
             "Missing required element 'type' in element 'os' (domain/os/type, line 1, column 52)",
         ),
         (
+            minimal("<title>a\nb</title>"),
+            "Domain title can't contain newlines",
+        ),
+        (
             minimal("<vcpu current='3'>2</vcpu>"),
             "maxvcpus must not be less than current vcpus (2 < 3)",
         ),

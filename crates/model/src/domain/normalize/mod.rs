@@ -33,6 +33,9 @@ impl Domain {
     /// Parts that contradict each other.
     pub fn normalize(&mut self) -> Result<(), XmlError> {
         check_name(&self.name)?;
+        if self.title.as_ref().is_some_and(|title| title.contains('\n')) {
+            return Err(inconsistent("Domain title can't contain newlines"));
+        }
         self.uuid.get_or_insert_with(Uuid::random);
         self.normalize_memory()?;
         self.normalize_vcpu()?;
