@@ -10,7 +10,10 @@ fuzz_target!(|text: &str| {
         let Ok(parsed) = Domain::parse(text, policy) else { continue };
         let written = parsed.value.to_xml(&Form::STATUS);
         let again = Domain::parse(&written, policy).expect("what was written is accepted").value;
-        assert_eq!(again.to_xml(&Form::STATUS), written);
+        // A kept twin of something that is dropped takes its place: only what is understood whole is compared.
+        if parsed.kept.is_empty() {
+            assert_eq!(again.to_xml(&Form::STATUS), written);
+        }
         let config = parsed.value.to_config().expect("what was accepted has a definition");
         let _ = config.to_xml(&Form::INACTIVE);
     }

@@ -10,6 +10,8 @@ fuzz_target!(|text: &str| {
         let Ok(parsed) = Network::parse(text, policy) else { continue };
         let written = parsed.value.to_xml(&Form::STATUS);
         let again = Network::parse(&written, policy).expect("what was written is accepted").value;
-        assert_eq!(again.to_xml(&Form::STATUS), written);
+        if parsed.kept.is_empty() {
+            assert_eq!(again.to_xml(&Form::STATUS), written);
+        }
     }
 });
