@@ -5,15 +5,27 @@
 //! What is *done* is small: `launch` (processes, sockets, log), [`qmp`] (the monitor), `ownership` (labels) and
 //! `backend`, which puts them behind [`ferrovirt_guest::Backend`]. [`capabilities`] asks the binary once what it is.
 
+mod adopt;
+mod backend;
 pub mod capabilities;
-mod config;
 pub mod command;
+mod config;
 pub mod define;
 mod error;
+mod launch;
 pub mod live;
+mod log;
+mod machine;
+mod ownership;
+mod places;
+mod prepare;
 pub mod qmp;
+mod release;
+mod statistics;
 #[cfg(test)]
 mod testing;
 
+pub use backend::QemuBackend;
 pub use config::QemuConfig;
 pub use error::{Error, Result};
+pub use machine::Machine;

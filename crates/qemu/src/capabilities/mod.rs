@@ -5,9 +5,12 @@
 
 mod cache;
 mod cpu;
+mod document;
+mod host;
 mod probe;
 
 pub use cpu::expand as expand_cpu;
+pub use document::document;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};

@@ -86,13 +86,22 @@ impl Monitor {
     /// events and ends when the socket does.
     #[must_use]
     pub fn new(stream: UnixStream) -> (Self, mpsc::UnboundedReceiver<Event>) {
+        let (events, listener) = mpsc::unbounded_channel();
+        // Nobody may be listening any more; that is their choice.
+        let monitor = Self::with_listener(stream, move |event| drop(events.send(event)));
+        (monitor, listener)
+    }
+
+    /// The same with a function that is called for each event, in its place between the replies: an event that
+    /// came before a reply was heard before the reply is given.
+    #[must_use]
+    pub fn with_listener(stream: UnixStream, listener: impl FnMut(Event) + Send + 'static) -> Self {
         let (read, write) = stream.into_split();
         let (tx, rx) = mpsc::unbounded_channel();
-        let (events, listener) = mpsc::unbounded_channel();
         let waiting = Arc::new(Mutex::new(Some(HashMap::new())));
         tokio::spawn(write_lines(write, rx));
-        tokio::spawn(read_lines(read, Arc::clone(&waiting), events));
-        (Self { tx, waiting, next: Arc::new(AtomicU64::new(1)) }, listener)
+        tokio::spawn(read_lines(read, Arc::clone(&waiting), listener));
+        Self { tx, waiting, next: Arc::new(AtomicU64::new(1)) }
     }
 
     /// Leaves capabilities negotiation. QEMU buffers what follows, so requests may be sent beside this one
@@ -236,11 +245,11 @@ fn send(socket: &UnixStream, bytes: &[u8], fds: &[OwnedFd]) -> io::Result<usize>
     Ok(rustix::net::sendmsg(socket, &[IoSlice::new(bytes)], &mut control, SendFlags::NOSIGNAL)?)
 }
 
-async fn read_lines(socket: OwnedReadHalf, waiting: Arc<Waiting>, events: mpsc::UnboundedSender<Event>) {
+async fn read_lines(socket: OwnedReadHalf, waiting: Arc<Waiting>, mut listener: impl FnMut(Event) + Send) {
     let mut lines = FramedRead::new(socket, LinesCodec::new_with_max_length(LINE_LIMIT));
     loop {
         match lines.next().await {
-            Some(Ok(text)) => take_line(&text, &waiting, &events),
+            Some(Ok(text)) => take_line(&text, &waiting, &mut listener),
             Some(Err(error)) => {
                 warn!(%error, "QEMU's monitor is unreadable; closing it");
                 break;
@@ -252,7 +261,7 @@ async fn read_lines(socket: OwnedReadHalf, waiting: Arc<Waiting>, events: mpsc::
     lock(&waiting).take();
 }
 
-fn take_line(text: &str, waiting: &Waiting, events: &mpsc::UnboundedSender<Event>) {
+fn take_line(text: &str, waiting: &Waiting, listener: &mut impl FnMut(Event)) {
     let line = match parse_line(text) {
         Ok(line) => line,
         Err(error) => {
@@ -262,8 +271,7 @@ fn take_line(text: &str, waiting: &Waiting, events: &mpsc::UnboundedSender<Event
     };
     let Line { ret, error, id, event, data, timestamp, .. } = line;
     if let Some(name) = event {
-        // Nobody may be listening any more; that is their choice.
-        let _ = events.send(Event {
+        listener(Event {
             name: name.into_owned(),
             data: data.map(ToOwned::to_owned),
             at: timestamp.unwrap_or_default(),

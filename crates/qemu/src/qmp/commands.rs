@@ -171,6 +171,23 @@ command!(
     }
 );
 
+command!(
+    /// How much memory the guest shall have.
+    SetBalloon = "balloon" -> Empty {
+        /// Bytes.
+        value: u64,
+    }
+);
+command!(
+    /// Plugs a network card's cable in or out.
+    SetLink = "set_link" -> Empty {
+        /// Name of the card or of its other end.
+        name: String,
+        /// Plugged in.
+        up: bool,
+    }
+);
+
 /// Reply of `query-version`.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Version {

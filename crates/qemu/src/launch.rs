@@ -1,0 +1,306 @@
+//! From a prepared document to a QEMU that answers: socket, log, process, first words on the monitor.
+//!
+//! The monitor's socket listens before QEMU exists and the daemon is connected to it before QEMU exists, so nobody
+//! ever polls: what the daemon says first waits in the socket until QEMU reads it, all in one go. If QEMU dies
+//! first, the socket ends and its last words are in the log.
+
+use std::ffi::OsString;
+use std::io::Read;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use ferrovirt_guest::{BackendError, Run};
+use ferrovirt_model::domain::{
+    ChannelState, CharType, CpuCheck, CpuMode, Domain, Lifecycle, LinkState, SocketMode, VirtType,
+};
+use ferrovirt_sys::cgroup::Scope;
+use ferrovirt_sys::launch::Orders;
+use ferrovirt_sys::process::ProcessId;
+use tokio::net::UnixStream;
+
+use crate::capabilities::{Emulator, expand_cpu};
+use crate::command::{self, Given};
+use crate::config::QemuConfig;
+use crate::error::{Error, Plain, Result};
+use crate::live::{char_devices, socket};
+use crate::log::{self, Log};
+use crate::machine::{DEADLINE, Machine};
+use crate::places::{Places, give};
+use crate::prepare::Prepared;
+use crate::qmp::{Monitor, QmpError, commands};
+
+/// Where a run remembers the name of its control group.
+pub const SCOPE: &str = "scope";
+
+/// First number of the descriptors that QEMU inherits.
+const FIRST_FD: i32 = 20;
+
+/// Starts the guest's process, CPUs stopped.
+///
+/// # Errors
+/// It does not start, dies, or does not answer; with its last words.
+pub async fn launch(
+    run: &mut Run,
+    config: &QemuConfig,
+    emulator: &Arc<Emulator>,
+    prepared: Prepared,
+) -> std::result::Result<Machine, BackendError> {
+    let places = Places::of_run(config, run);
+    let log = Log::of(&config.log_dir, run.name());
+    let file = log.open()?;
+    let (listener, stream) = monitor_socket(&places, config)?;
+    write_key(&places, config)?;
+    let mut descriptors = prepared.descriptors;
+    descriptors.extend(channel_sockets(&run.doc, config)?);
+    let mut given = Given { guest_dir: places.guest_dir.clone(), monitor: Some(FIRST_FD), ..Given::default() };
+    let mut fds: Vec<(OwnedFd, i32)> = vec![(listener, FIRST_FD)];
+    for (number, (alias, fd)) in (FIRST_FD + 1..).zip(descriptors) {
+        given.descriptors.insert(alias, number);
+        fds.push((fd, number));
+    }
+    let args = command::build(&run.doc, emulator, &given)?;
+    let env = command::environment(&places.guest_dir, config.privileged);
+    std::io::Write::write_all(&mut &file, log::header(emulator, &config.hostname, &env, &args).as_bytes())
+        .map_err(Error::io("Failed to write to", config.log_dir.join(format!("{}.log", run.name()))))?;
+    let words_from = log.length();
+    let mut orders = orders(config, emulator, env, args, fds);
+    orders.stdout = Some(file.try_clone().map_err(Error::io("Failed to open file", &config.log_dir))?.into());
+    orders.stderr = Some(file.into());
+    let scope = if config.privileged { scope(run) } else { None };
+    if let Some(scope) = &scope {
+        orders.cgroup_procs.clone_from(&scope.procs_files);
+    }
+    let process = ferrovirt_sys::launch::launch(&config.launch_helper, orders).await.map_err(Error::from)?;
+    run.born(process).await?;
+    write_pid(&places, process)?;
+    let died = |error: &str| early_death(run.name(), error, &log, words_from);
+    let machine = Machine::new(run.name(), process, stream).map_err(|error| died(&error.to_string()))?;
+    let greeting = greet(&machine, &run.doc, scope.is_some());
+    let found = tokio::select! {
+        found = greeting => found.map_err(|error| match error {
+            QmpError::Closed { .. } => died(""),
+            other => Error::from(other),
+        })?,
+        () = machine.exited() => return Err(died("").into()),
+        () = run.cancel.cancelled() => return Err(BackendError::Cancelled),
+    };
+    complete(&mut run.doc, emulator, &found);
+    if let Some(scope) = scope {
+        place_threads(&scope, &found);
+    }
+    machine.set_balloon(has_balloon(&run.doc));
+    Ok(machine)
+}
+
+fn orders(
+    config: &QemuConfig,
+    emulator: &Emulator,
+    env: Vec<(String, String)>,
+    args: Vec<String>,
+    fds: Vec<(OwnedFd, i32)>,
+) -> Orders {
+    let mut orders = Orders::new(emulator.path.clone());
+    orders.args = args.into_iter().map(OsString::from).collect();
+    orders.env = env.into_iter().map(|(name, value)| (name.into(), value.into())).collect();
+    orders.cwd = Some(PathBuf::from("/"));
+    orders.fds = fds;
+    orders.umask = Some(0o002);
+    orders.nofile = config.max_files;
+    orders.core = config.max_core;
+    if config.privileged && (config.uid, config.gid) != (0, 0) {
+        orders.uid = Some(config.uid);
+        orders.gid = Some(config.gid);
+    }
+    orders
+}
+
+/// The guest's control group, where there are any (R15).
+fn scope(run: &mut Run) -> Option<Scope> {
+    let short: String = run.name().chars().take(64).collect();
+    let made = ferrovirt_sys::cgroup::create_scope("qemu", run.id, &short);
+    let scope = made.unwrap_or_else(|error| {
+        tracing::warn!("guest '{}' runs without a control group of its own: {}", run.name(), Plain(&error));
+        None
+    })?;
+    run.facts.insert(SCOPE.to_owned(), scope.name.clone());
+    Some(scope)
+}
+
+/// The monitor's socket, listening, and our end of the one connection to it.
+fn monitor_socket(places: &Places, config: &QemuConfig) -> Result<(OwnedFd, UnixStream)> {
+    let path = places.monitor();
+    let listener = socket::listen(&path)?;
+    give(&path, config)?;
+    let connect = || {
+        let stream = std::os::unix::net::UnixStream::connect(&path)?;
+        stream.set_nonblocking(true)?;
+        UnixStream::from_std(stream)
+    };
+    let stream = connect().map_err(Error::io("failed to connect to monitor socket", &path))?;
+    Ok((listener.into(), stream))
+}
+
+/// Sockets of channels and serial ports that listen.
+fn channel_sockets(doc: &Domain, config: &QemuConfig) -> Result<Vec<(String, OwnedFd)>> {
+    let mut sockets = Vec::new();
+    for (info, backend) in char_devices(doc) {
+        let listens = backend.source.as_ref().and_then(|source| source.mode) != Some(SocketMode::Connect);
+        let Some(path) = backend.path().filter(|_| backend.kind == CharType::Unix && listens) else { continue };
+        let path = PathBuf::from(path);
+        if let Some(dir) = path.parent() {
+            std::fs::create_dir_all(dir).map_err(Error::io("Cannot create directory", dir))?;
+        }
+        let listener = socket::listen(&path)?;
+        give(&path, config)?;
+        sockets.push((info.alias.clone().unwrap_or_default(), OwnedFd::from(listener)));
+    }
+    Ok(sockets)
+}
+
+/// The key under which secrets would be handed over; QEMU reads it once.
+fn write_key(places: &Places, config: &QemuConfig) -> Result<()> {
+    let path = places.key();
+    let mut key = [0; 32];
+    std::fs::File::open("/dev/urandom")
+        .and_then(|mut random| random.read_exact(&mut key))
+        .map_err(Error::io("cannot read random numbers from", "/dev/urandom"))?;
+    std::fs::OpenOptions::new()
+        .create(true)
+        .write(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&path)
+        .and_then(|mut file| std::io::Write::write_all(&mut file, &key))
+        .map_err(Error::io("Unable to write key file", &path))?;
+    give(&path, config)
+}
+
+fn write_pid(places: &Places, process: ProcessId) -> Result<()> {
+    let write = |()| std::fs::write(&places.pid_file, format!("{}", process.pid));
+    places
+        .pid_file
+        .parent()
+        .map_or(Ok(()), std::fs::create_dir_all)
+        .and_then(write)
+        .map_err(Error::io("Unable to write pid file", &places.pid_file))
+}
+
+/// What is only known once QEMU runs.
+#[derive(Debug, Default)]
+struct Found {
+    chardevs: Vec<commands::Chardev>,
+    cpus: Vec<commands::Cpu>,
+}
+
+/// Threads of virtual CPUs get groups of their own below the guest's (R15).
+fn place_threads(scope: &Scope, found: &Found) {
+    let threads: Vec<i32> = found.cpus.iter().map(|cpu| cpu.thread_id).collect();
+    if let Err(error) = scope.place_threads(&threads) {
+        tracing::warn!("cannot place the virtual CPUs below control group {}: {}", scope.name, Plain(&error));
+    }
+}
+
+fn has_balloon(doc: &Domain) -> bool {
+    doc.devices.memballoon.as_ref().is_some_and(|balloon| balloon.model != "none")
+}
+
+/// All that is said before the CPUs run, in one go: QEMU answers in order, we wait once.
+async fn greet(machine: &Machine, doc: &Domain, threads: bool) -> std::result::Result<Found, QmpError> {
+    let monitor = machine.monitor();
+    let ptys = char_devices(doc).any(|(_, backend)| backend.kind == CharType::Pty);
+    let ((), chardevs, cpus, (), (), ()) = tokio::try_join!(
+        monitor.negotiate(DEADLINE),
+        async {
+            // Nobody asks where a terminal is when there is none.
+            if ptys { monitor.execute(&commands::QueryChardev {}, DEADLINE).await } else { Ok(Vec::new()) }
+        },
+        async {
+            if threads { monitor.execute(&commands::QueryCpus {}, DEADLINE).await } else { Ok(Vec::new()) }
+        },
+        actions(monitor, doc),
+        settings(monitor, doc),
+        memory(monitor, doc),
+    )?;
+    Ok(Found { chardevs, cpus })
+}
+
+/// A reboot that means the end must not happen first.
+async fn actions(monitor: &Monitor, doc: &Domain) -> std::result::Result<(), QmpError> {
+    if doc.on_reboot == Lifecycle::Destroy {
+        let command = commands::SetAction { reboot: Some("shutdown"), shutdown: None, panic: None };
+        monitor.execute(&command, DEADLINE).await?;
+    }
+    Ok(())
+}
+
+/// Passwords and unplugged cables.
+async fn settings(monitor: &Monitor, doc: &Domain) -> std::result::Result<(), QmpError> {
+    for password in doc.devices.graphics.iter().filter_map(|graphics| graphics.passwd.clone()) {
+        let command = commands::SetPassword { protocol: "vnc", password, connected: None };
+        monitor.execute(&command, DEADLINE).await?;
+    }
+    for interface in doc.devices.interfaces.iter().filter(|i| i.link == Some(LinkState::Down)) {
+        let name = interface.info.alias.clone().unwrap_or_default();
+        monitor.execute(&commands::SetLink { name, up: false }, DEADLINE).await?;
+    }
+    Ok(())
+}
+
+/// The balloon's size, when it is not all of the memory.
+async fn memory(monitor: &Monitor, doc: &Domain) -> std::result::Result<(), QmpError> {
+    let current = doc.current_memory.filter(|current| *current < doc.memory && has_balloon(doc));
+    if let Some(current) = current {
+        monitor.execute(&commands::SetBalloon { value: current.bytes() }, DEADLINE).await?;
+    }
+    Ok(())
+}
+
+/// Writes into the document what was found.
+fn complete(doc: &mut Domain, emulator: &Emulator, found: &Found) {
+    let path_of = |alias: &str| {
+        let label = format!("char{alias}");
+        let chardev = found.chardevs.iter().find(|chardev| chardev.label == label)?;
+        chardev.filename.strip_prefix("pty:").map(str::to_owned)
+    };
+    let devices = &mut doc.devices;
+    let backends = devices
+        .serials
+        .iter_mut()
+        .map(|d| (&d.info, &mut d.backend))
+        .chain(devices.parallels.iter_mut().map(|d| (&d.info, &mut d.backend)))
+        .chain(devices.channels.iter_mut().map(|d| (&d.info, &mut d.backend)))
+        .chain(devices.consoles.iter_mut().map(|d| (&d.info, &mut d.backend)));
+    for (info, backend) in backends {
+        if backend.kind == CharType::Pty {
+            let path = info.alias.as_deref().and_then(path_of);
+            backend.source.get_or_insert_default().path = path;
+        }
+    }
+    if let Some(console) = devices.consoles.first_mut().filter(|console| console.backend.kind == CharType::Pty) {
+        console.tty = console.backend.path().map(str::to_owned);
+    }
+    for channel in &mut devices.channels {
+        if channel.backend.kind == CharType::Unix || channel.backend.kind == CharType::Pty {
+            channel.target.state = Some(ChannelState::Disconnected);
+        }
+    }
+    expand(doc, emulator);
+}
+
+/// The CPU as the guest sees it.
+fn expand(doc: &mut Domain, emulator: &Emulator) {
+    let kvm = doc.kind == VirtType::Kvm;
+    let Some(cpu) = doc.cpu.as_mut().filter(|cpu| cpu.mode == Some(CpuMode::Custom)) else { return };
+    let Some(model) = cpu.model.as_ref().map(|model| model.name.clone()) else { return };
+    let more = expand_cpu(emulator, kvm, &model, &cpu.features);
+    cpu.features.extend(more);
+    cpu.check = Some(CpuCheck::Full);
+}
+
+fn early_death(name: &str, error: &str, log: &Log, from: u64) -> Error {
+    let words = log.words_since(from);
+    let words = if words.is_empty() { error.to_owned() } else { words };
+    Error::Died(format!("QEMU unexpectedly closed the monitor (vm='{name}'): {words}"))
+}

@@ -1,0 +1,157 @@
+//! Dynamic ownership (R31, R33): a guest's files belong to QEMU's user while it runs, and to whom they belonged
+//! before and after. What they were is in the journal before it is changed.
+
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use ferrovirt_guest::{BackendError, Run, Step};
+use ferrovirt_model::domain::{BackingStore, CharType, Domain, SecLabel, SecLabelType};
+
+use crate::config::QemuConfig;
+use crate::error::{Error, Plain, Result};
+use crate::live;
+
+/// Kind of the steps of this module.
+pub const STEP: &str = "owner";
+const MODEL: &str = "dac";
+
+/// Puts the label of a run into its document.
+pub fn label(doc: &mut Domain, config: &QemuConfig) {
+    if !config.privileged {
+        return;
+    }
+    let text = format!("+{}:+{}", config.uid, config.gid);
+    let position = doc.seclabels.iter().position(|label| label.model.as_deref() == Some(MODEL));
+    let label = match position {
+        Some(at) => &mut doc.seclabels[at],
+        None => {
+            doc.seclabels.push(SecLabel { model: Some(MODEL.to_owned()), relabel: Some(true), ..SecLabel::default() });
+            let last = doc.seclabels.len() - 1;
+            &mut doc.seclabels[last]
+        }
+    };
+    if label.kind == SecLabelType::Dynamic {
+        label.label = Some(text.clone());
+        label.imagelabel = Some(text);
+    }
+}
+
+/// Takes the label of a run out of its document.
+pub fn unlabel(doc: &mut Domain) {
+    for label in &mut doc.seclabels {
+        if label.kind == SecLabelType::Dynamic {
+            label.label = None;
+            label.imagelabel = None;
+        }
+    }
+}
+
+/// Files that the guest's process opens itself.
+fn files(doc: &Domain) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    for disk in &doc.devices.disks {
+        files.extend(disk.source.as_ref().and_then(|source| source.path()).map(PathBuf::from));
+        let mut below: Option<&BackingStore> = disk.backing_store.as_deref();
+        while let Some(store) = below {
+            files.extend(store.source.as_ref().and_then(|source| source.path()).map(PathBuf::from));
+            below = store.backing_store.as_deref();
+        }
+    }
+    files.extend([&doc.os.kernel, &doc.os.initrd].into_iter().flatten().map(PathBuf::from));
+    for (_, backend) in live::char_devices(doc) {
+        if backend.kind == CharType::File {
+            files.extend(backend.path().map(PathBuf::from));
+        }
+    }
+    files
+}
+
+/// Whether somebody wants these files left alone.
+fn is_off(doc: &Domain, config: &QemuConfig) -> bool {
+    !config.dynamic_ownership
+        || !config.privileged
+        || doc.seclabels.iter().any(|label| {
+            label.model.as_deref().is_none_or(|model| model == MODEL)
+                && (label.kind == SecLabelType::None || label.relabel == Some(false))
+        })
+}
+
+/// Gives the guest's files to QEMU's user; each change is in the journal first.
+///
+/// # Errors
+/// A file is missing, or its owner cannot be changed.
+pub async fn take(run: &mut Run, config: &QemuConfig) -> std::result::Result<(), BackendError> {
+    let off = is_off(&run.doc, config);
+    for path in files(&run.doc) {
+        let meta = std::fs::metadata(&path).map_err(Error::io("unable to stat", &path))?;
+        if off || (meta.uid() == config.uid && meta.gid() == config.gid) {
+            continue;
+        }
+        let step = Step::new(STEP)
+            .with("path", path.display().to_string())
+            .with("uid", meta.uid().to_string())
+            .with("gid", meta.gid().to_string());
+        run.journal(step).await?;
+        change(&path, config.uid, config.gid)?;
+    }
+    Ok(())
+}
+
+fn change(path: &Path, uid: u32, gid: u32) -> Result<()> {
+    match std::os::unix::fs::chown(path, Some(uid), Some(gid)) {
+        Ok(()) => Ok(()),
+        // Read-only media keep whom they belong to; the open that follows has the better words.
+        Err(error) if matches!(error.kind(), io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::Unsupported) => Ok(()),
+        Err(source) => Err(Error::Failed(format!(
+            "unable to set user and group to '{uid}:{gid}' on '{}': {}",
+            path.display(),
+            Plain(&source)
+        ))),
+    }
+}
+
+/// Undoes one step.
+pub fn give_back(step: &Step) {
+    let (Ok(uid), Ok(gid)) = (step.get("uid").parse(), step.get("gid").parse()) else { return };
+    let path = Path::new(step.get("path"));
+    match std::os::unix::fs::chown(path, Some(uid), Some(gid)) {
+        Ok(()) => {}
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => tracing::warn!("cannot give '{}' back to {uid}:{gid}: {}", path.display(), Plain(&error)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn r33_labels_come_and_go() {
+        let config = QemuConfig::below(Path::new("/nowhere"), PathBuf::new());
+        let config = QemuConfig { gid: 1234, ..config };
+        let mut doc = Domain::default();
+        label(&mut doc, &config);
+        label(&mut doc, &config);
+        assert_eq!(doc.seclabels.len(), 1);
+        assert_eq!(doc.seclabels[0].label.as_deref(), Some("+0:+1234"));
+        unlabel(&mut doc);
+        assert_eq!(doc.seclabels[0].imagelabel, None);
+    }
+
+    #[test]
+    fn r33_a_file_goes_back_to_whom_it_belonged() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("disk");
+        std::fs::write(&path, b"").unwrap();
+        if change(&path, 0, 1234).is_err() {
+            return; // not root
+        }
+        assert_eq!(std::fs::metadata(&path).unwrap().gid(), 1234);
+        let step = Step::new(STEP).with("path", path.display().to_string()).with("uid", "0").with("gid", "0");
+        give_back(&step);
+        assert_eq!(std::fs::metadata(&path).unwrap().gid(), 0);
+        std::fs::remove_file(&path).unwrap();
+        give_back(&step);
+    }
+}

@@ -1,0 +1,87 @@
+//! Between the ports and the `start` hook (R31): names, images, directories, sockets' paths, taps, labels. The first
+//! look at anything of the host: the `prepare` hook may have made it.
+
+use std::fs::OpenOptions;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+use ferrovirt_guest::{BackendError, Run, Step};
+use ferrovirt_link::Links;
+use ferrovirt_model::domain::Domain;
+
+use crate::config::QemuConfig;
+use crate::error::{Error, Result};
+use crate::live::socket::Ports;
+use crate::live::{alias, file_backends, image, socket, tap};
+use crate::ownership;
+use crate::places::Places;
+
+/// Kind of the step that stands for directories, sockets, pid file and control groups.
+pub const STEP: &str = "run";
+
+/// Descriptors that wait for QEMU, by the alias of their device.
+#[derive(Debug, Default)]
+pub struct Prepared {
+    /// Taps and files.
+    pub descriptors: Vec<(String, OwnedFd)>,
+}
+
+/// Prepares a run.
+///
+/// # Errors
+/// Something is missing or cannot be made; what was made is undone by the release.
+pub async fn prepare(
+    run: &mut Run,
+    config: &QemuConfig,
+    links: &Links,
+    ports: &Ports,
+) -> std::result::Result<Prepared, BackendError> {
+    run.doc = inspected(run.doc.clone()).await?;
+    let places = Places::of_run(config, run);
+    alias::assign(&mut run.doc);
+    socket::channels(&mut run.doc, &places.channel_dir);
+    socket::displays(&mut run.doc, ports, &config.vnc_listen)?;
+    ownership::label(&mut run.doc, config);
+    run.monitor = Some(places.monitor());
+    run.journal(Step::new(STEP)).await?;
+    places.make(config)?;
+    let mut prepared = Prepared::default();
+    for (alias, backend) in file_backends(&run.doc) {
+        let path = backend.path().unwrap_or_default().to_owned();
+        let append = backend.source.as_ref().and_then(|source| source.append) == Some(true);
+        prepared.descriptors.push((alias, open_file(Path::new(&path), append)?));
+    }
+    for interface in &mut run.doc.devices.interfaces {
+        if let Some((fd, _)) = tap::make(links, interface).await? {
+            prepared.descriptors.push((interface.info.alias.clone().unwrap_or_default(), fd));
+        }
+    }
+    ownership::take(run, config).await?;
+    Ok(prepared)
+}
+
+/// Reads images' headers beside the runtime: a disk may be slow.
+async fn inspected(doc: Domain) -> Result<Domain> {
+    let looked = tokio::task::spawn_blocking(move || {
+        let mut doc = doc;
+        image::inspect(&mut doc).map(|()| doc)
+    });
+    looked.await.map_err(|error| Error::Failed(format!("looking at the guest's images failed: {error}")))?
+}
+
+/// A file that a character device writes to; the daemon opens it, QEMU may not have the right.
+fn open_file(path: &Path, append: bool) -> Result<OwnedFd> {
+    let file = OpenOptions::new()
+        .create(true)
+        .write(true)
+        .truncate(false)
+        .mode(0o600)
+        .custom_flags(0o2000) // O_APPEND: QEMU's descriptor set asks for it
+        .open(path)
+        .map_err(|source| Error::Io { what: "Failed to create file", path: path.to_owned(), source })?;
+    if !append && file.metadata().is_ok_and(|meta| meta.is_file()) {
+        file.set_len(0).map_err(Error::io("Failed to truncate file", path))?;
+    }
+    Ok(file.into())
+}

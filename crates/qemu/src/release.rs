@@ -1,0 +1,72 @@
+//! Undoing a run, from its journal: idempotent, goes on after what cannot be undone, and says what that was.
+
+use ferrovirt_guest::{ReleaseStage, Run};
+use ferrovirt_sys::cgroup::Scope;
+use ferrovirt_model::domain::{DiskDevice, Domain, GENERATED_PREFIX};
+
+use crate::config::QemuConfig;
+use crate::live::socket::{Ports, forget_displays};
+use crate::log::Log;
+use crate::places::Places;
+use crate::{launch, ownership, prepare};
+
+/// One half of the release.
+pub fn release(run: &mut Run, stage: ReleaseStage, config: &QemuConfig, ports: &Ports, reason: &str) {
+    match stage {
+        ReleaseStage::Gone => gone(run, config, ports, reason),
+        ReleaseStage::Labels => labels(run),
+    }
+}
+
+fn gone(run: &mut Run, config: &QemuConfig, ports: &Ports, reason: &str) {
+    for step in run.steps().iter().filter(|step| step.kind == prepare::STEP) {
+        Log::of(&config.log_dir, run.name()).line(&format!("shutting down, reason={reason}"));
+        Places::of_run(config, run).remove();
+        remove_scope(run);
+        forget_displays(&mut run.doc, ports);
+        run.undone(step);
+    }
+    forget_run(&mut run.doc);
+}
+
+/// The control group goes with the last process in it.
+fn remove_scope(run: &Run) {
+    let Some(scope) = run.facts.get(launch::SCOPE).and_then(|name| Scope::open(name)) else { return };
+    scope.kill_all();
+    if let Err(error) = scope.remove() {
+        tracing::warn!("cannot remove control group {}: {error}", scope.name);
+    }
+}
+
+/// What a document loses with its process: taps, images' numbers of drives without a disk, chains that were found.
+fn forget_run(doc: &mut Domain) {
+    for interface in &mut doc.devices.interfaces {
+        if interface.target_dev().is_some_and(|dev| dev.starts_with(GENERATED_PREFIX)) {
+            interface.target = None;
+        }
+        if let Some(source) = interface.source.as_mut().filter(|source| source.network.is_some()) {
+            source.portid = None;
+            source.bridge = None;
+        }
+    }
+    for disk in &mut doc.devices.disks {
+        if disk.backing_store.as_ref().is_some_and(|store| store.detected) {
+            disk.backing_store = None;
+        }
+        let empty = disk.source.as_ref().is_none_or(|source| source.path().is_none());
+        if empty && disk.device != DiskDevice::Disk {
+            disk.source = None;
+            if let Some(driver) = disk.driver.as_mut() {
+                driver.format = None;
+            }
+        }
+    }
+}
+
+fn labels(run: &mut Run) {
+    for step in run.steps().iter().filter(|step| step.kind == ownership::STEP) {
+        ownership::give_back(step);
+        run.undone(step);
+    }
+    ownership::unlabel(&mut run.doc);
+}
