@@ -173,7 +173,7 @@ impl Look {
             );
             return;
         }
-        let suspicion = suspicion(&path, &metadata, directory);
+        let suspicion = suspicion(&metadata, directory);
         if let Some(reason) = &suspicion {
             self.remark(
                 &path,
@@ -213,8 +213,7 @@ fn not_a_hook(path: &Path, metadata: &Metadata) -> Option<String> {
 }
 
 /// Whether others than the owner may change the script (R94).
-fn suspicion(path: &Path, metadata: &Metadata, directory: &Path) -> Option<String> {
-    let _ = path;
+fn suspicion(metadata: &Metadata, directory: &Path) -> Option<String> {
     if metadata.mode() & OTHERS_WRITE != 0 {
         return Some(format!(
             "others than its owner may write to it (mode {:04o})",

@@ -107,14 +107,14 @@ impl Chain {
     fn fail(&mut self, error: HookError) {
         let detail = error.detail();
         tracing::error!(target: "virCommandWait", "{detail}");
-        tracing::error!(target: "virHookCall", "{PREFIX}{detail}");
+        tracing::error!(target: "virRunScript", "{PREFIX}{detail}");
         self.filtered = None;
         self.failure = Some(error);
     }
 
     async fn run_one(&mut self, script: &Script) -> Result<(), HookError> {
         if let (true, Some(reason)) = (self.shared.config.strict_permissions, &script.suspicion) {
-            let (event, script) = (self.call.event.clone(), script.path.clone());
+            let (event, script) = (Box::new(self.call.event.clone()), script.path.clone());
             return Err(HookError::Permissions {
                 event,
                 script,
@@ -125,7 +125,7 @@ impl Chain {
         let unavailable = |error| {
             let script = script.path.clone();
             HookError::Unavailable {
-                event: event.clone(),
+                event: Box::new(event.clone()),
                 script,
                 source: io::Error::other(error),
             }
@@ -141,7 +141,15 @@ impl Chain {
         let env = environment(|name| env::var_os(name));
         let shown = command_line(&env, &script.path, &args);
         let job = self.job(&script.path, args, env);
-        let finished = script::run(job, &mut keeper, entry).await.map_err(unavailable)?;
+        let finished = match script::run(job, &mut keeper, entry).await {
+            Ok(finished) => finished,
+            Err(error) if self.call.cancel.is_cancelled() => {
+                // The client is told what it asked for; what went wrong on the way is for the log.
+                tracing::error!(target: "virHookRun", "{}", unavailable(error).detail());
+                return Err(self.cancelled(Some(&script.path)));
+            }
+            Err(error) => return Err(unavailable(error)),
+        };
         if finished.keeper_empty {
             self.shared.pool.give_back(keeper);
         } else {
@@ -213,7 +221,7 @@ impl Chain {
         }
         let wrong = |event: &HookEvent, reason: String| {
             Err(HookError::Output {
-                event: event.clone(),
+                event: Box::new(event.clone()),
                 script: run.script.clone(),
                 reason,
             })
@@ -255,14 +263,14 @@ impl Chain {
         let colon = if text.is_empty() { "" } else { ": " };
         let detail = format!("internal error: Child process ({shown}) unexpected {what}{colon}{text}");
         HookError::Failed {
-            event: self.call.event.clone(),
+            event: Box::new(self.call.event.clone()),
             script: run.script.clone(),
             detail,
         }
     }
 
     fn cancelled(&self, script: Option<&Path>) -> HookError {
-        let (event, script) = (self.call.event.clone(), script.map(Path::to_owned));
+        let (event, script) = (Box::new(self.call.event.clone()), script.map(Path::to_owned));
         HookError::Cancelled {
             event,
             script,

@@ -24,7 +24,7 @@ use crate::script::GRACE;
 const PATIENCE: Duration = Duration::from_secs(4);
 
 /// Signals, as numbers: this crate has no other use of the C library.
-const SIGKILL: i32 = 9;
+pub(crate) const SIGKILL: i32 = 9;
 const SIGTERM: i32 = 15;
 
 /// When scripts are found that were added to a driver that had none (R4).
@@ -137,6 +137,7 @@ impl Engine {
     /// A bug of ours ends one call, not the daemon.
     fn broken(&self, event: HookEvent, source: io::Error) -> HookError {
         let script = self.shared.config.hooks_dir.join(event.driver().as_str());
+        let event = Box::new(event);
         HookError::Unavailable {
             event,
             script,
@@ -175,5 +176,19 @@ impl Engine {
         if tokio::time::timeout(PATIENCE, handle.exited()).await.is_err() {
             tracing::error!(target: "virHookRun", "hook keeper {keeper} cannot be killed");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn r13_defaults_are_as_documented() {
+        let config = EngineConfig::new("/h", "/k");
+        assert_eq!(config.output_limit, 4_194_304);
+        assert_eq!(config.discovery, Discovery::Startup);
+        assert!(config.release_reason && !config.strict_permissions);
+        assert_eq!(config.warn_after, Duration::from_secs(10));
     }
 }

@@ -16,7 +16,7 @@ pub enum HookError {
     #[error("{PREFIX}{detail}")]
     Failed {
         /// What was called.
-        event: HookEvent,
+        event: Box<HookEvent>,
         /// The script.
         script: PathBuf,
         /// `internal error: Child process (...) unexpected exit status 3: stderr`.
@@ -26,7 +26,7 @@ pub enum HookError {
     #[error("{PREFIX}{}", self.detail())]
     Cancelled {
         /// What was called.
-        event: HookEvent,
+        event: Box<HookEvent>,
         /// The script that was ended, if one ran.
         script: Option<PathBuf>,
         /// What cancelled it, for example `destroy`.
@@ -36,7 +36,7 @@ pub enum HookError {
     #[error("{PREFIX}{}", self.detail())]
     Permissions {
         /// What was called.
-        event: HookEvent,
+        event: Box<HookEvent>,
         /// The script.
         script: PathBuf,
         /// What is wrong.
@@ -46,7 +46,7 @@ pub enum HookError {
     #[error("{PREFIX}{}", self.detail())]
     Output {
         /// What was called.
-        event: HookEvent,
+        event: Box<HookEvent>,
         /// The script.
         script: PathBuf,
         /// What is wrong.
@@ -56,7 +56,7 @@ pub enum HookError {
     #[error("{PREFIX}{}", self.detail())]
     Unavailable {
         /// What was called.
-        event: HookEvent,
+        event: Box<HookEvent>,
         /// The script.
         script: PathBuf,
         /// What happened.

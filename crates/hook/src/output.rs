@@ -93,7 +93,6 @@ impl Collector {
     /// Takes what one read gave; a pipe that cannot be read is as good as closed.
     fn note(&mut self, result: io::Result<usize>) -> usize {
         match result {
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => 0,
             Ok(0) | Err(_) => {
                 self.open = false;
                 0

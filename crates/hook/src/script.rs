@@ -7,9 +7,10 @@ use std::time::{Duration, Instant};
 
 use ferrovirt_sys::keeper::{Ended, Keeper, KeeperError, Report, Script};
 use ferrovirt_sys::pipe::PipeWriter;
-use ferrovirt_sys::{dev_null, signals};
+use ferrovirt_sys::{dev_null, process, signals};
 use tokio_util::sync::CancellationToken;
 
+use crate::engine::SIGKILL;
 use crate::event::HookEvent;
 use crate::output::{Captured, Collector};
 use crate::registry::Entry;
@@ -125,7 +126,11 @@ pub(crate) async fn run(job: Job, keeper: &mut Keeper, entry: Entry) -> Result<F
         pid: None,
         cancelled: false,
     };
-    let (outcome, empty) = match watch.until_exit(keeper).await {
+    let end = tokio::select! {
+        end = watch.until_exit(keeper) => end,
+        () = too_late(&job.cancel) => Err(KeeperError::Gone { keeper: keeper.id().pid }),
+    };
+    let (outcome, empty) = match end {
         Ok(end) => end,
         Err(error) => {
             watch.kill_the_lost(keeper);
@@ -208,12 +213,27 @@ impl Watch<'_> {
 
     /// Without its keeper nobody collects the script or ends its tree: what can be found of it is killed.
     fn kill_the_lost(&self, keeper: &Keeper) {
+        if keeper.id().is_alive() {
+            // It hangs, and nobody can collect anything before it is gone itself.
+            for process in process::descendants(keeper.id().pid)
+                .into_iter()
+                .chain([keeper.id()])
+            {
+                let _ = signals::send(process, SIGKILL);
+            }
+        }
         if let Some(pid) = self.pid {
             let killed = signals::kill_group(pid, keeper.id()).is_ok();
             let script = self.job.path.display();
             tracing::warn!(target: "virHookRun", "Hook script {script} lost its keeper; killed: {killed}");
         }
     }
+}
+
+/// A keeper ends its tree in time, or it is not able to.
+async fn too_late(cancel: &CancellationToken) {
+    cancel.cancelled().await;
+    tokio::time::sleep(GRACE + PATIENCE).await;
 }
 
 /// After a cancel the whole tree is waited for (R95); `false` when something cannot be killed.

@@ -1,4 +1,5 @@
 //! Who calls from inside a hook, ending hooks, and what a dead daemon leaves behind (R91, R95, R96).
+#![allow(clippy::unwrap_used, reason = "a test may panic, also in its helpers")]
 
 mod support;
 
@@ -161,10 +162,41 @@ sleep 60"#;
     let took = began.elapsed();
     assert!((4900..8000).contains(&took.as_millis()), "{took:?}");
     assert!(!stubborn.is_alive());
+    assert_eq!(world.logged(Level::ERROR), Vec::<String>::new());
     // The keeper is empty and used again.
     world.put("qemu", r#"echo $PPID > "$(dirname "$0")/../parent""#, 0o755);
     world.prepare("").await.unwrap();
     assert_eq!(pid_in(&world, "parent"), keeper.pid);
+}
+
+#[tokio::test]
+async fn r95_a_keeper_that_hangs_does_not_hold_the_cancel() {
+    let world = World::with(&[("qemu", &format!("{NOTE_PID} exec sleep 60"))]);
+    let call = prepare(None);
+    let cancel = call.cancel.clone();
+    let task = started(&world, call).await;
+    let keeper = world.engine.running()[0].keeper;
+    let script = ProcessId::of(pid_in(&world, "pid")).unwrap();
+    signals::send(keeper, 19).unwrap();
+    let began = Instant::now();
+    cancel.cancel();
+    assert!(task.await.unwrap().unwrap_err().is_cancelled());
+    assert!(
+        (9500..14_000).contains(&began.elapsed().as_millis()),
+        "{:?}",
+        began.elapsed()
+    );
+    until("script and keeper are gone", || {
+        !script.is_alive() && !keeper.is_alive()
+    })
+    .await;
+    let path = world.hook("qemu");
+    let expected = format!(
+        "internal error: cannot run {}: hook keeper {} is gone",
+        path.display(),
+        keeper.pid
+    );
+    assert_eq!(world.logged(Level::ERROR), [expected]);
 }
 
 #[tokio::test]
@@ -261,6 +293,40 @@ async fn r96_the_journal_knows_the_keeper_before_the_script_runs() {
         .await
         .unwrap();
     assert_eq!(notebook.notes(), Vec::<String>::new());
+}
+
+/// A journal with a bug.
+struct Panics;
+
+impl CallJournal for Panics {
+    fn begin(&self, _: ProcessId) -> BoxFuture<'_, ()> {
+        Box::pin(async { panic!("on purpose") })
+    }
+
+    fn end(&self) -> BoxFuture<'_, ()> {
+        Box::pin(async {})
+    }
+}
+
+#[tokio::test]
+async fn a_panic_ends_one_call_and_nothing_else() {
+    let world = World::with(&[("qemu", "")]);
+    let error = world
+        .engine
+        .call(Call {
+            journal: Some(Arc::new(Panics)),
+            ..prepare(None)
+        })
+        .await
+        .unwrap_err();
+    assert_eq!(error.event(), &prepare(None).event);
+    let expected = format!(
+        "internal error: cannot run {}: task ",
+        world.hook("qemu").display()
+    );
+    assert!(error.detail().starts_with(&expected), "{error}");
+    assert!(error.detail().contains("on purpose"), "{error}");
+    world.prepare("").await.unwrap();
 }
 
 #[tokio::test]

@@ -1,4 +1,5 @@
 //! Filters (R37): migrate and restore.
+#![allow(clippy::unwrap_used, reason = "a test may panic, also in its helpers")]
 
 mod support;
 

@@ -1,11 +1,17 @@
 //! How a script is run (R7 to R9, R12, R15, R16, R92).
+#![allow(clippy::unwrap_used, reason = "a test may panic, also in its helpers")]
 
 mod support;
 
 use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::PathBuf;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use ferrovirt_hook::{Call, DaemonOperation, Driver, Ended, HookEvent, Outcome};
+use ferrovirt_sys::process::ProcessId;
+use ferrovirt_sys::signals;
 use support::{World, prepare, shown_environment, until};
 use tracing::Level;
 
@@ -188,25 +194,19 @@ async fn r12_the_call_is_over_with_the_main_process() {
 
 #[tokio::test]
 async fn r12_a_child_that_writes_without_end_does_not_hold_the_call() {
-    let world = World::with(&[(
-        "qemu",
-        "yes & yes >&2 & echo $! > \"$(dirname \"$0\")/../pid\"; sleep 0.2; exit 3",
-    )]);
+    let body =
+        r#"d=$(dirname "$0")/..; yes & echo $! > $d/out; yes >&2 & echo $! > $d/err; sleep 0.2; exit 3"#;
+    let world = World::with(&[("qemu", body)]);
     let began = Instant::now();
     let error = world.prepare("").await.unwrap_err();
     assert!(began.elapsed() < Duration::from_secs(5));
     assert!(error.detail().contains("unexpected exit status 3: "));
     // Still alive: its output is thrown away, not its pipe.
     tokio::time::sleep(Duration::from_millis(300)).await;
-    let pid = world.text("pid").trim().parse().unwrap();
-    let yes = ferrovirt_sys::process::ProcessId::of(pid).unwrap();
-    assert!(yes.is_alive());
-    for relative in ferrovirt_sys::process::descendants(std::process::id().cast_signed()) {
-        let name = fs::read_to_string(format!("/proc/{}/comm", relative.pid)).unwrap_or_default();
-        let script = fs::read_link(format!("/proc/{}/cwd", relative.pid));
-        if name == "yes\n" && script.is_ok() {
-            let _ = ferrovirt_sys::signals::send(relative, 9);
-        }
+    for name in ["out", "err"] {
+        let yes = ProcessId::of(world.text(name).trim().parse().unwrap()).unwrap();
+        assert!(yes.is_alive());
+        signals::send(yes, 9).unwrap();
     }
 }
 
@@ -294,12 +294,85 @@ async fn r92_a_slow_script_is_worth_one_warning() {
     assert_eq!(world.log(), []);
 }
 
+/// As an ordinary user: this test program runs the next test again, as nobody.
+#[test]
+fn r16_a_session_daemon_calls_the_same_files_as_its_user() {
+    let dir = tempfile::tempdir().unwrap();
+    let copy = |from: PathBuf, name: &str| {
+        fs::copy(from, dir.path().join(name)).unwrap();
+    };
+    copy(support::keeper_program(), "ferrovirt-keeper");
+    copy(std::env::current_exe().unwrap(), "test");
+    fs::create_dir(dir.path().join("tmp")).unwrap();
+    for (name, mode) in [
+        ("", 0o755),
+        ("ferrovirt-keeper", 0o755),
+        ("test", 0o755),
+        ("tmp", 0o777),
+    ] {
+        fs::set_permissions(dir.path().join(name), fs::Permissions::from_mode(mode)).unwrap();
+    }
+    let is_root = fs::metadata("/proc/self").unwrap().uid() == 0;
+    let program = dir.path().join("test");
+    let mut command = if is_root {
+        let mut command = Command::new("setpriv");
+        command
+            .args(["--reuid=65534", "--regid=65534", "--clear-groups", "--"])
+            .arg(program);
+        command
+    } else {
+        Command::new(program)
+    };
+    let inner = ["--exact", "r16_inside", "--ignored", "--nocapture"];
+    let output = command
+        .args(inner)
+        .env("TMPDIR", dir.path().join("tmp"))
+        .output()
+        .unwrap();
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    assert!(String::from_utf8_lossy(&output.stdout).contains("1 passed"));
+}
+
 #[tokio::test]
-async fn r16_scripts_run_as_the_user_of_the_daemon() {
-    // As an ordinary user the keeper has no more rights than its daemon; as root it keeps them (see r8).
-    let world = World::with(&[("qemu", "id -u >&2; id -u $(stat -c %U /proc/$PPID) >&2")]);
+#[ignore = "run by the test above, as an ordinary user"]
+async fn r16_inside() {
+    let world = World::with(&[("qemu", "id -u >&2; ps -o uid= -p $PPID >&2")]);
     let report = world.prepare("").await.unwrap();
+    let me = fs::metadata("/proc/self").unwrap().uid();
+    assert_ne!(me, 0);
     let text = report.runs[0].stderr.text();
-    let (script, keeper) = text.trim().split_once('\n').unwrap();
-    assert_eq!(script, keeper);
+    assert_eq!(
+        text.split_whitespace().collect::<Vec<_>>(),
+        [me.to_string(), me.to_string()]
+    );
+    // What only others may execute is not run, and the reason is not the mode alone.
+    world.put("qemu.d/1", "exit 1", 0o611);
+    world.put("qemu", "", 0o755);
+    world.prepare("").await.unwrap();
+    let path = world.hook("qemu.d/1");
+    let warning = format!(
+        "Non-executable hook script {}: this daemon may not execute it (mode 0611, owner {me}:",
+        path.display()
+    );
+    let warnings = world.logged(Level::WARN);
+    assert!(warnings[0].starts_with(&warning), "{warnings:?}");
+    // Scripts can be ended, and callers recognised, without any privilege.
+    world.put("qemu", "echo > \"$(dirname \"$0\")/../ready\"; sleep 60", 0o755);
+    let call = prepare(None);
+    let cancel = call.cancel.clone();
+    let engine = world.engine.clone();
+    let task = tokio::spawn(async move { engine.call(call).await });
+    until("it runs", || !world.text("ready").is_empty()).await;
+    assert!(
+        world
+            .engine
+            .origin_of(world.engine.running()[0].pid.unwrap())
+            .is_some()
+    );
+    cancel.cancel();
+    assert!(task.await.unwrap().unwrap_err().is_cancelled());
 }

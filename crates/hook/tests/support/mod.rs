@@ -1,14 +1,16 @@
 //! A world for real scripts: a hooks directory, an engine, and everything that was logged.
 #![allow(dead_code, reason = "each test file uses its part")]
 
+mod keeper;
+
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
-use std::sync::{Arc, Mutex, Once, OnceLock};
+use std::sync::{Arc, Mutex, Once};
 use std::time::Duration;
 
 use ferrovirt_hook::{Call, Driver, Engine, EngineConfig, GuestOperation, HookError, HookEvent, Report};
+pub use keeper::keeper_program;
 use tempfile::TempDir;
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Metadata, Subscriber, span};
@@ -51,29 +53,6 @@ impl Subscriber for Recorder {
     }
     fn enter(&self, _: &span::Id) {}
     fn exit(&self, _: &span::Id) {}
-}
-
-/// The keeper beside this test program, built if it is missing.
-pub fn keeper_program() -> PathBuf {
-    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
-    PROGRAM.get_or_init(find_keeper).clone()
-}
-
-fn find_keeper() -> PathBuf {
-    let find = || ferrovirt_sys::program::find_helper("ferrovirt-keeper");
-    if let Some(path) = find() {
-        return path;
-    }
-    let me = std::env::current_exe().unwrap();
-    let target = me.ancestors().nth(3).unwrap();
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let status = Command::new(cargo)
-        .args(["build", "-p", "ferrovirt-sys", "--bins", "--target-dir"])
-        .arg(target)
-        .status()
-        .unwrap();
-    assert!(status.success());
-    find().expect("cargo has just built it")
 }
 
 /// A hooks directory and its engine.

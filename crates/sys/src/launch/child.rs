@@ -181,10 +181,8 @@ fn change_user((uid, gid, groups): (Option<u32>, Option<u32>, Option<Vec<u32>>))
     }
     let groups = groups.unwrap_or_default();
     // SAFETY: length and address belong to one vector. The plain C functions would reach all threads; there is one.
-    step(
-        "setgroups",
-        check(unsafe { libc::setgroups(groups.len(), groups.as_ptr()) }),
-    )?;
+    let done = unsafe { libc::setgroups(groups.len(), groups.as_ptr()) };
+    step("setgroups", check(done))?;
     if let Some(gid) = gid {
         // SAFETY: takes numbers only.
         step("setgid", check(unsafe { libc::setresgid(gid, gid, gid) }))?;
