@@ -22,6 +22,9 @@ use crate::firewall;
 pub(crate) async fn load(shared: &Arc<Shared>) -> Result<()> {
     let mut definitions = store::read_definitions(&shared.config).await?;
     let statuses = if shared.config.privileged { read_statuses(shared).await? } else { Vec::new() };
+    if statuses.iter().any(|status| status.progress().phase != Phase::Active) {
+        dnsmasq::settle(&shared.config.launch_helper).await;
+    }
     let mut undone = Vec::new();
     for (status, begin) in join_all(statuses.into_iter().map(|status| take_over(shared, status))).await {
         let definition = definition_of(&mut definitions, &status.network);

@@ -1,7 +1,7 @@
 //! What all networks share: settings, the doors to hooks, devices and packet filter, and the index of who is there.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
+use std::sync::{Mutex, OnceLock, PoisonError, RwLock};
 
 use ferrovirt_hook::Engine;
 use ferrovirt_link::{Address, Links};

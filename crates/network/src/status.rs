@@ -129,11 +129,6 @@ impl Journal {
         store::write(self.path.clone(), text, store::PRIVATE).await
     }
 
-    /// What stands in the file.
-    pub(crate) fn status(&self) -> Status {
-        self.status.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
     /// Is the file there?
     pub(crate) fn exists(&self) -> bool {
         self.path.exists()

@@ -11,8 +11,6 @@ use crate::error::{Error, Result};
 
 /// Mode of files that only the daemon reads.
 pub(crate) const PRIVATE: u32 = 0o600;
-/// Mode of files that others read, too.
-pub(crate) const PUBLIC: u32 = 0o644;
 
 /// The comment that opens each file which the daemon writes over again; `command` is what to use instead of an editor.
 /// As many lines as libvirt's.
@@ -219,6 +217,11 @@ pub(crate) fn read_documents(directory: &Path) -> std::io::Result<Vec<(String, S
     for entry in entries {
         let entry = entry?;
         let file = entry.file_name();
+        if file.to_str().is_some_and(durable::is_temporary) {
+            // A daemon was killed while it wrote; what it wrote for is still as it was.
+            let _ = std::fs::remove_file(entry.path());
+            continue;
+        }
         let Some(name) = file.to_str().and_then(|file| file.strip_suffix(".xml")) else { continue };
         if !entry.path().is_file() {
             continue;

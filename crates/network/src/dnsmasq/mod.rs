@@ -6,5 +6,5 @@ mod process;
 mod supervise;
 
 pub(crate) use config::is_needed;
-pub(crate) use process::Dnsmasq;
+pub(crate) use process::{Dnsmasq, settle};
 pub(crate) use supervise::Supervisor;

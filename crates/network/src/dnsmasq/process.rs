@@ -25,6 +25,11 @@ use crate::error::{Error, Result};
 const START_LIMIT: Duration = Duration::from_secs(30);
 /// How long it may take to end before it is killed.
 const END_LIMIT: Duration = Duration::from_secs(5);
+/// How often processes of it are looked for while ending it.
+const STOP_ROUNDS: usize = 10;
+/// How often and with what pauses launchers of a dead daemon are waited for.
+const SETTLE_ROUNDS: usize = 50;
+const SETTLE_PAUSE: Duration = Duration::from_millis(10);
 /// How much of its complaints is kept.
 const COMPLAINT_LIMIT: u64 = 16 * 1024;
 
@@ -155,7 +160,8 @@ impl Dnsmasq {
         let found = crate::store::blocking(self.files.pid.clone(), "read", move |path| {
             let pid = std::fs::read_to_string(path)?.trim().parse::<i32>().map_err(io::Error::other)?;
             let id = ProcessId::of(pid)?;
-            Ok(Some(id).filter(|id| id.is_alive() && has_argument(pid, &argument)))
+            let ours = is_meant(pid, |words| words.contains(&argument.as_encoded_bytes()));
+            Ok(Some(id).filter(|id| ours && id.is_alive()))
         });
         found.await.ok().flatten()
     }
@@ -164,20 +170,33 @@ impl Dnsmasq {
     /// a line in the log.
     pub(crate) async fn stop(&self) {
         let mut ids: Vec<ProcessId> = self.running().await.into_iter().collect();
-        if ids.is_empty() {
-            let argument = self.conf_argument();
-            let found = crate::store::blocking("/proc".into(), "read", move |proc| all_with(proc, &argument));
-            ids = found.await.unwrap_or_default();
-        }
-        for id in ids {
-            if let Err(error) = end(id).await {
-                tracing::error!("cannot end dnsmasq ({id}) of network '{}': {error}", self.network);
+        // One that is just going into the background has a child by the time it is ended: look until there is none.
+        for _ in 0..STOP_ROUNDS {
+            if ids.is_empty() {
+                ids = self.all().await;
+            }
+            if ids.is_empty() {
+                break;
+            }
+            for id in ids.drain(..) {
+                if let Err(error) = end(id).await {
+                    tracing::error!("cannot end dnsmasq ({id}) of network '{}': {error}", self.network);
+                }
             }
         }
         let removed = crate::store::blocking(self.files.pid.clone(), "remove", remove_if_there);
         if let Err(error) = removed.await {
             tracing::warn!("{error}");
         }
+    }
+
+    /// All processes of it.
+    async fn all(&self) -> Vec<ProcessId> {
+        let argument = self.conf_argument();
+        let found = crate::store::blocking("/proc".into(), "read", move |proc| {
+            all_with(proc, |words| words.contains(&argument.as_encoded_bytes()))
+        });
+        found.await.unwrap_or_default()
     }
 
     /// Removes what a network that is gone leaves in the state directory.
@@ -219,19 +238,35 @@ fn remove_if_there(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Does this process have this argument on its command line?
-fn has_argument(pid: i32, argument: &OsString) -> bool {
-    let Ok(line) = std::fs::read(format!("/proc/{pid}/cmdline")) else { return false };
-    line.split(|byte| *byte == 0).any(|word| word == argument.as_encoded_bytes())
+/// Waits until what a daemon before was just launching when it died is launched, and can be found (R96). Bounded: a
+/// launcher takes milliseconds.
+pub(crate) async fn settle(launch_helper: &Path) {
+    for _ in 0..SETTLE_ROUNDS {
+        let helper = launch_helper.as_os_str().to_owned();
+        let launching = crate::store::blocking("/proc".into(), "read", move |proc| {
+            all_with(proc, |words| words.first() == Some(&helper.as_encoded_bytes()))
+        });
+        if launching.await.unwrap_or_default().is_empty() {
+            return;
+        }
+        tokio::time::sleep(SETTLE_PAUSE).await;
+    }
 }
 
-/// All processes with this argument on their command line.
-fn all_with(proc: &Path, argument: &OsString) -> io::Result<Vec<ProcessId>> {
+/// The words of a process' command line, of which a test says whether it is meant.
+fn is_meant(pid: i32, wanted: impl Fn(&[&[u8]]) -> bool) -> bool {
+    let Ok(line) = std::fs::read(format!("/proc/{pid}/cmdline")) else { return false };
+    let words: Vec<&[u8]> = line.split(|byte| *byte == 0).collect();
+    wanted(&words)
+}
+
+/// All processes whose command line is meant.
+fn all_with(proc: &Path, wanted: impl Fn(&[&[u8]]) -> bool) -> io::Result<Vec<ProcessId>> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(proc)?.flatten() {
         let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<i32>().ok()) else { continue };
-        if has_argument(pid, argument) {
-            found.extend(ProcessId::of(pid));
+        if is_meant(pid, &wanted) {
+            found.extend(ProcessId::of(pid).ok().filter(ProcessId::is_alive));
         }
     }
     Ok(found)
