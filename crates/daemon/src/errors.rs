@@ -160,7 +160,7 @@ mod tests {
         let event = HookEvent::guest(Driver::Qemu, "g1", GuestOperation::Prepare).unwrap();
         let detail = "internal error: Child process (LC_ALL=C /h/qemu g1 prepare begin -) unexpected exit status 3: no";
         let error = HookError::Failed {
-            event,
+            event: Box::new(event),
             script: "/h/qemu".into(),
             detail: detail.to_owned(),
         };

@@ -8,7 +8,7 @@ use ferrovirt_guest::Guests;
 use ferrovirt_hook::{Discovery, Driver, Engine, EngineConfig};
 use ferrovirt_link::Links;
 use ferrovirt_network::{Autostart, Networks};
-use crate::pending::{QemuBackend, QemuConfig};
+use ferrovirt_qemu::{QemuBackend, QemuConfig};
 use ferrovirt_sys::program;
 use ferrovirt_xml::UnknownPolicy;
 use tokio::sync::watch;
@@ -55,7 +55,9 @@ pub struct Client {
 
 impl Default for Clients {
     fn default() -> Self {
-        Self { count: watch::Sender::new(0) }
+        Self {
+            count: watch::Sender::new(0),
+        }
     }
 }
 
@@ -63,7 +65,9 @@ impl Clients {
     /// A client has connected.
     pub fn enter(&self) -> Client {
         self.count.send_modify(|n| *n += 1);
-        Client { count: self.count.clone() }
+        Client {
+            count: self.count.clone(),
+        }
     }
 
     /// How many there are.
@@ -102,7 +106,10 @@ fn helper(name: &'static str) -> Result<PathBuf, Error> {
 }
 
 fn failed<E: std::fmt::Display>(driver: &'static str) -> impl Fn(E) -> Error {
-    move |e| Error::Driver { driver, text: e.to_string() }
+    move |e| Error::Driver {
+        driver,
+        text: e.to_string(),
+    }
 }
 
 impl Host {
@@ -110,7 +117,12 @@ impl Host {
     ///
     /// # Errors
     /// [`Error::Driver`] when one of them cannot start (R21).
-    pub async fn load(paths: &Paths, settings: &Settings, drivers: &Drivers, engine: Engine) -> Result<Self, Error> {
+    pub async fn load(
+        paths: &Paths,
+        settings: &Settings,
+        drivers: &Drivers,
+        engine: Engine,
+    ) -> Result<Self, Error> {
         let unknown = match settings.own.unknown_xml {
             own::UnknownXml::Refuse => UnknownPolicy::Refuse,
             own::UnknownXml::Keep => UnknownPolicy::Keep,
@@ -120,7 +132,12 @@ impl Host {
         networks.load().await.map_err(failed("network"))?;
         let links = Links::open().map_err(failed("qemu"))?;
         let backend = QemuBackend::new(qemu_config(paths, drivers, &node)?, links);
-        let guests = Guests::new(guest_config(paths, unknown), backend, engine.clone(), networks.clone());
+        let guests = Guests::new(
+            guest_config(paths, unknown),
+            backend,
+            engine.clone(),
+            networks.clone(),
+        );
         guests.load().await.map_err(failed("qemu"))?;
         Ok(Self {
             guests,

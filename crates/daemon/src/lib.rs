@@ -20,8 +20,6 @@ pub mod log;
 pub mod node;
 mod outbox;
 pub mod paths;
-#[rustfmt::skip]
-pub mod pending;
 pub mod refuse;
 pub mod server;
 pub mod settings;

@@ -40,8 +40,9 @@ mod list_flag {
 mod xml_flag {
     pub(super) const SECURE: u32 = 1;
     pub(super) const INACTIVE: u32 = 2;
-    pub(super) const UPDATE_CPU: u32 = 4;
     pub(super) const MIGRATABLE: u32 = 8;
+    /// Also 4, update the CPU: a running guest's CPU is always written as it is, and of one that is off nothing is known
+    /// that its definition lacks.
     pub(super) const ALL: u32 = 15;
 }
 
@@ -157,8 +158,6 @@ pub(super) fn xml_desc(session: &Session, args: DomainGetXmlDescArgs) -> Answer<
     }
     only_flags(args.flags, xml_flag::ALL, QEMU, "qemuDomainGetXMLDesc")?;
     let has = |flag| args.flags & flag != 0;
-    // The CPU of a running guest is written as it is; for one that is off nothing is known that the definition lacks.
-    let _ = xml_flag::UPDATE_CPU;
     let form = Form {
         inactive: has(xml_flag::INACTIVE),
         secure: has(xml_flag::SECURE),

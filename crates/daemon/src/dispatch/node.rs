@@ -1,5 +1,9 @@
 //! The host: its name, processors and memory, and what guests it can run.
 
+use std::sync::OnceLock;
+
+use ferrovirt_guest::BackendError;
+use ferrovirt_model::Uuid;
 use ferrovirt_wire::procedures::*;
 use ferrovirt_wire::xdr::{Char, FixedText};
 use ferrovirt_wire::{ErrorDomain, ErrorReply, List};
@@ -37,13 +41,7 @@ pub(super) async fn version(
     session: &Session,
     _: ConnectGetVersionArgs,
 ) -> Result<ConnectGetVersionResults, ErrorReply> {
-    let hv_ver = session
-        .host
-        .guests
-        .backend()
-        .version()
-        .await
-        .map_err(|error| errors::guest(error.into()))?;
+    let hv_ver = session.host.guests.backend().version().await.map_err(emulator)?;
     Ok(ConnectGetVersionResults { hv_ver })
 }
 
@@ -51,9 +49,35 @@ pub(super) async fn capabilities(
     session: &Session,
     _: ConnectGetCapabilitiesArgs,
 ) -> Result<ConnectGetCapabilitiesResults, ErrorReply> {
-    let capabilities = session.host.guests.backend().capabilities().await;
-    let capabilities = capabilities.map_err(|error| errors::guest(error.into()))?;
+    let set = session
+        .host
+        .settings
+        .libvirtd
+        .host_uuid
+        .map(|uuid| Uuid(*uuid.as_bytes()));
+    let host = set.unwrap_or_else(|| *THIS_HOST.get_or_init(host_uuid));
+    let capabilities = session
+        .host
+        .guests
+        .backend()
+        .capabilities(host)
+        .await
+        .map_err(emulator)?;
     Ok(ConnectGetCapabilitiesResults { capabilities })
+}
+
+fn emulator(error: ferrovirt_qemu::Error) -> ErrorReply {
+    errors::guest(BackendError::from(error).into())
+}
+
+/// The host's UUID unless the settings have one.
+static THIS_HOST: OnceLock<Uuid> = OnceLock::new();
+
+/// The host's UUID as its firmware has it, or its installation; where neither is known, one for this daemon.
+fn host_uuid() -> Uuid {
+    let read = |path| std::fs::read_to_string(path).ok()?.parse::<Uuid>().ok();
+    let known = read("/sys/class/dmi/id/product_uuid").or_else(|| read("/etc/machine-id"));
+    known.unwrap_or_else(Uuid::random)
 }
 
 /// No security driver: clients are told so in libvirt's words.

@@ -46,6 +46,7 @@ async fn daemon() -> Daemon {
     let drivers = Drivers::load(&paths).unwrap();
     let engine = host::engine(&paths, &settings.own.hooks).unwrap();
     let host = Arc::new(Host::load(&paths, &settings, &drivers, engine).await.unwrap());
+    tokio::spawn(Arc::clone(&host).begin());
     let listener = |name, read_only| Listener {
         socket: UnixListener::bind(dir.path().join(name)).unwrap(),
         read_only,
