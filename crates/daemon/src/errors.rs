@@ -34,6 +34,9 @@ const SAID_BY_THE_GENERIC_CODE: &[&str] = &[
     "Can't rename domain to itself",
 ];
 
+/// The guest has no channel for an agent at all.
+pub const NO_AGENT: &str = "QEMU guest agent is not configured";
+
 /// An operation on a guest failed.
 pub fn guest(error: GuestError) -> ErrorReply {
     use ErrorCode as Code;
@@ -75,6 +78,7 @@ fn backend(error: &BackendError) -> ErrorReply {
         BackendError::System(_) => (Code::SystemError, ErrorDomain::Qemu),
         BackendError::Timeout(_) => (Code::OperationTimeout, ErrorDomain::Qemu),
         BackendError::Failed(_) => (Code::OperationFailed, ErrorDomain::Qemu),
+        BackendError::Agent(text) if text == NO_AGENT => (Code::ArgumentUnsupported, ErrorDomain::Qemu),
         BackendError::Agent(_) => (Code::AgentUnresponsive, ErrorDomain::Qemu),
         BackendError::Cancelled => (Code::OperationAborted, ErrorDomain::Qemu),
     };

@@ -74,8 +74,18 @@ impl Daemon {
         let log = Arc::new(Log::start(&logging)?);
         warn_about(&settings.warnings);
         raise_file_limit();
-        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Error::Runtime)?;
-        Ok(Self { args, paths, settings, log, runtime, _locks: locks })
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .enable_all()
+            .build()
+            .map_err(Error::Runtime)?;
+        Ok(Self {
+            args,
+            paths,
+            settings,
+            log,
+            runtime,
+            _locks: locks,
+        })
     }
 
     fn run(self) -> ExitCode {
@@ -120,7 +130,8 @@ impl Daemon {
         };
         notify(&[NotifyState::Stopping]);
         engine.rediscover();
-        let _refusal = Refusal::begin(&passed, &reason(&engine, &self.paths, "ends")).map_err(Error::Passed)?;
+        let _refusal =
+            Refusal::begin(&passed, &reason(&engine, &self.paths, "ends")).map_err(Error::Passed)?;
         daemon_hook(&engine, DaemonOperation::Shutdown, CancellationToken::new()).await;
         tracing::info!("ended");
         outcome
@@ -133,7 +144,8 @@ impl Daemon {
         passed: &[Listening],
         signals: &mut Signals,
     ) -> Result<Option<&'static str>, Error> {
-        let _refusal = Refusal::begin(passed, &reason(engine, &self.paths, "starts")).map_err(Error::Passed)?;
+        let _refusal =
+            Refusal::begin(passed, &reason(engine, &self.paths, "starts")).map_err(Error::Passed)?;
         let cancel = CancellationToken::new();
         let hook = daemon_hook(engine, DaemonOperation::Start, cancel.clone());
         tokio::pin!(hook);
@@ -169,7 +181,11 @@ impl Daemon {
             true => sockets::listen(&self.paths, &self.settings.libvirtd)?,
             false => Vec::new(),
         };
-        let listeners = own.iter().chain(passed).map(to_listener).collect::<Result<Vec<_>, _>>();
+        let listeners = own
+            .iter()
+            .chain(passed)
+            .map(to_listener)
+            .collect::<Result<Vec<_>, _>>();
         let listeners = listeners.map_err(Error::Runtime)?;
         let stop = CancellationToken::new();
         let server = tokio::spawn(server::serve(listeners, Arc::clone(&host), stop.clone()));
@@ -215,7 +231,9 @@ impl Daemon {
         }
         // The shutdown hook must not overtake the reload hook.
         if let Some(mut task) = reload
-            && timeout(self.settings.own.shutdown.drain.into(), &mut task).await.is_err()
+            && timeout(self.settings.own.shutdown.drain.into(), &mut task)
+                .await
+                .is_err()
         {
             cancel.cancel();
             let _ = task.await;
@@ -245,7 +263,11 @@ impl Daemon {
 /// What SIGHUP can change: the log. The rest is read so that mistakes show now and not at the next start.
 fn read_again(args: &Args, paths: &Paths, log: &Log) -> Result<(), Error> {
     let settings = Settings::load(paths)?;
-    log.change(&Logging::new(args, &LogEnvironment::of_process(), &settings.libvirtd)?)?;
+    log.change(&Logging::new(
+        args,
+        &LogEnvironment::of_process(),
+        &settings.libvirtd,
+    )?)?;
     warn_about(&settings.warnings);
     warn_about(&Drivers::load(paths)?.warnings);
     Ok(())
@@ -263,7 +285,9 @@ async fn tell_ready(host: Arc<Host>, in_background: bool) {
 /// Ends when nothing has needed the daemon for this long; never without a time.
 async fn idle(host: &Host, limit: Option<Duration>) {
     const LOOK: Duration = Duration::from_secs(1);
-    let Some(limit) = limit else { return std::future::pending().await };
+    let Some(limit) = limit else {
+        return std::future::pending().await;
+    };
     let mut since = Instant::now();
     loop {
         sleep(LOOK.min(limit)).await;
@@ -276,8 +300,15 @@ async fn idle(host: &Host, limit: Option<Duration>) {
 }
 
 /// The daemon's own hook. The engine logs failures, and they change nothing (R23).
-fn daemon_hook(engine: &Engine, operation: DaemonOperation, cancel: CancellationToken) -> impl Future<Output = ()> {
-    let call = Call { cancel, ..Call::new(HookEvent::daemon(operation), None) };
+fn daemon_hook(
+    engine: &Engine,
+    operation: DaemonOperation,
+    cancel: CancellationToken,
+) -> impl Future<Output = ()> {
+    let call = Call {
+        cancel,
+        ..Call::new(HookEvent::daemon(operation), None)
+    };
     let engine = engine.clone();
     async move {
         let _ = engine.call(call).await;
@@ -289,9 +320,15 @@ fn reason(engine: &Engine, paths: &Paths, doing: &'static str) -> Reason {
     let engine = engine.clone();
     let main = paths.hooks_dir.join("daemon");
     Arc::new(move || {
-        let running = engine.running().into_iter().find(|hook| hook.event.driver() == Driver::Daemon);
+        let running = engine
+            .running()
+            .into_iter()
+            .find(|hook| hook.event.driver() == Driver::Daemon);
         let script = running.map_or_else(|| main.clone(), |hook| hook.script);
-        format!("the daemon {doing} and waits for its hook {}; try again later", script.display())
+        format!(
+            "the daemon {doing} and waits for its hook {}; try again later",
+            script.display()
+        )
     })
 }
 
@@ -305,7 +342,12 @@ async fn load_drivers(paths: &Paths) -> Result<Drivers, Error> {
     let paths = paths.clone();
     // Names of users may have to be asked of a directory service, which takes its time.
     let task = tokio::task::spawn_blocking(move || Drivers::load(&paths)).await;
-    task.unwrap_or_else(|e| Err(Error::Driver { driver: "qemu", text: e.to_string() }))
+    task.unwrap_or_else(|e| {
+        Err(Error::Driver {
+            driver: "qemu",
+            text: e.to_string(),
+        })
+    })
 }
 
 fn warn_about(warnings: &[Warning]) {
@@ -327,7 +369,11 @@ fn make_directories(paths: &Paths) -> Result<(), Error> {
             .recursive(true)
             .mode(mode)
             .create(path)
-            .map_err(|source| Error::File { action: "make directory", path: path.to_owned(), source })?;
+            .map_err(|source| Error::File {
+                action: "make directory",
+                path: path.to_owned(),
+                source,
+            })?;
     }
     Ok(())
 }
@@ -336,7 +382,10 @@ fn make_directories(paths: &Paths) -> Result<(), Error> {
 fn raise_file_limit() {
     let limit = rustix::process::getrlimit(Resource::Nofile);
     if limit.current < limit.maximum || limit.maximum.is_none() {
-        let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
+        let raised = Rlimit {
+            current: limit.maximum,
+            maximum: limit.maximum,
+        };
         if let Err(e) = rustix::process::setrlimit(Resource::Nofile, raised) {
             tracing::warn!("cannot raise the number of files that may be open: {e}");
         }

@@ -67,11 +67,7 @@ fn no_agent(live: &Domain) -> ErrorReply {
         let text = "addresses cannot be asked of the guest agent by this daemon yet";
         ErrorReply::new(ErrorCode::OperationUnsupported, QEMU, text)
     } else {
-        ErrorReply::new(
-            ErrorCode::ArgumentUnsupported,
-            QEMU,
-            "QEMU guest agent is not configured",
-        )
+        ErrorReply::new(ErrorCode::ArgumentUnsupported, QEMU, errors::NO_AGENT)
     }
 }
 

@@ -78,7 +78,9 @@ impl Sink {
 
     /// This takes the place of others: whose log it is need not be said again where it was said.
     pub fn succeed(&mut self, others: &[Sink]) {
-        self.introduced = others.iter().any(|other| other.introduced && other.is_same_place(self));
+        self.introduced = others
+            .iter()
+            .any(|other| other.introduced && other.is_same_place(self));
     }
 
     fn is_same_place(&self, other: &Sink) -> bool {
