@@ -68,8 +68,9 @@ impl Collector {
 
     /// Reads once. May be dropped and repeated.
     pub(crate) async fn read(&mut self) {
-        let result = self.pipe.read(&mut self.chunk).await;
-        self.note(result);
+        // A pipe that cannot be read is as good as closed.
+        let count = self.pipe.read(&mut self.chunk).await.unwrap_or(0);
+        self.note(count);
     }
 
     /// Takes what is in the pipe now that the script is over, without waiting for anybody who may write more. With `all`
@@ -80,28 +81,24 @@ impl Collector {
         } else {
             self.pipe.waiting().unwrap_or(0)
         };
-        while self.open && left > 0 {
+        while self.open {
             let most = left.min(CHUNK);
             match self.pipe.read_now(&mut self.chunk[..most]) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-                result => left -= self.note(result),
+                Ok(count) => {
+                    left -= count;
+                    self.note(count);
+                }
+                // Nothing there now.
+                Err(_) => break,
             }
         }
         self.captured
     }
 
-    /// Takes what one read gave; a pipe that cannot be read is as good as closed.
-    fn note(&mut self, result: io::Result<usize>) -> usize {
-        match result {
-            Ok(0) | Err(_) => {
-                self.open = false;
-                0
-            }
-            Ok(count) => {
-                self.captured.take(&self.chunk[..count], self.limit);
-                count
-            }
-        }
+    /// Takes what one read gave; nothing is the end.
+    fn note(&mut self, count: usize) {
+        self.open = count > 0;
+        self.captured.take(&self.chunk[..count], self.limit);
     }
 }
 

@@ -18,8 +18,8 @@ use crate::registry::Entry;
 /// How long a tree that is told to end may take before it is killed (R95).
 pub(crate) const GRACE: Duration = Duration::from_secs(5);
 
-/// How much longer is waited for the kernel to be done with it.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// After this long even the kernel should be done with it: the grace, and as much again.
+const TOO_LATE: Duration = Duration::from_secs(10);
 
 /// What is to be run, and how.
 pub(crate) struct Job {
@@ -233,13 +233,13 @@ impl Watch<'_> {
 /// A keeper ends its tree in time, or it is not able to.
 async fn too_late(cancel: &CancellationToken) {
     cancel.cancelled().await;
-    tokio::time::sleep(GRACE + PATIENCE).await;
+    tokio::time::sleep(TOO_LATE).await;
 }
 
 /// After a cancel the whole tree is waited for (R95); `false` when something cannot be killed.
 async fn wait_for_the_tree(job: &Job, keeper: &mut Keeper) -> bool {
     let empty = async { while !matches!(keeper.next().await, Ok(Report::Empty) | Err(_)) {} };
-    let done = tokio::time::timeout(GRACE + PATIENCE, empty).await.is_ok();
+    let done = tokio::time::timeout(TOO_LATE, empty).await.is_ok();
     if !done {
         let script = job.path.display();
         tracing::error!(target: "virHookRun", "processes that hook script {script} left behind cannot be killed");
