@@ -25,6 +25,7 @@ pub enum Ask {
 
 impl Ask {
     /// All of them, in the order of the table's rows.
+    #[cfg(test)]
     pub const ALL: [Ask; 8] = [
         Ask::Start,
         Ask::Destroy,
@@ -66,6 +67,7 @@ pub enum Situation {
 
 impl Situation {
     /// All of them, in the order of the table's columns.
+    #[cfg(test)]
     pub const ALL: [Situation; 7] = [
         Situation::Off,
         Situation::Starting,

@@ -81,7 +81,7 @@ pub(crate) async fn describe<B: Backend>(walk: &Walk<B>, change: &Metadata) -> R
     let seen = walk.desk.look();
     let Some(config) = seen.config.as_ref().filter(|_| seen.persistent) else {
         return Err(Error::Invalid(
-            "cannot change persistent config of a transient domain".to_owned(),
+            "transient domains do not have any persistent config".to_owned(),
         ));
     };
     let mut doc = Domain::clone(config);

@@ -34,7 +34,9 @@ impl<B: Power> Owner<B> {
         let active = self.desk.look().is_active();
         match request {
             Request::Start(flags, doc) => self.begin_start(flags, doc, &origin, reply),
-            Request::Destroy(flags) => self.begin_end(ShutoffReason::Destroyed, flags.graceful, vec![reply]),
+            Request::Destroy(flags) => {
+                self.begin_end(ShutoffReason::Destroyed, flags.graceful, &origin, vec![reply]);
+            }
             Request::Say(word) => self.begin_word(word, &origin, Some(reply)),
             Request::Edit(edit) => self.begin_edit(edit, &origin, reply),
             Request::Describe(change, affect) if affect.live || (active && !affect.config) => {
@@ -67,17 +69,17 @@ impl<B: Power> Owner<B> {
         self.spawn(work, || Note::Broken);
     }
 
-    pub(crate) fn begin_end(&mut self, why: ShutoffReason, graceful: bool, replies: Vec<Reply>) {
+    pub(crate) fn begin_end(
+        &mut self,
+        why: ShutoffReason,
+        graceful: bool,
+        origin: &Origin,
+        replies: Vec<Reply>,
+    ) {
         let Some(run) = self.run.take() else {
             return nothing_runs(replies);
         };
-        let walk = self.hold(
-            "destroy",
-            &run,
-            CancellationToken::new(),
-            &Origin::client(),
-            replies,
-        );
+        let walk = self.hold("destroy", &run, CancellationToken::new(), origin, replies);
         let work = async move {
             let (finish, result) = sequence::destroy(&walk, *run, why, graceful).await;
             Note::Over(finish, result)
@@ -285,7 +287,7 @@ impl<B: Power> Owner<B> {
     pub(crate) fn act(&mut self, what: Later) {
         match what {
             Later::Again(why) => self.begin_word(Word::Again(why), &Origin::client(), None),
-            Later::End(why) => self.begin_end(why, false, Vec::new()),
+            Later::End(why) => self.begin_end(why, false, &Origin::client(), Vec::new()),
         }
     }
 

@@ -27,7 +27,7 @@ use crate::state::{RunningReason, ShutoffReason};
 use crate::walk::Walk;
 
 /// How long a request waits for the job of another one, as in libvirt.
-const WAIT: Duration = Duration::from_secs(30);
+const WAIT: Duration = Duration::from_secs(if cfg!(test) { 3 } else { 30 });
 
 /// How many requests may wait for one guest.
 pub(crate) const MAILBOX: usize = 64;
@@ -223,7 +223,7 @@ impl<B: Power> Owner<B> {
             self.situation(),
             self.writing.is_some(),
         ) {
-            Verdict::Go => self.begin_end(ShutoffReason::Destroyed, false, Vec::new()),
+            Verdict::Go => self.begin_end(ShutoffReason::Destroyed, false, &Origin::client(), Vec::new()),
             Verdict::Join => self.doom(false),
             _ => {}
         }
@@ -303,7 +303,9 @@ impl<B: Power> Owner<B> {
             Finish::Up(run) => {
                 self.run = Some(run);
                 match self.later.take() {
-                    _ if job.doomed => self.begin_end(ShutoffReason::Destroyed, false, job.joined),
+                    _ if job.doomed => {
+                        self.begin_end(ShutoffReason::Destroyed, false, &Origin::client(), job.joined)
+                    }
                     Some(later) => self.act(later),
                     None => {}
                 }

@@ -344,7 +344,8 @@ impl Phase {
         match self {
             Phase::Off => &[Phase::Prepare],
             Phase::Prepare => &[Phase::Ports],
-            Phase::Ports => &[Phase::Resources],
+            // Once more for each port.
+            Phase::Ports => &[Phase::Ports, Phase::Resources],
             Phase::Resources => &[Phase::Start],
             Phase::Start => &[Phase::Launch],
             // A guest that is started paused skips `Resume`.
@@ -408,5 +409,96 @@ impl FromStr for Phase {
             .into_iter()
             .find(|p| p.as_str() == word)
             .ok_or_else(|| UnknownWord(word.to_owned()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_guest_leaves_only_through_the_one_way_out() {
+        for from in Phase::ALL {
+            let next: Vec<_> = Phase::ALL.into_iter().filter(|to| from.may_become(*to)).collect();
+            let expected: &[Phase] = match from {
+                Phase::Off => &[Phase::Prepare],
+                Phase::Prepare => &[Phase::Ports, Phase::Kill],
+                Phase::Ports => &[Phase::Ports, Phase::Resources, Phase::Kill],
+                Phase::Resources => &[Phase::Start, Phase::Kill],
+                Phase::Start => &[Phase::Launch, Phase::Kill],
+                Phase::Launch => &[Phase::Resume, Phase::Started, Phase::Kill],
+                Phase::Resume => &[Phase::Started, Phase::Kill],
+                Phase::Started => &[Phase::Up, Phase::Kill],
+                Phase::Up => &[Phase::Reconnect, Phase::Kill],
+                Phase::Reconnect => &[Phase::Up, Phase::Kill],
+                Phase::Kill => &[Phase::Up, Phase::Kill, Phase::Stopped],
+                Phase::Stopped => &[Phase::Kill, Phase::Unplug],
+                Phase::Unplug => &[Phase::Kill, Phase::Labels],
+                Phase::Labels => &[Phase::Kill, Phase::Release],
+                Phase::Release => &[Phase::Off, Phase::Kill],
+            };
+            assert_eq!(next, expected, "after {from}");
+        }
+    }
+
+    #[test]
+    fn words_and_numbers_come_back() {
+        for phase in Phase::ALL {
+            assert_eq!(phase.as_str().parse(), Ok(phase));
+        }
+        for (number, reason) in ShutoffReason::ALL.iter().enumerate() {
+            assert_eq!(
+                (reason.number(), reason.as_str().parse()),
+                (number as i32, Ok(*reason))
+            );
+        }
+        let reasons = ShutoffReason::ALL.iter().map(|&r| Reason::Shutoff(r));
+        let reasons = reasons.chain(RunningReason::ALL.iter().map(|&r| Reason::Running(r)));
+        let reasons = reasons.chain(PausedReason::ALL.iter().map(|&r| Reason::Paused(r)));
+        let reasons = reasons.chain(ShutdownReason::ALL.iter().map(|&r| Reason::Shutdown(r)));
+        let reasons = reasons.chain(CrashedReason::ALL.iter().map(|&r| Reason::Crashed(r)));
+        for reason in reasons.chain([Reason::PmSuspended]) {
+            assert_eq!(
+                Reason::from_words(reason.state().as_str(), reason.as_str()),
+                Ok(reason)
+            );
+        }
+        assert_eq!(
+            Reason::from_words("running", "news"),
+            Ok(Reason::Running(RunningReason::Unknown))
+        );
+        assert!(Reason::from_words("blocked", "unknown").is_err() && Reason::from_words("", "").is_err());
+    }
+
+    #[test]
+    fn r34_the_words_of_release_are_libvirts() {
+        let words: Vec<_> = ShutoffReason::ALL.iter().map(|r| r.as_str()).collect();
+        let expected = [
+            "unknown",
+            "shutdown",
+            "destroyed",
+            "crashed",
+            "migrated",
+            "saved",
+            "failed",
+            "from snapshot",
+            "daemon",
+        ];
+        assert_eq!(words, expected);
+        assert_eq!(
+            State::ALL.iter().map(|s| s.number()).collect::<Vec<_>>(),
+            (0..8).collect::<Vec<_>>()
+        );
+        assert_eq!(
+            (
+                Reason::PmSuspended.number(),
+                Reason::Paused(PausedReason::StartingUp).number()
+            ),
+            (0, 11)
+        );
+        assert_eq!(Reason::Crashed(CrashedReason::Panicked).number(), 1);
+        assert_eq!(Reason::Running(RunningReason::Booted).number(), 1);
+        assert_eq!(Reason::Shutdown(ShutdownReason::User).number(), 1);
+        assert_eq!(Reason::Shutoff(ShutoffReason::Daemon).number(), 8);
     }
 }

@@ -126,7 +126,7 @@ pub(crate) fn read(text: &str) -> Result<Status, BadStatus> {
     let tree = roxmltree::Document::parse(text).map_err(|e| BadStatus::Malformed(e.to_string()))?;
     let root = tree.root_element();
     let node = child(root, "domain").ok_or(BadStatus::Missing("<domain>"))?;
-    let doc = Domain::parse(&text[node.range()], UnknownPolicy::Keep)
+    let doc = Domain::parse(&text[node.range()], UnknownPolicy::Salvage)
         .map_err(|e| BadStatus::Document(e.to_string()))?
         .value;
     let state = root.attribute("state").ok_or(BadStatus::Missing("state"))?;
@@ -230,4 +230,154 @@ fn ports_of(doc: &Domain) -> Vec<Plugged> {
         })
     };
     doc.devices.interfaces.iter().filter_map(port).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::state::RunningReason;
+
+    const DOMAIN: &str = "<domain type='qemu' id='7'><name>g1</name>\
+        <uuid>11111111-1111-4111-8111-111111111101</uuid><description>two\nlines</description>\
+        <memory unit='KiB'>32768</memory><vcpu>1</vcpu><os><type arch='x86_64' machine='pc'>hvm</type></os>\
+        <devices><interface type='network'><mac address='52:54:00:00:00:01'/>\
+        <source network='net1' portid='22222222-2222-4222-8222-222222222201' bridge='br0'/></interface></devices></domain>";
+
+    fn status() -> Status {
+        let doc = Domain::parse(DOMAIN, UnknownPolicy::Refuse).unwrap().value;
+        Status {
+            id: 7,
+            ports: ports_of(&doc),
+            doc: Arc::new(doc),
+            reason: Reason::Running(RunningReason::Booted),
+            phase: Phase::Started,
+            process: Some(ProcessId {
+                pid: 12,
+                start_time: 34,
+            }),
+            monitor: Some(PathBuf::from("/var/lib/it's/monitor.sock")),
+            facts: BTreeMap::from([("a".to_owned(), "b".to_owned())]),
+            steps: vec![
+                Step::new("tap").with("dev", "vnet0"),
+                Step::new("owner").with("path", "/x & <y>"),
+            ],
+            keeper: Some(ProcessId {
+                pid: 56,
+                start_time: 78,
+            }),
+            fake_reboot: true,
+            taint: vec!["hook-script".to_owned()],
+        }
+    }
+
+    fn same(a: &Status, b: &Status) {
+        assert_eq!(
+            (a.id, a.reason, a.phase, a.process),
+            (b.id, b.reason, b.phase, b.process)
+        );
+        assert_eq!(
+            (&a.monitor, &a.facts, &a.steps, &a.ports),
+            (&b.monitor, &b.facts, &b.steps, &b.ports)
+        );
+        assert_eq!(
+            (a.keeper, a.fake_reboot, &a.taint),
+            (b.keeper, b.fake_reboot, &b.taint)
+        );
+        assert_eq!(a.doc, b.doc);
+    }
+
+    #[test]
+    fn r96_all_that_is_written_comes_back() {
+        let mut it = status();
+        same(&it, &read(&write(&it)).unwrap());
+        assert_eq!(it.ports.len(), 1);
+        (it.keeper, it.process, it.monitor, it.fake_reboot) = (None, None, None, false);
+        (it.steps, it.ports, it.taint, it.facts) = (vec![], vec![], vec![], BTreeMap::new());
+        same(&it, &read(&write(&it)).unwrap());
+    }
+
+    #[test]
+    fn the_form_is_libvirts() {
+        let text = write(&status());
+        let root = "<domstatus state='running' reason='booted' pid='12'>\n  <taint flag='hook-script'/>\n";
+        assert!(text.starts_with(root), "{text}");
+        assert!(
+            text.contains("  <monitor path='/var/lib/it&apos;s/monitor.sock' type='unix'/>\n"),
+            "{text}"
+        );
+        assert!(
+            text.contains("  <fakereboot/>\n") && text.contains("<domain type='qemu' id='7'>"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn what_libvirtd_wrote_is_understood() {
+        let text = format!(
+            "<domstatus state='paused' reason='user' pid='{}'><monitor path='/m' type='unix'/>{DOMAIN}</domstatus>",
+            std::process::id()
+        );
+        let it = read(&text).unwrap();
+        assert_eq!(
+            (it.id, it.phase, it.ports.len(), it.keeper),
+            (7, Phase::Up, 1, None)
+        );
+        assert_eq!(it.process, ProcessId::of(std::process::id() as i32).ok());
+        let starting = text.replace("'user'", "'starting up'");
+        assert_eq!(read(&starting).unwrap().phase, Phase::Launch);
+    }
+
+    #[test]
+    fn what_is_missing_or_impossible_is_named() {
+        let text = write(&status());
+        for (cut, by, expected) in [
+            ("phase='started'", "", "phase is missing"),
+            (
+                "phase='started'",
+                "phase='x'",
+                "phase has the impossible value 'x'",
+            ),
+            (" state='running'", "", "state is missing"),
+            (
+                "state='running'",
+                "state='x'",
+                "state has the impossible value 'x'",
+            ),
+            (
+                "process='12:34'",
+                "process='12'",
+                "process has the impossible value '12'",
+            ),
+            ("id='7' phase", "phase", "id is missing"),
+            ("</domstatus>", "", "not well-formed"),
+        ] {
+            let error = read(&text.replacen(cut, by, 1)).unwrap_err().to_string();
+            assert!(error.starts_with(expected), "{error}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_value_of_a_step_comes_back(value: String) {
+            // What XML cannot say at all is not a path or a name of anything that a backend makes.
+            let legal = |c: char| c >= ' ' && !('\u{fffe}'..='\u{ffff}').contains(&c) || "\t\r\n".contains(c);
+            let value: String = value.chars().filter(|&c| legal(c)).collect();
+            let mut it = status();
+            it.steps = vec![Step::new("k").with("v", value.clone())];
+            let back = read(&write(&it)).unwrap();
+            prop_assert_eq!(back.steps[0].get("v"), value);
+        }
+
+        #[test]
+        fn no_text_makes_the_reader_panic(text: String, at in 0usize..1500, with: char) {
+            let _ = read(&text);
+            let mut damaged = write(&status());
+            if damaged.is_char_boundary(at.min(damaged.len())) {
+                damaged.insert(at.min(damaged.len()), with);
+            }
+            let _ = read(&damaged);
+        }
+    }
 }

@@ -155,7 +155,7 @@ fn documents(dir: &Path) -> io::Result<Vec<PathBuf>> {
 
 fn read_definition(path: &Path) -> std::result::Result<Domain, String> {
     let text = fs::read_to_string(path).map_err(|e| e.to_string())?;
-    let parsed = Domain::parse(&text, UnknownPolicy::Keep).map_err(|e| e.to_string())?;
+    let parsed = Domain::parse(&text, UnknownPolicy::Salvage).map_err(|e| e.to_string())?;
     for unknown in &parsed.kept {
         tracing::warn!("'{}': kept without effect: {unknown}", path.display());
     }

@@ -39,13 +39,22 @@ impl Trace {
 
     /// Adds a line.
     pub fn add(&self, line: &str) {
-        let mut file = OpenOptions::new().create(true).append(true).open(&self.0).expect("the trace can be opened");
-        file.write_all(format!("{line}\n").as_bytes()).expect("the trace can be written");
+        let mut file = OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(&self.0)
+            .expect("the trace can be opened");
+        file.write_all(format!("{line}\n").as_bytes())
+            .expect("the trace can be written");
     }
 
     /// All lines so far.
     pub fn lines(&self) -> Vec<String> {
-        fs::read_to_string(&self.0).unwrap_or_default().lines().map(str::to_owned).collect()
+        fs::read_to_string(&self.0)
+            .unwrap_or_default()
+            .lines()
+            .map(str::to_owned)
+            .collect()
     }
 
     /// All lines so far; the next call begins anew.
@@ -83,7 +92,10 @@ pub struct Hooks {
 impl Hooks {
     /// Hooks of qemu and network, writing into the trace of this directory.
     pub fn install(dir: &Path) -> Hooks {
-        let hooks = Hooks { dir: dir.to_owned(), hooks_dir: dir.join("hooks") };
+        let hooks = Hooks {
+            dir: dir.to_owned(),
+            hooks_dir: dir.join("hooks"),
+        };
         fs::create_dir_all(&hooks.hooks_dir).expect("a directory for hooks");
         for driver in ["qemu", "network"] {
             let script = format!(
@@ -93,7 +105,8 @@ impl Hooks {
             );
             let path = hooks.hooks_dir.join(driver);
             fs::write(&path, script).expect("a hook can be written");
-            fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("a hook can be made executable");
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o755))
+                .expect("a hook can be made executable");
         }
         hooks
     }
@@ -143,7 +156,11 @@ pub struct FakeGuest {
 impl FakeBackend {
     /// One that writes into this trace.
     pub fn new(trace: &Trace) -> FakeBackend {
-        FakeBackend { trace: trace.clone(), orders: Arc::default(), watched: Arc::default() }
+        FakeBackend {
+            trace: trace.clone(),
+            orders: Arc::default(),
+            watched: Arc::default(),
+        }
     }
 
     /// From now on this step fails.
@@ -206,7 +223,12 @@ impl FakeBackend {
 
 /// A process that sleeps until it is killed, collected when it ends.
 fn sleeper() -> std::io::Result<ProcessId> {
-    let mut child = Command::new("sleep").arg("1000").stdin(Stdio::null()).stdout(Stdio::null()).spawn()?;
+    let mut child = Command::new("sleep")
+        .arg("300")
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()?;
     let process = ProcessId::of(i32::try_from(child.id()).unwrap_or_default());
     std::thread::spawn(move || child.wait());
     process
@@ -220,7 +242,9 @@ impl Backend for FakeBackend {
         match self.orders().fail.get("complete") {
             Some(why) => Err(BackendError::Unsupported(why.clone())),
             None => {
-                doc.devices.emulator.get_or_insert_with(|| "/bin/sleep".to_owned());
+                doc.devices
+                    .emulator
+                    .get_or_insert_with(|| "/bin/sleep".to_owned());
                 Ok(())
             }
         }
@@ -231,7 +255,9 @@ impl Backend for FakeBackend {
         self.step("prepare").await?;
         for (index, interface) in run.doc.devices.interfaces.iter_mut().enumerate() {
             interface.info.alias = Some(format!("net{index}"));
-            interface.target = Some(InterfaceTarget { dev: Some(format!("vnet{}", 7 + index)) });
+            interface.target = Some(InterfaceTarget {
+                dev: Some(format!("vnet{}", 7 + index)),
+            });
         }
         Ok(())
     }
@@ -243,7 +269,10 @@ impl Backend for FakeBackend {
         run.facts.insert("answer".to_owned(), "42".to_owned());
         self.step("launch").await?;
         run.doc.title = Some("launched".to_owned());
-        Ok(FakeGuest { name: run.name().to_owned(), process })
+        Ok(FakeGuest {
+            name: run.name().to_owned(),
+            process,
+        })
     }
 
     async fn resume(&self, guest: &FakeGuest, _: &mut Domain) -> std::result::Result<(), BackendError> {
@@ -265,7 +294,11 @@ impl Backend for FakeBackend {
     }
 
     async fn release(&self, run: &mut Run, stage: ReleaseStage) {
-        let steps: Vec<_> = run.steps().iter().map(|s| format!(" {} {}", s.kind, s.get("dev"))).collect();
+        let steps: Vec<_> = run
+            .steps()
+            .iter()
+            .map(|s| format!(" {} {}", s.kind, s.get("dev")))
+            .collect();
         let stage = match stage {
             ReleaseStage::Gone => "gone",
             ReleaseStage::Labels => "labels",
@@ -280,15 +313,28 @@ impl Backend for FakeBackend {
 
     async fn adopt(&self, status: &Status) -> std::result::Result<Adopted<FakeGuest>, Gone> {
         self.step("adopt").await.map_err(|e| Gone(e.to_string()))?;
-        let process = status.process.filter(ProcessId::is_alive).ok_or_else(|| Gone("no process".to_owned()))?;
-        let guest = FakeGuest { name: status.doc.name.clone(), process };
+        let process = status
+            .process
+            .filter(ProcessId::is_alive)
+            .ok_or_else(|| Gone("no process".to_owned()))?;
+        let guest = FakeGuest {
+            name: status.doc.name.clone(),
+            process,
+        };
         let observed = self.orders().observed.unwrap_or(Observed::Running);
-        Ok(Adopted { guest, observed, doc: None })
+        Ok(Adopted {
+            guest,
+            observed,
+            doc: None,
+        })
     }
 
     fn events(&self, guest: &FakeGuest) -> mpsc::UnboundedReceiver<BackendEvent> {
         let (sender, receiver) = mpsc::unbounded_channel();
-        self.watched.lock().unwrap_or_else(PoisonError::into_inner).insert(guest.name.clone(), sender.clone());
+        self.watched
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(guest.name.clone(), sender.clone());
         let process = guest.process;
         tokio::spawn(async move {
             if let Ok(pidfd) = PidFd::open(process) {
@@ -319,7 +365,10 @@ impl Power for FakeBackend {
 impl Statistics for FakeBackend {
     async fn figures(&self, _: &FakeGuest) -> std::result::Result<Figures, BackendError> {
         self.step("figures").await?;
-        Ok(Figures { cpu_time: 7, balloon: None })
+        Ok(Figures {
+            cpu_time: 7,
+            balloon: None,
+        })
     }
 }
 
@@ -334,7 +383,10 @@ pub struct FakePorts {
 impl FakePorts {
     /// Their hooks are called by this engine.
     pub fn new(engine: &Engine) -> FakePorts {
-        FakePorts { engine: engine.clone(), made: Arc::default() }
+        FakePorts {
+            engine: engine.clone(),
+            made: Arc::default(),
+        }
     }
 
     fn call(network: &str, operation: NetworkOperation, origin: &Origin) -> Call {
@@ -355,16 +407,25 @@ impl Ports for FakePorts {
             let mut call = FakePorts::call(&port.network, NetworkOperation::PortCreated, &from.origin);
             call.cancel = from.cancel;
             call.journal = Some(from.journal);
-            self.engine.call(call).await.map_err(ferrovirt_network::Error::Hook)?;
+            self.engine
+                .call(call)
+                .await
+                .map_err(ferrovirt_network::Error::Hook)?;
             let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
             if !made.contains(port) {
                 made.push(port.clone());
             }
             Ok(Arc::new(NetworkPort {
                 uuid: port.uuid,
-                owner: PortOwner { name: owner.0.to_owned(), uuid: owner.1 },
+                owner: PortOwner {
+                    name: owner.0.to_owned(),
+                    uuid: owner.1,
+                },
                 mac: PortMac { address: port.mac },
-                plug: Some(Plug { kind: PlugKind::Network, bridge: format!("br-{}", port.network) }),
+                plug: Some(Plug {
+                    kind: PlugKind::Network,
+                    bridge: format!("br-{}", port.network),
+                }),
                 rest: Default::default(),
             }))
         })
@@ -380,7 +441,10 @@ impl Ports for FakePorts {
             };
             if there {
                 let call = FakePorts::call(&port.network, NetworkOperation::PortDeleted, &origin);
-                self.engine.call(call).await.map_err(ferrovirt_network::Error::Hook)?;
+                self.engine
+                    .call(call)
+                    .await
+                    .map_err(ferrovirt_network::Error::Hook)?;
             }
             Ok(())
         })

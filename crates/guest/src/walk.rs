@@ -349,7 +349,10 @@ impl<B: Backend> Walk<B> {
 /// Kills a process that no hypervisor handle stands for (yet), and waits until it is gone.
 async fn end_process(process: ProcessId) -> Result<()> {
     let failed = |reason: String| {
-        let text = format!("Failed to terminate process {} with SIGKILL: {reason}", process.pid);
+        let text = format!(
+            "Failed to terminate process {} with SIGKILL: {reason}",
+            process.pid
+        );
         Error::from(BackendError::Failed(text))
     };
     let killed = PidFd::open(process).and_then(|pidfd| pidfd.kill(libc::SIGKILL).map(|()| pidfd));

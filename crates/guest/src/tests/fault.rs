@@ -16,7 +16,10 @@ fn a_panic_in_a_start_undoes_the_start() {
         world.trace.take();
         daemon.backend.panic_at(step);
         let error = daemon.start("g1").unwrap_err();
-        assert!(matches!(&error, Error::Internal(text) if text.contains("start of guest 'g1'")), "{error:?}");
+        assert!(
+            matches!(&error, Error::Internal(text) if text.contains("start of guest 'g1'")),
+            "{error:?}"
+        );
         assert_eq!(daemon.until_off("g1"), ShutoffReason::Failed);
         let up = rising(networks);
         let mut expected = up[..=up.iter().position(|line| line.ends_with(step)).unwrap()].to_vec();
@@ -40,13 +43,21 @@ fn a_panic_beside_a_running_guest_leaves_it_running() {
     daemon.start("g1").unwrap();
     world.trace.take();
     daemon.backend.panic_at("suspend");
-    let error = daemon.run(daemon.guest("g1").suspend(Origin::client())).unwrap_err();
+    let error = daemon
+        .run(daemon.guest("g1").suspend(Origin::client()))
+        .unwrap_err();
     assert!(matches!(error, Error::Internal(_)));
     let seen = daemon.guest("g1").snapshot();
-    assert_eq!((seen.reason, seen.phase), (Reason::Running(RunningReason::Booted), Phase::Up));
+    assert_eq!(
+        (seen.reason, seen.phase),
+        (Reason::Running(RunningReason::Booted), Phase::Up)
+    );
     assert!(seen.pid.unwrap().is_alive());
     daemon.run(daemon.guest("g1").suspend(Origin::client())).unwrap();
-    assert_eq!(daemon.guest("g1").snapshot().reason, Reason::Paused(PausedReason::User));
+    assert_eq!(
+        daemon.guest("g1").snapshot().reason,
+        Reason::Paused(PausedReason::User)
+    );
     daemon.destroy("g1").unwrap();
     let end = falling(&[], TAP, "destroyed");
     let words = lines(&["backend suspend", "backend suspend", "backend kill"]);
@@ -66,6 +77,9 @@ fn a_panic_on_the_way_down_is_made_up_for() {
     assert_eq!(daemon.until_off("g1"), ShutoffReason::Failed);
     let first = falling(&[], TAP, "destroyed");
     let kill = lines(&["backend kill"]);
-    assert_eq!(world.trace.take(), chain(&[&kill, &first[..4], &falling(&[], "undo", "failed")]));
+    assert_eq!(
+        world.trace.take(),
+        chain(&[&kill, &first[..4], &falling(&[], "undo", "failed")])
+    );
     assert!(world.status("g1").is_none());
 }

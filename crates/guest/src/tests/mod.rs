@@ -45,7 +45,12 @@ impl World {
     pub(super) fn new() -> World {
         let dir = tempfile::tempdir().unwrap();
         let (trace, hooks) = (Trace::new(dir.path()), Hooks::install(dir.path()));
-        World { dir, trace, hooks, ports: Arc::default() }
+        World {
+            dir,
+            trace,
+            hooks,
+            ports: Arc::default(),
+        }
     }
 
     pub(super) fn path(&self, name: &str) -> PathBuf {
@@ -54,7 +59,11 @@ impl World {
 
     /// A daemon that has read the disk and taken over nothing yet.
     pub(super) fn boot(&self) -> Daemon {
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .build()
+            .unwrap();
         let _inside = runtime.enter();
         let engine = Engine::new(EngineConfig::new(&self.hooks.hooks_dir, keeper()));
         let backend = FakeBackend::new(&self.trace);
@@ -70,7 +79,12 @@ impl World {
         };
         let guests = Guests::with_ports(config, backend.clone(), engine.clone(), Arc::new(ports));
         runtime.block_on(guests.load()).unwrap();
-        Daemon { runtime, guests, backend, engine }
+        Daemon {
+            runtime,
+            guests,
+            backend,
+            engine,
+        }
     }
 
     /// A daemon that has read the disk and taken over what it found.
@@ -94,7 +108,9 @@ impl World {
 impl Daemon {
     pub(super) fn run<T>(&self, work: impl Future<Output = T>) -> T {
         let limit = std::time::Duration::from_secs(60);
-        self.runtime.block_on(async { tokio::time::timeout(limit, work).await }).expect("it ends within a minute")
+        self.runtime
+            .block_on(async { tokio::time::timeout(limit, work).await })
+            .expect("it ends within a minute")
     }
 
     pub(super) fn spawn<T: Send + 'static>(
@@ -105,7 +121,8 @@ impl Daemon {
     }
 
     pub(super) fn define(&self, xml: &str) -> GuestHandle {
-        self.run(self.guests.define(parse(xml), Origin::client())).unwrap()
+        self.run(self.guests.define(parse(xml), Origin::client()))
+            .unwrap()
     }
 
     pub(super) fn guest(&self, name: &str) -> GuestHandle {
@@ -117,7 +134,10 @@ impl Daemon {
     }
 
     pub(super) fn destroy(&self, name: &str) -> Result<(), Error> {
-        self.run(self.guest(name).destroy(DestroyFlags::default(), Origin::client()))
+        self.run(
+            self.guest(name)
+                .destroy(DestroyFlags::default(), Origin::client()),
+        )
     }
 
     /// Waits until the picture of a guest is so.
@@ -128,7 +148,9 @@ impl Daemon {
 
     /// Waits until a guest is off and nothing holds it, and says why it is off.
     pub(super) fn until_off(&self, name: &str) -> ShutoffReason {
-        let seen = self.until(name, |seen| seen.phase == crate::Phase::Off && seen.live.is_none());
+        let seen = self.until(name, |seen| {
+            seen.phase == crate::Phase::Off && seen.live.is_none()
+        });
         assert_eq!((seen.id, seen.pid, seen.state), (None, None, State::Shutoff));
         match seen.reason {
             Reason::Shutoff(why) => why,
@@ -148,7 +170,12 @@ impl Daemon {
 fn keeper() -> PathBuf {
     static BUILD: Once = Once::new();
     let beside = std::env::current_exe().unwrap();
-    let path = beside.parent().unwrap().parent().unwrap().join("ferrovirt-keeper");
+    let path = beside
+        .parent()
+        .unwrap()
+        .parent()
+        .unwrap()
+        .join("ferrovirt-keeper");
     BUILD.call_once(|| {
         if !path.exists() {
             let built = Command::new(env!("CARGO"))
@@ -194,19 +221,41 @@ pub(super) fn guest(name: &str, networks: &[&str], more: &str) -> String {
 /// The lines of a start of g1 on these networks.
 pub(super) fn rising(networks: &[&str]) -> Vec<String> {
     let mut lines = vec!["qemu g1 prepare begin -".to_owned()];
-    lines.extend(networks.iter().map(|n| format!("network {n} port-created begin -")));
     lines.extend(
-        ["backend prepare", "qemu g1 start begin -", "backend launch", "backend resume", "qemu g1 started begin -"]
-            .map(str::to_owned),
+        networks
+            .iter()
+            .map(|n| format!("network {n} port-created begin -")),
+    );
+    lines.extend(
+        [
+            "backend prepare",
+            "qemu g1 start begin -",
+            "backend launch",
+            "backend resume",
+            "qemu g1 started begin -",
+        ]
+        .map(str::to_owned),
     );
     lines
 }
 
 /// The lines of an end of g1, from the release of what the hypervisor had.
 pub(super) fn falling(networks: &[&str], undo: &str, reason: &str) -> Vec<String> {
-    let mut lines = vec!["backend release gone".to_owned(), undo.to_owned(), "qemu g1 stopped end -".to_owned()];
-    lines.extend(networks.iter().map(|n| format!("network {n} port-deleted begin -")));
-    lines.extend(["backend release labels".to_owned(), "undo".to_owned(), format!("qemu g1 release end {reason}")]);
+    let mut lines = vec![
+        "backend release gone".to_owned(),
+        undo.to_owned(),
+        "qemu g1 stopped end -".to_owned(),
+    ];
+    lines.extend(
+        networks
+            .iter()
+            .map(|n| format!("network {n} port-deleted begin -")),
+    );
+    lines.extend([
+        "backend release labels".to_owned(),
+        "undo".to_owned(),
+        format!("qemu g1 release end {reason}"),
+    ]);
     lines
 }
 

@@ -15,7 +15,9 @@ fn up(more: &str) -> (World, Daemon) {
 }
 
 fn told(events: &mut tokio::sync::broadcast::Receiver<crate::Event>) -> Vec<Lifecycle> {
-    std::iter::from_fn(|| events.try_recv().ok()).map(|e| e.what).collect()
+    std::iter::from_fn(|| events.try_recv().ok())
+        .map(|e| e.what)
+        .collect()
 }
 
 #[test]
@@ -25,17 +27,32 @@ fn r40_suspend_and_resume_call_nothing() {
     let mut events = daemon.guests.events();
     daemon.run(guest.suspend(Origin::client())).unwrap();
     assert_eq!(guest.snapshot().reason, Reason::Paused(PausedReason::User));
-    assert_eq!(world.status("g1").unwrap().reason, Reason::Paused(PausedReason::User));
+    assert_eq!(
+        world.status("g1").unwrap().reason,
+        Reason::Paused(PausedReason::User)
+    );
     daemon.run(guest.suspend(Origin::client())).unwrap();
     daemon.run(guest.resume(Origin::client())).unwrap();
     assert_eq!(guest.snapshot().reason, Reason::Running(RunningReason::Unpaused));
-    assert_eq!(world.status("g1").unwrap().reason, Reason::Running(RunningReason::Unpaused));
+    assert_eq!(
+        world.status("g1").unwrap().reason,
+        Reason::Running(RunningReason::Unpaused)
+    );
     let again = daemon.run(guest.resume(Origin::client()));
     assert!(matches!(again, Err(Error::Invalid(text)) if text == "domain is already running"));
     assert_eq!(world.trace.take(), ["backend suspend", "backend resume"]);
-    assert_eq!(told(&mut events), [Lifecycle::SuspendedPaused, Lifecycle::ResumedUnpaused]);
+    assert_eq!(
+        told(&mut events),
+        [Lifecycle::SuspendedPaused, Lifecycle::ResumedUnpaused]
+    );
     daemon.backend.fail("suspend", "no answer");
-    assert_eq!(daemon.run(guest.suspend(Origin::client())).unwrap_err().to_string(), "no answer");
+    assert_eq!(
+        daemon
+            .run(guest.suspend(Origin::client()))
+            .unwrap_err()
+            .to_string(),
+        "no answer"
+    );
     assert_eq!(guest.snapshot().state, State::Running);
     daemon.destroy("g1").unwrap();
     let off = daemon.run(guest.suspend(Origin::client()));
@@ -48,7 +65,10 @@ fn r40_a_reset_calls_nothing() {
     daemon.run(daemon.guest("g1").reset(Origin::client())).unwrap();
     daemon.backend.happen("g1", BackendEvent::Reset);
     assert_eq!(world.trace.take(), ["backend reset"]);
-    assert_eq!(daemon.guest("g1").snapshot().reason, Reason::Running(RunningReason::Booted));
+    assert_eq!(
+        daemon.guest("g1").snapshot().reason,
+        Reason::Running(RunningReason::Booted)
+    );
     daemon.destroy("g1").unwrap();
 }
 
@@ -56,48 +76,97 @@ fn r40_a_reset_calls_nothing() {
 fn r40_a_reboot_by_the_power_button_is_the_same_run() {
     let (world, daemon) = up("");
     let mut events = daemon.guests.events();
-    daemon.run(daemon.guest("g1").reboot(ShutdownMode::Acpi, Origin::client())).unwrap();
+    daemon
+        .run(daemon.guest("g1").reboot(ShutdownMode::Acpi, Origin::client()))
+        .unwrap();
     assert!(world.status("g1").unwrap().fake_reboot);
-    daemon.backend.happen("g1", BackendEvent::Shutdown { guest_initiated: true });
+    daemon.backend.happen(
+        "g1",
+        BackendEvent::Shutdown {
+            guest_initiated: true,
+        },
+    );
     daemon.run(world.trace.wait("backend resume"));
-    assert_eq!(world.trace.take(), ["backend reboot", "backend reset", "backend resume"]);
+    assert_eq!(
+        world.trace.take(),
+        ["backend reboot", "backend reset", "backend resume"]
+    );
     daemon.until("g1", |seen| seen.state == State::Running);
     while world.status("g1").unwrap().fake_reboot {}
-    assert_eq!(told(&mut events), [Lifecycle::ShutdownGuest, Lifecycle::ResumedUnpaused]);
+    assert_eq!(
+        told(&mut events),
+        [Lifecycle::ShutdownGuest, Lifecycle::ResumedUnpaused]
+    );
     // The next power-off is one.
-    daemon.backend.happen("g1", BackendEvent::Shutdown { guest_initiated: true });
+    daemon.backend.happen(
+        "g1",
+        BackendEvent::Shutdown {
+            guest_initiated: true,
+        },
+    );
     assert_eq!(daemon.until_off("g1"), ShutoffReason::Shutdown);
 }
 
 #[test]
 fn r40_a_shutdown_takes_back_a_reboot_that_was_ignored() {
     let (world, daemon) = up("");
-    daemon.run(daemon.guest("g1").reboot(ShutdownMode::Acpi, Origin::client())).unwrap();
-    daemon.run(daemon.guest("g1").shutdown(ShutdownMode::Acpi, Origin::client())).unwrap();
+    daemon
+        .run(daemon.guest("g1").reboot(ShutdownMode::Acpi, Origin::client()))
+        .unwrap();
+    daemon
+        .run(daemon.guest("g1").shutdown(ShutdownMode::Acpi, Origin::client()))
+        .unwrap();
     assert!(!world.status("g1").unwrap().fake_reboot);
     assert_eq!(world.trace.take(), ["backend reboot", "backend shutdown"]);
-    daemon.backend.happen("g1", BackendEvent::Shutdown { guest_initiated: true });
+    daemon.backend.happen(
+        "g1",
+        BackendEvent::Shutdown {
+            guest_initiated: true,
+        },
+    );
     assert_eq!(daemon.until_off("g1"), ShutoffReason::Shutdown);
-    assert_eq!(world.trace.take(), chain(&[&lines(&["backend kill"]), &falling(&[], TAP, "shutdown")]));
+    assert_eq!(
+        world.trace.take(),
+        chain(&[&lines(&["backend kill"]), &falling(&[], TAP, "shutdown")])
+    );
 }
 
 #[test]
 fn r40_a_shutdown_that_the_guest_ignores_changes_nothing() {
     let (world, daemon) = up("");
-    daemon.run(daemon.guest("g1").shutdown(ShutdownMode::Default, Origin::client())).unwrap();
+    daemon
+        .run(
+            daemon
+                .guest("g1")
+                .shutdown(ShutdownMode::Default, Origin::client()),
+        )
+        .unwrap();
     assert_eq!(world.trace.take(), ["backend shutdown"]);
-    assert_eq!(daemon.guest("g1").snapshot().reason, Reason::Running(RunningReason::Booted));
+    assert_eq!(
+        daemon.guest("g1").snapshot().reason,
+        Reason::Running(RunningReason::Booted)
+    );
     daemon.destroy("g1").unwrap();
 }
 
 #[test]
 fn r40_on_poweroff_restart_turns_a_power_off_into_a_reboot() {
     let (world, daemon) = up("<on_poweroff>restart</on_poweroff>");
-    daemon.backend.happen("g1", BackendEvent::Shutdown { guest_initiated: true });
+    daemon.backend.happen(
+        "g1",
+        BackendEvent::Shutdown {
+            guest_initiated: true,
+        },
+    );
     daemon.run(world.trace.wait("backend resume"));
     assert_eq!(world.trace.take(), ["backend reset", "backend resume"]);
     // A signal to the process is an end all the same.
-    daemon.backend.happen("g1", BackendEvent::Shutdown { guest_initiated: false });
+    daemon.backend.happen(
+        "g1",
+        BackendEvent::Shutdown {
+            guest_initiated: false,
+        },
+    );
     assert_eq!(daemon.until_off("g1"), ShutoffReason::Shutdown);
 }
 
@@ -105,9 +174,17 @@ fn r40_on_poweroff_restart_turns_a_power_off_into_a_reboot() {
 fn r40_a_reboot_that_cannot_be_made_is_a_power_off() {
     let (world, daemon) = up("<on_poweroff>restart</on_poweroff>");
     daemon.backend.fail("reset", "no answer");
-    daemon.backend.happen("g1", BackendEvent::Shutdown { guest_initiated: true });
+    daemon.backend.happen(
+        "g1",
+        BackendEvent::Shutdown {
+            guest_initiated: true,
+        },
+    );
     assert_eq!(daemon.until_off("g1"), ShutoffReason::Shutdown);
-    let expected = chain(&[&lines(&["backend reset", "backend kill"]), &falling(&[], TAP, "shutdown")]);
+    let expected = chain(&[
+        &lines(&["backend reset", "backend kill"]),
+        &falling(&[], TAP, "shutdown"),
+    ]);
     assert_eq!(world.trace.take(), expected);
 }
 
@@ -126,7 +203,10 @@ fn r40_on_reboot_destroy_makes_a_reboot_the_end() {
     let (world, daemon) = up("<on_reboot>destroy</on_reboot>");
     daemon.backend.happen("g1", BackendEvent::Reset);
     assert_eq!(daemon.until_off("g1"), ShutoffReason::Shutdown);
-    assert_eq!(world.trace.take(), chain(&[&lines(&["backend kill"]), &falling(&[], TAP, "shutdown")]));
+    assert_eq!(
+        world.trace.take(),
+        chain(&[&lines(&["backend kill"]), &falling(&[], TAP, "shutdown")])
+    );
 }
 
 #[test]
@@ -136,13 +216,20 @@ fn r40_a_panic_is_an_end_a_reboot_or_nothing() {
         let mut events = daemon.guests.events();
         daemon.backend.happen("g1", BackendEvent::Panicked);
         assert_eq!(daemon.until_off("g1"), ShutoffReason::Crashed);
-        assert_eq!(world.trace.take(), chain(&[&lines(&["backend kill"]), &falling(&[], TAP, "crashed")]));
-        assert_eq!(told(&mut events), [Lifecycle::CrashedPanicked, Lifecycle::StoppedCrashed]);
+        assert_eq!(
+            world.trace.take(),
+            chain(&[&lines(&["backend kill"]), &falling(&[], TAP, "crashed")])
+        );
+        for what in [Lifecycle::CrashedPanicked, Lifecycle::StoppedCrashed] {
+            assert_eq!(daemon.run(events.recv()).unwrap().what, what);
+        }
     }
     for action in ["restart", "coredump-restart"] {
         let (world, daemon) = up(&format!("<on_crash>{action}</on_crash>"));
         daemon.backend.happen("g1", BackendEvent::Panicked);
-        daemon.until("g1", |seen| seen.reason == Reason::Running(RunningReason::Crashed));
+        daemon.until("g1", |seen| {
+            seen.reason == Reason::Running(RunningReason::Crashed)
+        });
         assert_eq!(world.trace.take(), ["backend reset", "backend resume"]);
         daemon.destroy("g1").unwrap();
     }
@@ -152,7 +239,10 @@ fn r40_a_panic_is_an_end_a_reboot_or_nothing() {
     assert_eq!(seen.reason, Reason::Crashed(CrashedReason::Panicked));
     assert_eq!(world.trace.take(), [""; 0]);
     daemon.destroy("g1").unwrap();
-    assert_eq!(world.trace.take(), chain(&[&lines(&["backend kill"]), &falling(&[], TAP, "destroyed")]));
+    assert_eq!(
+        world.trace.take(),
+        chain(&[&lines(&["backend kill"]), &falling(&[], TAP, "destroyed")])
+    );
 }
 
 #[test]
@@ -163,10 +253,20 @@ fn states_follow_what_the_guest_does_by_itself() {
         daemon.backend.happen("g1", BackendEvent::Paused { io_error });
         daemon.until("g1", |seen| seen.reason == Reason::Paused(reason));
         daemon.backend.happen("g1", BackendEvent::Resumed);
-        daemon.until("g1", |seen| seen.reason == Reason::Running(RunningReason::Unpaused));
+        daemon.until("g1", |seen| {
+            seen.reason == Reason::Running(RunningReason::Unpaused)
+        });
     }
     use Lifecycle::{ResumedUnpaused, SuspendedIoError, SuspendedPaused};
-    assert_eq!(told(&mut events), [SuspendedIoError, ResumedUnpaused, SuspendedPaused, ResumedUnpaused]);
+    assert_eq!(
+        told(&mut events),
+        [
+            SuspendedIoError,
+            ResumedUnpaused,
+            SuspendedPaused,
+            ResumedUnpaused
+        ]
+    );
     daemon.destroy("g1").unwrap();
 }
 

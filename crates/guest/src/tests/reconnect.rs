@@ -22,7 +22,11 @@ fn left_running(networks: &[&str]) -> World {
 /// The lines of a take-over.
 fn taking_over(networks: &[&str]) -> Vec<String> {
     let mut lines = vec!["backend adopt".to_owned()];
-    lines.extend(networks.iter().map(|n| format!("network {n} port-created begin -")));
+    lines.extend(
+        networks
+            .iter()
+            .map(|n| format!("network {n} port-created begin -")),
+    );
     lines.push("qemu g1 reconnect begin -".to_owned());
     lines
 }
@@ -35,7 +39,10 @@ fn r38_r24_a_new_daemon_takes_a_running_guest_over() {
     let daemon = world.boot();
     // Before anything else it is shown as running, and it waits.
     let seen = daemon.guest("g1").snapshot();
-    assert_eq!((seen.id, seen.reason), (Some(1), Reason::Running(RunningReason::Booted)));
+    assert_eq!(
+        (seen.id, seen.reason),
+        (Some(1), Reason::Running(RunningReason::Booted))
+    );
     assert!(seen.persistent && seen.pid.unwrap().is_alive());
     assert_eq!(world.trace.take(), [""; 0]);
     daemon.run(daemon.guests.reconnect());
@@ -61,7 +68,13 @@ fn r38_r24_a_new_daemon_takes_a_running_guest_over() {
 fn r38_a_transient_guest_is_taken_over_too() {
     let world = World::new();
     let daemon = world.boot();
-    daemon.run(daemon.guests.create(parse(&plain("g1")), StartFlags::default(), Origin::client())).unwrap();
+    daemon
+        .run(
+            daemon
+                .guests
+                .create(parse(&plain("g1")), StartFlags::default(), Origin::client()),
+        )
+        .unwrap();
     daemon.die();
     let daemon = world.reboot();
     daemon.run(world.trace.wait("qemu g1 reconnect"));
@@ -83,11 +96,16 @@ fn r38_the_end_of_a_guest_that_was_taken_over_is_seen() {
 #[test]
 fn r38_a_refused_reconnect_ends_the_guest() {
     let world = left_running(&["net1"]);
-    world.hooks.on("qemu", "reconnect", "echo do not know it >&2; exit 1");
+    world
+        .hooks
+        .on("qemu", "reconnect", "echo do not know it >&2; exit 1");
     let daemon = world.reboot();
     assert_eq!(daemon.until_off("g1"), ShutoffReason::Daemon);
     let end = falling(&["net1"], TAP, "daemon");
-    assert_eq!(world.trace.take(), chain(&[&taking_over(&["net1"]), &lines(&["backend kill"]), &end]));
+    assert_eq!(
+        world.trace.take(),
+        chain(&[&taking_over(&["net1"]), &lines(&["backend kill"]), &end])
+    );
     assert!(world.status("g1").is_none());
 }
 
@@ -102,14 +120,19 @@ fn r38_r95_a_destroy_ends_a_hanging_reconnect() {
     assert_eq!(world.status("g1").unwrap().phase, Phase::Reconnect);
     daemon.destroy("g1").unwrap();
     let end = falling(&["net1"], TAP, "destroyed");
-    assert_eq!(world.trace.take(), chain(&[&taking_over(&["net1"]), &lines(&["backend kill"]), &end]));
+    assert_eq!(
+        world.trace.take(),
+        chain(&[&taking_over(&["net1"]), &lines(&["backend kill"]), &end])
+    );
     assert_eq!(daemon.until_off("g1"), ShutoffReason::Destroyed);
 }
 
 #[test]
 fn r38_a_reconnect_that_was_cut_short_is_made_again() {
     let world = left_running(&[]);
-    world.hooks.on("qemu", "reconnect", "sleep 1000 & echo $! > $D/child; wait");
+    world
+        .hooks
+        .on("qemu", "reconnect", "sleep 1000 & echo $! > $D/child; wait");
     let daemon = world.reboot();
     daemon.run(world.trace.wait("qemu g1 reconnect"));
     let child = number(&world.path("child"));
@@ -122,7 +145,10 @@ fn r38_a_reconnect_that_was_cut_short_is_made_again() {
     assert!(!alive(child));
     daemon.until("g1", |seen| seen.phase == Phase::Up && seen.busy.is_none());
     daemon.run(daemon.guest("g1").suspend(Origin::client())).unwrap();
-    assert_eq!(world.trace.take(), ["backend adopt", "qemu g1 reconnect begin -", "backend suspend"]);
+    assert_eq!(
+        world.trace.take(),
+        ["backend adopt", "qemu g1 reconnect begin -", "backend suspend"]
+    );
     daemon.destroy("g1").unwrap();
 }
 
@@ -148,7 +174,10 @@ fn r24_a_guest_that_died_while_no_daemon_was_there() {
     let daemon = world.reboot();
     assert_eq!(daemon.until_off("g1"), ShutoffReason::Crashed);
     let begin = lines(&["backend adopt", "network net1 port-created begin -"]);
-    assert_eq!(world.trace.take(), chain(&[&begin, &falling(&["net1"], TAP, "crashed")]));
+    assert_eq!(
+        world.trace.take(),
+        chain(&[&begin, &falling(&["net1"], TAP, "crashed")])
+    );
     assert!(world.status("g1").is_none() && world.ports().is_empty());
 }
 
@@ -159,8 +188,15 @@ fn r24_a_guest_that_powered_off_while_no_daemon_was_there() {
     daemon.backend.observe(Observed::Shutdown);
     daemon.run(daemon.guests.reconnect());
     assert_eq!(daemon.until_off("g1"), ShutoffReason::Shutdown);
-    let begin = lines(&["backend adopt", "network net1 port-created begin -", "backend kill"]);
-    assert_eq!(world.trace.take(), chain(&[&begin, &falling(&["net1"], TAP, "shutdown")]));
+    let begin = lines(&[
+        "backend adopt",
+        "network net1 port-created begin -",
+        "backend kill",
+    ]);
+    assert_eq!(
+        world.trace.take(),
+        chain(&[&begin, &falling(&["net1"], TAP, "shutdown")])
+    );
 }
 
 #[test]
@@ -170,7 +206,10 @@ fn r24_after_a_power_cycle_nothing_is_called() {
     std::fs::remove_dir_all(world.path("run")).unwrap();
     let daemon = world.reboot();
     let seen = daemon.guest("g1").snapshot();
-    assert_eq!((seen.reason, seen.id), (Reason::Shutoff(ShutoffReason::Unknown), None));
+    assert_eq!(
+        (seen.reason, seen.id),
+        (Reason::Shutoff(ShutoffReason::Unknown), None)
+    );
     std::thread::sleep(Duration::from_millis(300));
     assert_eq!(world.trace.take(), [""; 0]);
 }
@@ -199,7 +238,9 @@ fn r38_why_a_guest_is_paused_outlives_the_daemon() {
     let daemon = world.boot();
     daemon.define(&plain("g1"));
     daemon.start("g1").unwrap();
-    daemon.backend.happen("g1", BackendEvent::Paused { io_error: true });
+    daemon
+        .backend
+        .happen("g1", BackendEvent::Paused { io_error: true });
     daemon.until("g1", |seen| seen.state == State::Paused);
     while world.status("g1").unwrap().reason != Reason::Paused(PausedReason::IoError) {}
     daemon.die();
@@ -207,7 +248,10 @@ fn r38_why_a_guest_is_paused_outlives_the_daemon() {
     daemon.backend.observe(Observed::Paused);
     daemon.run(daemon.guests.reconnect());
     daemon.run(world.trace.wait("qemu g1 reconnect"));
-    assert_eq!(daemon.guest("g1").snapshot().reason, Reason::Paused(PausedReason::IoError));
+    assert_eq!(
+        daemon.guest("g1").snapshot().reason,
+        Reason::Paused(PausedReason::IoError)
+    );
     daemon.destroy("g1").unwrap();
 }
 
@@ -230,7 +274,10 @@ fn r38_a_guest_that_libvirtd_left_is_taken_over() {
 
 fn number(path: &std::path::Path) -> i32 {
     loop {
-        match std::fs::read_to_string(path).ok().and_then(|text| text.trim().parse().ok()) {
+        match std::fs::read_to_string(path)
+            .ok()
+            .and_then(|text| text.trim().parse().ok())
+        {
             Some(number) => return number,
             None => std::thread::sleep(Duration::from_millis(5)),
         }
@@ -246,7 +293,9 @@ fn cut_short_in(driver: &str, operation: &str, phase: Phase) -> Vec<String> {
     let world = World::new();
     let daemon = world.boot();
     daemon.define(&guest("g1", &["net1"], ""));
-    world.hooks.on(driver, operation, "sleep 1000 & echo $! > $D/child; wait");
+    world
+        .hooks
+        .on(driver, operation, "sleep 1000 & echo $! > $D/child; wait");
     let handle = daemon.guest("g1");
     daemon.spawn(async move { handle.start(StartFlags::default(), Origin::client()).await });
     let child = number(&world.path("child"));
@@ -304,16 +353,26 @@ fn cut_short_at(step: &str, phase: Phase) -> Vec<String> {
 
 #[test]
 fn r96_a_start_cut_short_in_the_hypervisor_is_undone_by_the_next_daemon() {
-    for (step, phase) in [("prepare", Phase::Resources), ("launch", Phase::Launch), ("resume", Phase::Resume)] {
-        assert_eq!(cut_short_at(step, phase), falling(&["net1"], TAP, "failed"), "{step}");
+    for (step, phase) in [
+        ("prepare", Phase::Resources),
+        ("launch", Phase::Launch),
+        ("resume", Phase::Resume),
+    ] {
+        assert_eq!(
+            cut_short_at(step, phase),
+            falling(&["net1"], TAP, "failed"),
+            "{step}"
+        );
     }
 }
 
 #[test]
 fn r96_an_end_that_was_cut_short_is_brought_to_its_end() {
-    for (step, phase, undo) in
-        [("kill", Phase::Kill, TAP), ("release gone", Phase::Kill, TAP), ("release labels", Phase::Labels, "undo")]
-    {
+    for (step, phase, undo) in [
+        ("kill", Phase::Kill, TAP),
+        ("release gone", Phase::Kill, TAP),
+        ("release labels", Phase::Labels, "undo"),
+    ] {
         let world = World::new();
         let daemon = world.boot();
         daemon.define(&plain("g1"));
@@ -322,18 +381,28 @@ fn r96_an_end_that_was_cut_short_is_brought_to_its_end() {
         let handle = daemon.guest("g1");
         daemon.spawn(async move { handle.destroy(DestroyFlags::default(), Origin::client()).await });
         daemon.run(world.trace.wait(&format!("backend {step}")));
-        assert_eq!(recovered(&world, daemon, phase, None), falling(&[], undo, "failed"), "{step}");
+        assert_eq!(
+            recovered(&world, daemon, phase, None),
+            falling(&[], undo, "failed"),
+            "{step}"
+        );
     }
     for (operation, phase) in [("stopped", Phase::Stopped), ("release", Phase::Release)] {
         let world = World::new();
         let daemon = world.boot();
         daemon.define(&plain("g1"));
         daemon.start("g1").unwrap();
-        world.hooks.on("qemu", operation, "sleep 1000 & echo $! > $D/child; wait");
+        world
+            .hooks
+            .on("qemu", operation, "sleep 1000 & echo $! > $D/child; wait");
         let handle = daemon.guest("g1");
         daemon.spawn(async move { handle.destroy(DestroyFlags::default(), Origin::client()).await });
         let child = number(&world.path("child"));
-        assert_eq!(recovered(&world, daemon, phase, Some(child)), falling(&[], "undo", "failed"), "{operation}");
+        assert_eq!(
+            recovered(&world, daemon, phase, Some(child)),
+            falling(&[], "undo", "failed"),
+            "{operation}"
+        );
     }
 }
 
@@ -341,10 +410,15 @@ fn r96_an_end_that_was_cut_short_is_brought_to_its_end() {
 fn r96_a_transient_guest_that_was_cut_short_vanishes() {
     let world = World::new();
     let daemon = world.boot();
-    world.hooks.on("qemu", "prepare", "sleep 1000 & echo $! > $D/child; wait");
+    world
+        .hooks
+        .on("qemu", "prepare", "sleep 1000 & echo $! > $D/child; wait");
     let guests = daemon.guests.clone();
     daemon.spawn(async move {
-        guests.create(parse(&plain("g1")), StartFlags::default(), Origin::client()).await.map(drop)
+        guests
+            .create(parse(&plain("g1")), StartFlags::default(), Origin::client())
+            .await
+            .map(drop)
     });
     number(&world.path("child"));
     daemon.die();
@@ -369,7 +443,8 @@ fn r96_a_destroy_of_what_is_being_undone_is_answered() {
     daemon.die();
     let daemon = world.boot();
     let handle = daemon.guest("g1");
-    let destroy = daemon.spawn(async move { handle.destroy(DestroyFlags::default(), Origin::client()).await });
+    let destroy =
+        daemon.spawn(async move { handle.destroy(DestroyFlags::default(), Origin::client()).await });
     // Even before the daemon takes over what is there.
     while process.is_alive() {
         std::thread::sleep(Duration::from_millis(5));

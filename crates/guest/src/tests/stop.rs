@@ -17,7 +17,10 @@ fn r33_r34_an_end_goes_in_this_order() {
     let mut events = daemon.guests.events();
     daemon.destroy("g1").unwrap();
     let kill = lines(&["backend kill"]);
-    assert_eq!(world.trace.take(), chain(&[&kill, &falling(&["net1", "net2"], TAP, "destroyed")]));
+    assert_eq!(
+        world.trace.take(),
+        chain(&[&kill, &falling(&["net1", "net2"], TAP, "destroyed")])
+    );
     assert_eq!(daemon.until_off("g1"), ShutoffReason::Destroyed);
     assert!(!process.is_alive() && world.ports().is_empty() && world.status("g1").is_none());
     assert_eq!(events.try_recv().unwrap().what, Lifecycle::StoppedDestroyed);
@@ -35,9 +38,15 @@ fn r33_the_document_of_stopped_has_neither_id_nor_port() {
     for operation in ["stopped", "release"] {
         let document = world.hooks.document("qemu", operation);
         assert!(document.starts_with("<domain type='qemu'>"), "{document}");
-        assert!(document.contains("<source network='net1'/>") && !document.contains("vnet7"), "{document}");
+        assert!(
+            document.contains("<source network='net1'/>") && !document.contains("vnet7"),
+            "{document}"
+        );
         // The rest of the run is still in it.
-        assert!(document.contains("<alias name='net0'/>") && document.contains("launched"), "{document}");
+        assert!(
+            document.contains("<alias name='net0'/>") && document.contains("launched"),
+            "{document}"
+        );
     }
     // The next start begins with the definition.
     daemon.start("g1").unwrap();
@@ -53,9 +62,13 @@ fn r33_the_guest_is_shown_as_shut_off_while_stopped_runs() {
     daemon.start("g1").unwrap();
     world.hooks.on("qemu", "stopped", "sleep 1");
     let handle = daemon.guest("g1");
-    let destroy = daemon.spawn(async move { handle.destroy(DestroyFlags::default(), Origin::client()).await });
+    let destroy =
+        daemon.spawn(async move { handle.destroy(DestroyFlags::default(), Origin::client()).await });
     let seen = daemon.until("g1", |seen| seen.busy.as_deref() == Some("qemu g1 stopped end -"));
-    assert_eq!((seen.reason, seen.id), (Reason::Shutoff(ShutoffReason::Destroyed), None));
+    assert_eq!(
+        (seen.reason, seen.id),
+        (Reason::Shutoff(ShutoffReason::Destroyed), None)
+    );
     assert_eq!(world.status("g1").unwrap().phase, Phase::Stopped);
     daemon.run(destroy).unwrap().unwrap();
 }
@@ -66,13 +79,20 @@ fn r33_r34_failures_on_the_way_down_change_nothing() {
     let daemon = world.boot();
     daemon.define(&guest("g1", &["net1"], ""));
     daemon.start("g1").unwrap();
-    for (driver, operation) in [("qemu", "stopped"), ("qemu", "release"), ("network", "port-deleted")] {
+    for (driver, operation) in [
+        ("qemu", "stopped"),
+        ("qemu", "release"),
+        ("network", "port-deleted"),
+    ] {
         world.hooks.on(driver, operation, "exit 1");
     }
     world.trace.take();
     daemon.destroy("g1").unwrap();
     let kill = lines(&["backend kill"]);
-    assert_eq!(world.trace.take(), chain(&[&kill, &falling(&["net1"], TAP, "destroyed")]));
+    assert_eq!(
+        world.trace.take(),
+        chain(&[&kill, &falling(&["net1"], TAP, "destroyed")])
+    );
     assert_eq!(daemon.until_off("g1"), ShutoffReason::Destroyed);
 }
 
@@ -85,12 +105,24 @@ fn r34_a_guest_that_powers_off_is_taken_down_with_reason_shutdown() {
         daemon.start("g1").unwrap();
         world.trace.take();
         let mut events = daemon.guests.events();
-        daemon.backend.happen("g1", BackendEvent::Shutdown { guest_initiated });
+        daemon
+            .backend
+            .happen("g1", BackendEvent::Shutdown { guest_initiated });
         assert_eq!(daemon.until_off("g1"), ShutoffReason::Shutdown);
-        assert_eq!(world.trace.take(), chain(&[&lines(&["backend kill"]), &falling(&[], TAP, "shutdown")]));
-        let who = if guest_initiated { Lifecycle::ShutdownGuest } else { Lifecycle::ShutdownHost };
-        assert_eq!(events.try_recv().unwrap().what, who);
-        assert_eq!(events.try_recv().unwrap().what, Lifecycle::StoppedShutdown);
+        assert_eq!(
+            world.trace.take(),
+            chain(&[&lines(&["backend kill"]), &falling(&[], TAP, "shutdown")])
+        );
+        let who = if guest_initiated {
+            Lifecycle::ShutdownGuest
+        } else {
+            Lifecycle::ShutdownHost
+        };
+        assert_eq!(daemon.run(events.recv()).unwrap().what, who);
+        assert_eq!(
+            daemon.run(events.recv()).unwrap().what,
+            Lifecycle::StoppedShutdown
+        );
     }
 }
 
@@ -103,7 +135,10 @@ fn r34_a_process_that_dies_is_a_crash() {
     world.trace.take();
     kill(daemon.guest("g1").snapshot().pid.unwrap());
     assert_eq!(daemon.until_off("g1"), ShutoffReason::Crashed);
-    assert_eq!(world.trace.take(), chain(&[&lines(&["backend kill"]), &falling(&[], TAP, "crashed")]));
+    assert_eq!(
+        world.trace.take(),
+        chain(&[&lines(&["backend kill"]), &falling(&[], TAP, "crashed")])
+    );
     daemon.start("g1").unwrap();
     daemon.destroy("g1").unwrap();
 }
@@ -119,12 +154,20 @@ fn r34_a_process_that_goes_after_a_power_off_is_no_crash() {
     daemon.run(world.trace.wait("qemu g1 started"));
     // Both while the start still holds the guest: it is remembered.
     let process = daemon.guest("g1").snapshot().pid.unwrap();
-    daemon.backend.happen("g1", BackendEvent::Shutdown { guest_initiated: true });
+    daemon.backend.happen(
+        "g1",
+        BackendEvent::Shutdown {
+            guest_initiated: true,
+        },
+    );
     kill(process);
     daemon.run(start).unwrap().unwrap();
     assert_eq!(daemon.until_off("g1"), ShutoffReason::Shutdown);
     let kill = lines(&["backend kill"]);
-    assert_eq!(world.trace.take(), chain(&[&rising(&[]), &kill, &falling(&[], TAP, "shutdown")]));
+    assert_eq!(
+        world.trace.take(),
+        chain(&[&rising(&[]), &kill, &falling(&[], TAP, "shutdown")])
+    );
 }
 
 #[test]
@@ -136,14 +179,22 @@ fn r34_a_process_that_does_not_go_leaves_the_guest_up() {
     world.trace.take();
     daemon.backend.fail("kill graceful", "it does not go");
     let flags = DestroyFlags { graceful: true };
-    let error = daemon.run(daemon.guest("g1").destroy(flags, Origin::client())).unwrap_err();
+    let error = daemon
+        .run(daemon.guest("g1").destroy(flags, Origin::client()))
+        .unwrap_err();
     assert_eq!(error.to_string(), "it does not go");
     assert_eq!(world.trace.take(), ["backend kill graceful"]);
     let seen = daemon.guest("g1").snapshot();
-    assert_eq!((seen.state, seen.phase, seen.id), (State::Running, Phase::Up, Some(1)));
+    assert_eq!(
+        (seen.state, seen.phase, seen.id),
+        (State::Running, Phase::Up, Some(1))
+    );
     assert_eq!(world.status("g1").unwrap().phase, Phase::Up);
     daemon.destroy("g1").unwrap();
-    assert_eq!(world.trace.take(), chain(&[&lines(&["backend kill"]), &falling(&[], TAP, "destroyed")]));
+    assert_eq!(
+        world.trace.take(),
+        chain(&[&lines(&["backend kill"]), &falling(&[], TAP, "destroyed")])
+    );
 }
 
 #[test]
@@ -151,13 +202,21 @@ fn r34_autodestroy_ends_the_guest_with_its_connection() {
     let world = World::new();
     let daemon = world.boot();
     let connection = CancellationToken::new();
-    let flags = StartFlags { autodestroy: Some(connection.clone()), ..StartFlags::default() };
-    daemon.run(daemon.guests.create(parse(&plain("g1")), flags, Origin::client())).unwrap();
+    let flags = StartFlags {
+        autodestroy: Some(connection.clone()),
+        ..StartFlags::default()
+    };
+    daemon
+        .run(daemon.guests.create(parse(&plain("g1")), flags, Origin::client()))
+        .unwrap();
     let handle = daemon.guest("g1");
     world.trace.take();
     connection.cancel();
     daemon.run(world.trace.wait("qemu g1 release end destroyed"));
-    assert_eq!(world.trace.take(), chain(&[&lines(&["backend kill"]), &falling(&[], TAP, "destroyed")]));
+    assert_eq!(
+        world.trace.take(),
+        chain(&[&lines(&["backend kill"]), &falling(&[], TAP, "destroyed")])
+    );
     // It was transient, so it is gone.
     let error = loop {
         match daemon.run(handle.suspend(Origin::client())).unwrap_err() {
@@ -165,7 +224,10 @@ fn r34_autodestroy_ends_the_guest_with_its_connection() {
             error => break error,
         }
     };
-    assert!(matches!(&error, Error::NoDomain(text) if text.ends_with("(g1)")), "{error:?}");
+    assert!(
+        matches!(&error, Error::NoDomain(text) if text.ends_with("(g1)")),
+        "{error:?}"
+    );
     assert!(daemon.guests.by_name("g1").is_none());
 }
 
@@ -174,13 +236,21 @@ fn r34_a_transient_guest_is_not_found_once_its_end_was_answered() {
     let world = World::new();
     let daemon = world.boot();
     for _ in 0..10 {
-        daemon.run(daemon.guests.create(parse(&plain("g1")), StartFlags::default(), Origin::client())).unwrap();
+        daemon
+            .run(
+                daemon
+                    .guests
+                    .create(parse(&plain("g1")), StartFlags::default(), Origin::client()),
+            )
+            .unwrap();
         daemon.destroy("g1").unwrap();
         assert!(daemon.guests.list().is_empty());
     }
 }
 
 pub(super) fn kill(process: ferrovirt_sys::process::ProcessId) {
-    let killed = Command::new("kill").args(["-9", &process.pid.to_string()]).status();
+    let killed = Command::new("kill")
+        .args(["-9", &process.pid.to_string()])
+        .status();
     assert!(killed.unwrap().success());
 }
