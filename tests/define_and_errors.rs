@@ -168,7 +168,7 @@ fn a_missing_nft_is_named() {
         w.net_define(&Net::new("n", 129));
         w.virsh("net-start n").fails_with(&["nft"]);
         assert!(!w.link_exists("virbr129"));
-        assert!(!w.processes().iter().any(|(_, line)| line.contains("dnsmasq")));
+        assert!(w.running("dnsmasq").is_empty());
     });
 }
 

@@ -1,6 +1,8 @@
 //! End to end, one module per group of requirements. Each test is named after the requirement that it holds
 //! the daemon to (`docs/architecture.md` says where their text is).
 
+#![allow(clippy::unwrap_used, reason = "all of it is tests, also what they share")]
+
 mod callback;
 mod connect_and_queries;
 mod define_and_errors;

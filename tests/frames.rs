@@ -45,7 +45,6 @@ fn wrong_frames_end_one_connection_at_most() {
                 "a string longer than its frame",
                 frame(CONNECT_OPEN, 0, &[0, 0, 0, 1, 0x7f, 0xff, 0xff, 0xff]),
             ),
-            ("bytes left over", frame(AUTH_LIST, 0, &[1, 2, 3, 4])),
             ("nothing", Vec::new()),
             (
                 "random bytes",

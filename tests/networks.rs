@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ferrovirt_tests::{Guest, Net, Tool, World, in_world};
+use ferrovirt_tests::{Guest, Net, Tool, in_world};
 
 const NEEDS: &[Tool] = &[Tool::Virsh, Tool::Dnsmasq, Tool::Nft];
 const ALL: &[Tool] = &[Tool::Virsh, Tool::Qemu, Tool::Dnsmasq, Tool::Nft, Tool::Linux];
@@ -95,30 +95,23 @@ fn foreign_rules_are_left_alone() {
     });
 }
 
-/// dnsmasq's processes: it has a helper for its script.
-fn dnsmasqs(w: &World) -> Vec<u32> {
-    w.processes()
-        .into_iter()
-        .filter(|(_, line)| line.contains("dnsmasq"))
-        .map(|(pid, _)| pid)
-        .collect()
-}
-
 #[test]
 fn a_killed_dnsmasq_comes_back() {
     in_world(NEEDS, |w| {
         w.daemon_start();
         w.net_up(&Net::new("n", 137));
-        let first = dnsmasqs(w);
+        let first = w.running("dnsmasq");
         assert!(!first.is_empty());
         for pid in &first {
             w.succeeds(&format!("kill -KILL {pid}"));
         }
         w.wait_for("another dnsmasq", Duration::from_secs(10), || {
-            dnsmasqs(w).iter().any(|pid| !first.contains(pid))
+            w.running("dnsmasq").iter().any(|pid| !first.contains(pid))
         });
         w.virsh("net-destroy n").ok();
-        w.wait_for("no dnsmasq", Duration::from_secs(5), || dnsmasqs(w).is_empty());
+        w.wait_for("no dnsmasq", Duration::from_secs(5), || {
+            w.running("dnsmasq").is_empty()
+        });
     });
 }
 
@@ -138,7 +131,7 @@ fn r24_networks_live_on_and_autostart_once() {
         w.assert_calls(&[]);
         assert_eq!(w.daemon_stop(), 0);
         // as after a boot of the machine
-        for pid in dnsmasqs(w) {
+        for pid in w.running("dnsmasq") {
             w.succeeds(&format!("kill -KILL {pid}"));
         }
         w.sh("rm -rf /run/libvirt; ip link del virbr139");

@@ -248,6 +248,20 @@ impl World {
             .map(|p| p.0)
     }
 
+    /// The pids of a program's processes.
+    pub fn running(&self, program: &str) -> Vec<u32> {
+        let is_it = |line: &str| {
+            line.split(' ')
+                .next()
+                .is_some_and(|first| first.rsplit('/').next() == Some(program))
+        };
+        processes()
+            .into_iter()
+            .filter(|(_, line)| is_it(line))
+            .map(|(pid, _)| pid)
+            .collect()
+    }
+
     /// Pids and command lines of the world's processes.
     pub fn processes(&self) -> Vec<(u32, String)> {
         processes()
