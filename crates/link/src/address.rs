@@ -101,6 +101,7 @@ impl Links {
             IpAddr::V6(_) => RouteMessageBuilder::<Ipv6Addr>::new().build(),
         };
         let mut found = None;
+        let turn = self.listing.lock().await;
         let mut routes = std::pin::pin!(self.handle.route().get(query).execute());
         while let Some(route) = routes.next().await {
             let route = route.map_err(|error| LinkError::from_kernel("listing routes for", "any", error))?;
@@ -108,6 +109,7 @@ impl Links {
                 found = conflicting_device(&route, address);
             }
         }
+        drop(turn);
         match found {
             Some(index) => Ok(Some(self.name_of(index).await?)),
             None => Ok(None),

@@ -1,8 +1,11 @@
 //! The netlink connection and what is common to every kind of device.
 
+use std::sync::Arc;
+
 use futures_util::StreamExt;
 use rtnetlink::packet_route::link::{LinkAttribute, LinkMessage};
 use rtnetlink::{LinkMessageBuilder, LinkUnspec};
+use tokio::sync::Mutex;
 
 use crate::LinkError;
 use crate::error::ENODEV;
@@ -12,6 +15,8 @@ use crate::error::ENODEV;
 #[derive(Clone, Debug)]
 pub struct Links {
     pub(crate) handle: rtnetlink::Handle,
+    /// The kernel writes one list at a time to a socket; a second one meanwhile is refused.
+    pub(crate) listing: Arc<Mutex<()>>,
 }
 
 impl Links {
@@ -22,7 +27,7 @@ impl Links {
     pub fn open() -> Result<Links, LinkError> {
         let (connection, handle, _events) = rtnetlink::new_connection().map_err(LinkError::Open)?;
         tokio::spawn(connection);
-        Ok(Links { handle })
+        Ok(Links { handle, listing: Arc::default() })
     }
 
     /// Number of the device, `None` when there is none of this name.

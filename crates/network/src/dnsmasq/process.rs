@@ -169,24 +169,29 @@ impl Dnsmasq {
     /// Ends it, by force if need be, also one whose pid file was never written. Never fails: what cannot be ended is
     /// a line in the log.
     pub(crate) async fn stop(&self) {
-        let mut ids: Vec<ProcessId> = self.running().await.into_iter().collect();
-        // One that is just going into the background has a child by the time it is ended: look until there is none.
-        for _ in 0..STOP_ROUNDS {
-            if ids.is_empty() {
-                ids = self.all().await;
-            }
-            if ids.is_empty() {
-                break;
-            }
-            for id in ids.drain(..) {
-                if let Err(error) = end(id).await {
-                    tracing::error!("cannot end dnsmasq ({id}) of network '{}': {error}", self.network);
+        if let Some(id) = self.running().await {
+            self.end(id).await;
+        } else {
+            // One that is just going into the background has a child by the time it is ended: look until there is none.
+            for _ in 0..STOP_ROUNDS {
+                let ids = self.all().await;
+                if ids.is_empty() {
+                    break;
+                }
+                for id in ids {
+                    self.end(id).await;
                 }
             }
         }
         let removed = crate::store::blocking(self.files.pid.clone(), "remove", remove_if_there);
         if let Err(error) = removed.await {
             tracing::warn!("{error}");
+        }
+    }
+
+    async fn end(&self, id: ProcessId) {
+        if let Err(error) = end(id).await {
+            tracing::error!("cannot end dnsmasq ({id}) of network '{}': {error}", self.network);
         }
     }
 

@@ -102,6 +102,28 @@ impl World {
     }
 }
 
+/// A test that failed leaves no process behind.
+impl Drop for World {
+    fn drop(&mut self) {
+        for pid in processes(self.path()) {
+            let _ = Command::new("kill").args(["-9", &pid]).status();
+        }
+    }
+}
+
+/// Numbers of the dnsmasqs of the world at `root`.
+fn processes(root: &Path) -> Vec<String> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir("/proc").unwrap().flatten() {
+        let line = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
+        let line = String::from_utf8_lossy(&line).replace('\0', " ");
+        if line.contains(&*root.to_string_lossy()) && line.contains("dnsmasq") {
+            found.push(entry.file_name().to_string_lossy().into_owned());
+        }
+    }
+    found
+}
+
 /// A daemon's networks in the world at `root`; nothing is loaded yet.
 pub fn daemon(root: &Path) -> Networks {
     daemon_with(root, |_| ()).0
@@ -230,12 +252,8 @@ pub fn leftovers(root: &Path) -> String {
     for line in run("nft", &["list", "tables"]).lines() {
         let _ = writeln!(text, "{line}");
     }
-    for entry in std::fs::read_dir("/proc").unwrap().flatten() {
-        let line = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
-        let line = String::from_utf8_lossy(&line).replace('\0', " ");
-        if line.contains(&*root.to_string_lossy()) && line.contains("dnsmasq") {
-            let _ = writeln!(text, "process {line}");
-        }
+    for pid in processes(root) {
+        let _ = writeln!(text, "dnsmasq {pid}");
     }
     for entry in std::fs::read_dir(root.join("run"))
         .into_iter()
