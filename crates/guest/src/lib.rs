@@ -46,6 +46,8 @@ pub use backend::{Adopted, Backend, BackendEvent, Figures, Gone, Observed, Power
 pub use config::Config;
 pub use error::{BackendError, Error, Result};
 pub use event::{Event, Lifecycle};
+// Part of the `Backend` trait; a hypervisor knows nothing else of hooks.
+pub use ferrovirt_hook::Driver;
 pub use flags::{Affect, DestroyFlags, Metadata, ShutdownMode, StartFlags};
 pub use guests::Guests;
 pub use handle::GuestHandle;
