@@ -91,6 +91,16 @@ pub(crate) async fn describe<B: Backend>(walk: &Walk<B>, change: &Metadata) -> R
     Ok(())
 }
 
+/// The new one first: a sudden death in between leaves two, of which the newer counts.
+async fn move_files<B: Backend>(walk: &Walk<B>, doc: &Domain, old: &str, autostart: bool) -> Result<()> {
+    let store = &walk.shared.store;
+    store.save(doc).await?;
+    if autostart {
+        store.set_autostart(&doc.name, true).await?;
+    }
+    store.remove(old).await
+}
+
 async fn rename<B: Backend>(walk: &Walk<B>, name: &str) -> Result<()> {
     let seen = walk.desk.look();
     let Some(config) = seen.config.as_ref().filter(|_| seen.persistent) else {
@@ -103,12 +113,11 @@ async fn rename<B: Backend>(walk: &Walk<B>, name: &str) -> Result<()> {
     let reservation = walk.shared.registry.reserve_name(name, seen.uuid)?;
     let mut doc = Domain::clone(config);
     name.clone_into(&mut doc.name);
-    // The new one first: a sudden death in between leaves two, of which the newer counts.
-    walk.shared.store.save(&doc).await?;
-    if seen.autostart {
-        walk.shared.store.set_autostart(name, true).await?;
+    if let Err(error) = move_files(walk, &doc, &seen.name, seen.autostart).await {
+        // The old name stays; a new file that cannot be removed is reported at the next start of the daemon.
+        let _ = walk.shared.store.remove(name).await;
+        return Err(error);
     }
-    walk.shared.store.remove(&seen.name).await?;
     walk.desk.tell(Lifecycle::UndefinedRenamed);
     walk.shared.registry.renamed(&seen.name, reservation);
     walk.desk.change(|s| {

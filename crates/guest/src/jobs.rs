@@ -18,6 +18,7 @@ use crate::owner::{Job, Later, Note, Owner, answer};
 use crate::request::{Envelope, Reply, Request};
 use crate::run::Run;
 use crate::sequence;
+use crate::snapshot::Snapshot;
 use crate::state::{
     CrashedReason, PausedReason, Phase, Reason, RunningReason, ShutdownReason, ShutoffReason, State,
 };
@@ -236,7 +237,7 @@ impl<B: Power> Owner<B> {
                     sheet.note(|status| status.fake_reboot = false);
                 }
             }
-            BackendEvent::Paused { io_error } if self.job.is_none() && seen.state == State::Running => {
+            BackendEvent::Paused { io_error } if self.calm(&seen) && seen.state == State::Running => {
                 self.desk.tell(if io_error {
                     Lifecycle::SuspendedIoError
                 } else {
@@ -248,7 +249,7 @@ impl<B: Power> Owner<B> {
                     PausedReason::Unknown
                 }));
             }
-            BackendEvent::Resumed if self.job.is_none() && seen.state == State::Paused => {
+            BackendEvent::Resumed if self.calm(&seen) && seen.state == State::Paused => {
                 self.desk.tell(Lifecycle::ResumedUnpaused);
                 self.note(Reason::Running(RunningReason::Unpaused));
             }
@@ -273,6 +274,11 @@ impl<B: Power> Owner<B> {
                 self.by_itself(Later::End(why));
             }
         }
+    }
+
+    /// Whether no operation of ours stops or starts the CPUs just now.
+    fn calm(&self, seen: &Snapshot) -> bool {
+        self.job.is_none() || matches!(seen.phase, Phase::Started | Phase::Reconnect)
     }
 
     fn by_itself(&mut self, what: Later) {

@@ -26,7 +26,7 @@ pub(crate) struct Shared<B> {
 
 impl<B> Shared<B> {
     pub(crate) fn new(config: Config, backend: B, engine: Engine, ports: Arc<dyn Ports>) -> Shared<B> {
-        let store = Store::new(&config.config_dir, &config.status_dir);
+        let store = Store::new(&config);
         let events = broadcast::Sender::new(EVENTS);
         Shared {
             config,

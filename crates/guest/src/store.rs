@@ -10,6 +10,7 @@ use ferrovirt_model::domain::Domain;
 use ferrovirt_sys::durable;
 use ferrovirt_xml::{Form, UnknownPolicy};
 
+use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::sheet::blocking;
 use crate::snapshot::Snapshot;
@@ -22,6 +23,7 @@ use crate::status_xml;
 pub(crate) struct Store {
     config_dir: PathBuf,
     status_dir: PathBuf,
+    log_dir: PathBuf,
 }
 
 /// What was found on disk.
@@ -34,10 +36,11 @@ pub(crate) struct Found {
 }
 
 impl Store {
-    pub(crate) fn new(config_dir: &Path, status_dir: &Path) -> Store {
+    pub(crate) fn new(config: &Config) -> Store {
         Store {
-            config_dir: config_dir.to_owned(),
-            status_dir: status_dir.to_owned(),
+            config_dir: config.config_dir.clone(),
+            status_dir: config.status_dir.clone(),
+            log_dir: config.log_dir.clone(),
         }
     }
 
@@ -103,6 +106,8 @@ impl Store {
     fn read_now(&self) -> io::Result<Found> {
         fs::create_dir_all(self.config_dir.join("autostart"))?;
         fs::create_dir_all(&self.status_dir)?;
+        // Scripts look into it (R15).
+        fs::create_dir_all(&self.log_dir)?;
         let mut found = Found::default();
         for path in documents(&self.config_dir)? {
             match read_definition(&path) {

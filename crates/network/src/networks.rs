@@ -49,7 +49,10 @@ impl Networks {
             snapshot.autostart && snapshot.live.is_none()
         });
         join_all(marked.map(|handle| async move {
-            if let Err(error) = handle.start(Origin::client()).await {
+            // A hook's failure is in the log already.
+            if let Err(error) = handle.start(Origin::client()).await
+                && !matches!(error, Error::Hook(_))
+            {
                 tracing::error!("cannot autostart network '{}': {error}", handle.snapshot().name);
             }
         }))

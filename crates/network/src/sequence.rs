@@ -208,7 +208,11 @@ impl Way {
             cancel: self.cancel.clone(),
             journal: Some(journal),
         };
-        self.shared.engine.call(call).await.map(drop).map_err(Error::Hook)
+        let report = self.shared.engine.call(call).await.map_err(Error::Hook)?;
+        if !report.runs.is_empty() {
+            self.journal.taint();
+        }
+        Ok(())
     }
 
     /// Whether the way up goes on (R95).

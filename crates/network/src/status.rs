@@ -36,6 +36,17 @@ pub(crate) struct Progress {
     pub keeper: Option<ProcessId>,
 }
 
+/// `<taint>`.
+#[derive(Debug, Clone, PartialEq, Eq, Xml)]
+pub(crate) struct Taint {
+    /// libvirt's word for it.
+    #[xml(attr)]
+    pub flag: String,
+}
+
+/// libvirt's word for a network whose hook ran.
+const HOOK_SCRIPT: &str = "hook-script";
+
 /// `<networkstatus>`.
 #[derive(Debug, Clone, PartialEq, Xml)]
 pub(crate) struct Status {
@@ -45,6 +56,9 @@ pub(crate) struct Status {
     /// libvirt's sum of guaranteed bandwidth.
     #[xml(child = "floor", attr = "sum")]
     pub floor: Option<String>,
+    /// What makes the network differ from its definition; a hook that ran is the only such thing.
+    #[xml(name = "taint")]
+    pub taints: Vec<Taint>,
     /// How far it is; absent in libvirtd's files.
     pub ferrovirt: Option<Progress>,
     /// The live document.
@@ -63,6 +77,7 @@ impl Status {
         Status {
             class_id: Some("0-2".to_owned()),
             floor: Some("0".to_owned()),
+            taints: Vec::new(),
             ferrovirt: Some(Progress { phase: Phase::Starting, keeper: None }),
             network,
             firewall: None,
@@ -127,6 +142,17 @@ impl Journal {
             status.to_xml()
         };
         store::write(self.path.clone(), text, store::PRIVATE).await
+    }
+
+    /// A hook of the network ran: said once a run, and kept with its next write.
+    pub(crate) fn taint(&self) {
+        let mut status = self.status.lock().unwrap_or_else(PoisonError::into_inner);
+        if status.taints.iter().any(|taint| taint.flag == HOOK_SCRIPT) {
+            return;
+        }
+        status.taints.push(Taint { flag: HOOK_SCRIPT.to_owned() });
+        let uuid = status.network.uuid.map(|uuid| uuid.to_string()).unwrap_or_default();
+        tracing::warn!("Network name='{}' uuid={uuid} is tainted: {HOOK_SCRIPT}", status.network.name);
     }
 
     /// Is the file there?

@@ -37,10 +37,10 @@ impl Ending {
     /// libvirt's word.
     #[must_use]
     pub fn reason(&self) -> &'static str {
-        if self.powered_off.load(Ordering::Relaxed) {
-            "shutdown"
-        } else if self.destroyed.load(Ordering::Relaxed) {
+        if self.destroyed.load(Ordering::Relaxed) {
             "destroyed"
+        } else if self.powered_off.load(Ordering::Relaxed) {
+            "shutdown"
         } else {
             "crashed"
         }
@@ -210,7 +210,11 @@ impl Machine {
     /// # Errors
     /// It does not go.
     pub async fn kill(&self, graceful: bool) -> Result<()> {
-        self.inner.ending.destroyed.store(true, Ordering::Relaxed);
+        // Who is gone already, or has powered off, was not ended by us. Our own signal will look like a power-off.
+        let ending = &self.inner.ending;
+        if self.inner.process.is_alive() && !ending.powered_off.load(Ordering::Relaxed) {
+            ending.destroyed.store(true, Ordering::Relaxed);
+        }
         if self.signal(SIGTERM, AFTER_TERM).await {
             return Ok(());
         }

@@ -29,10 +29,10 @@ fn gone(run: &mut Run, config: &QemuConfig, ports: &Ports, reason: &str) {
     forget_run(&mut run.doc);
 }
 
-/// The control group goes with the last process in it.
+/// The control group goes with the last process in it. Nobody is killed here: another daemon, in namespaces of
+/// its own, may have a guest of the same name and number.
 fn remove_scope(run: &Run) {
     let Some(scope) = run.facts.get(launch::SCOPE).and_then(|name| Scope::open(name)) else { return };
-    scope.kill_all();
     if let Err(error) = scope.remove() {
         tracing::warn!("cannot remove control group {}: {error}", scope.name);
     }

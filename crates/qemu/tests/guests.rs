@@ -3,6 +3,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Once};
 use std::time::{Duration, Instant};
 
@@ -37,6 +38,8 @@ struct Daemon {
 
 /// What survives it.
 struct World {
+    /// Name of its guest: control groups are the whole machine's, and tests run side by side.
+    name: String,
     dir: tempfile::TempDir,
     hooks: Hooks,
     trace: Trace,
@@ -44,9 +47,11 @@ struct World {
 
 impl World {
     fn new() -> Self {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let name = format!("t{}-{}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));
         let dir = tempfile::tempdir().unwrap();
         let (hooks, trace) = (Hooks::install(dir.path()), Trace::new(dir.path()));
-        Self { dir, hooks, trace }
+        Self { name, dir, hooks, trace }
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -83,8 +88,22 @@ impl World {
         Daemon { runtime, guests }
     }
 
-    fn log(&self, name: &str) -> String {
-        std::fs::read_to_string(self.config().log_dir.join(format!("{name}.log"))).unwrap_or_default()
+    fn log(&self) -> String {
+        std::fs::read_to_string(self.config().log_dir.join(format!("{}.log", self.name))).unwrap_or_default()
+    }
+
+    /// A guest with these devices.
+    fn guest(&self, devices: &str) -> String {
+        guest(&self.name, devices)
+    }
+
+    /// The hooks' calls so far, with the guest's name as `g1`.
+    fn calls(&self) -> Vec<String> {
+        self.trace.take().iter().map(|line| line.replace(&self.name, "g1")).collect()
+    }
+
+    async fn wait_for_call(&self, call: &str) {
+        self.trace.wait(&call.replace("g1", &self.name)).await;
     }
 }
 
@@ -132,7 +151,7 @@ fn r32_a_guest_starts_is_described_and_ends() {
          <graphics type='vnc' autoport='yes' passwd='secret'/>",
         file.display()
     );
-    let guest = daemon.create(&guest("g1", &devices)).unwrap();
+    let guest = daemon.create(&world.guest(&devices)).unwrap();
     let snapshot = guest.snapshot();
     assert_eq!(snapshot.state, State::Running);
     let pid = snapshot.pid.unwrap();
@@ -151,26 +170,26 @@ fn r32_a_guest_starts_is_described_and_ends() {
     ] {
         assert!(xml.contains(part), "{part} is not in\n{xml}");
     }
-    let places = world.config();
-    assert!(places.state_dir.join("domain-1-g1/monitor.sock").exists());
-    assert_eq!(std::fs::read_to_string(places.run_dir.join("g1.pid")).unwrap(), pid.pid.to_string());
-    assert!(places.run_dir.join("channel/1-g1/org.qemu.guest_agent.0").exists());
+    let (places, name) = (world.config(), &world.name);
+    assert!(places.state_dir.join(format!("domain-1-{name}/monitor.sock")).exists());
+    assert_eq!(std::fs::read_to_string(places.run_dir.join(format!("{name}.pid"))).unwrap(), pid.pid.to_string());
+    assert!(places.run_dir.join(format!("channel/1-{name}/org.qemu.guest_agent.0")).exists());
     let command = std::fs::read_to_string(format!("/proc/{}/cmdline", pid.pid)).unwrap();
-    assert!(command.contains("\0-name\0guest=g1,debug-threads=on\0-S\0"), "{command}");
+    assert!(command.contains(&format!("\0-name\0guest={name},debug-threads=on\0-S\0")), "{command}");
     assert!(file.exists());
     let figures = daemon.runtime.block_on(guest.figures()).unwrap();
     assert!(figures.cpu_time > 0 && figures.balloon.is_none());
 
     daemon.destroy(&guest);
     assert!(!pid.is_alive());
-    assert!(!places.state_dir.join("domain-1-g1").exists());
-    assert!(!places.run_dir.join("channel/1-g1").exists());
-    assert!(!places.run_dir.join("g1.pid").exists());
-    let log = world.log("g1");
+    assert!(!places.state_dir.join(format!("domain-1-{}", world.name)).exists());
+    assert!(!places.run_dir.join(format!("channel/1-{name}")).exists());
+    assert!(!places.run_dir.join(format!("{name}.pid")).exists());
+    let log = world.log();
     assert!(log.contains(": starting up ferrovirt version: "), "{log}");
     assert!(log.contains("-msg timestamp=on\n"), "{log}");
     assert!(log.trim_end().ends_with(": shutting down, reason=destroyed"), "{log}");
-    let calls = world.trace.lines();
+    let calls = world.calls();
     assert_eq!(
         calls,
         [
@@ -193,13 +212,19 @@ fn r34_a_killed_emulator_is_a_crash_and_a_terminated_one_a_shutdown() {
     let world = World::new();
     let daemon = world.daemon();
     for (signal, reason) in [("KILL", "crashed"), ("SEGV", "crashed"), ("TERM", "shutdown")] {
-        let guest = daemon.create(&guest("g1", "")).unwrap();
+        let guest = daemon.create(&world.guest("")).unwrap();
         let pid = guest.snapshot().pid.unwrap().pid.to_string();
         assert!(Command::new("kill").args(["-s", signal, &pid]).status().unwrap().success());
+        let (guests, name) = (&daemon.guests, &world.name);
         daemon.wait(&guest, |snapshot| snapshot.id.is_none());
-        daemon.runtime.block_on(world.trace.wait("qemu g1 release"));
-        assert_eq!(world.trace.take().last().unwrap(), &format!("qemu g1 release end {reason}"));
-        assert!(world.log("g1").trim_end().ends_with(&format!("reason={reason}")), "{}", world.log("g1"));
+        daemon.runtime.block_on(async {
+            while guests.by_name(name).is_some() {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        });
+        daemon.runtime.block_on(world.wait_for_call("qemu g1 release"));
+        assert_eq!(world.calls().last().unwrap(), &format!("qemu g1 release end {reason}"));
+        assert!(world.log().trim_end().ends_with(&format!("reason={reason}")), "{}", world.log());
     }
 }
 
@@ -210,15 +235,15 @@ fn r30_what_is_missing_after_the_prepare_hook_fails_the_start() {
     let disk = world.path("disk.img");
     let devices =
         format!("<disk type='file'><source file='{}'/><target dev='vda' bus='virtio'/></disk>", disk.display());
-    let error = daemon.create(&guest("g1", &devices)).map(|_| ()).unwrap_err();
+    let error = daemon.create(&world.guest(&devices)).map(|_| ()).unwrap_err();
     assert_eq!(error, format!("Cannot access storage file '{}': No such file or directory", disk.display()));
     assert_eq!(
-        world.trace.take(),
+        world.calls(),
         ["qemu g1 prepare begin -", "qemu g1 stopped end -", "qemu g1 release end failed"]
     );
     // The hook makes it.
     world.hooks.on("qemu", "prepare", &format!("truncate -s 1M '{}'", disk.display()));
-    let started = daemon.create(&guest("g1", &devices)).unwrap();
+    let started = daemon.create(&world.guest(&devices)).unwrap();
     let xml = started.snapshot().to_xml(&Form::LIVE);
     assert!(xml.contains("index='1'/>"), "{xml}");
     assert!(xml.contains("<alias name='virtio-disk0'/>"), "{xml}");
@@ -231,11 +256,11 @@ fn r32_an_emulator_that_dies_early_has_the_last_word() {
     let daemon = world.daemon();
     let kernel = world.path("kernel");
     std::fs::write(&kernel, "this is no kernel, but it is long enough to be looked at").unwrap();
-    let xml = guest("g1", "").replace("</os>", &format!("<kernel>{}</kernel></os>", kernel.display()));
+    let xml = world.guest("").replace("</os>", &format!("<kernel>{}</kernel></os>", kernel.display()));
     let error = daemon.create(&xml).map(|_| ()).unwrap_err();
-    assert!(error.starts_with("QEMU unexpectedly closed the monitor (vm='g1'): "), "{error}");
-    assert!(error.contains("qemu-system-x86_64: "), "{error}");
-    assert_eq!(world.trace.take().last().unwrap(), "qemu g1 release end failed");
+    assert!(error.starts_with("QEMU unexpectedly closed the monitor (vm='"), "{error}");
+    assert!(error.contains("kernel"), "{error}");
+    assert_eq!(world.calls().last().unwrap(), "qemu g1 release end failed");
     let dir = world.config().state_dir;
     assert_eq!(std::fs::read_dir(dir).unwrap().count(), 0);
 }
@@ -244,14 +269,14 @@ fn r32_an_emulator_that_dies_early_has_the_last_word() {
 fn r38_a_new_daemon_takes_over_and_ends_the_guest() {
     let world = World::new();
     let daemon = world.daemon();
-    let started = daemon.create(&guest("g1", "<graphics type='vnc' autoport='yes'/>")).unwrap();
+    let started = daemon.create(&world.guest("<graphics type='vnc' autoport='yes'/>")).unwrap();
     let pid = started.snapshot().pid.unwrap();
     daemon.die();
     assert!(pid.is_alive());
-    world.trace.take();
+    world.calls();
     let daemon = world.daemon();
-    let guest = daemon.guests.by_name("g1").unwrap();
-    daemon.runtime.block_on(world.trace.wait("qemu g1 reconnect begin -"));
+    let guest = daemon.guests.by_name(&world.name).unwrap();
+    daemon.runtime.block_on(world.wait_for_call("qemu g1 reconnect begin -"));
     daemon.wait(&guest, |snapshot| snapshot.state == State::Running);
     daemon.runtime.block_on(guest.suspend(Origin::client())).unwrap();
     assert_eq!(guest.snapshot().state, State::Paused);
@@ -260,7 +285,7 @@ fn r38_a_new_daemon_takes_over_and_ends_the_guest() {
     daemon.runtime.block_on(guest.shutdown(ShutdownMode::Acpi, Origin::client())).unwrap();
     daemon.destroy(&guest);
     assert!(!pid.is_alive());
-    let log = world.log("g1");
+    let log = world.log();
     assert!(log.trim_end().ends_with("shutting down, reason=destroyed"), "{log}");
 }
 
@@ -268,17 +293,17 @@ fn r38_a_new_daemon_takes_over_and_ends_the_guest() {
 fn r24_a_guest_that_died_meanwhile_is_gone() {
     let world = World::new();
     let daemon = world.daemon();
-    let started = daemon.create(&guest("g1", "")).unwrap();
+    let started = daemon.create(&world.guest("")).unwrap();
     let pid = started.snapshot().pid.unwrap();
     daemon.die();
     assert!(Command::new("kill").args(["-9", &pid.pid.to_string()]).status().unwrap().success());
     while pid.is_alive() {
         std::thread::sleep(Duration::from_millis(5));
     }
-    world.trace.take();
+    world.calls();
     let daemon = world.daemon();
-    daemon.runtime.block_on(world.trace.wait("qemu g1 release end crashed"));
-    assert!(!world.config().state_dir.join("domain-1-g1").exists());
+    daemon.runtime.block_on(world.wait_for_call("qemu g1 release end crashed"));
+    assert!(!world.config().state_dir.join(format!("domain-1-{}", world.name)).exists());
 }
 
 #[test]
@@ -316,7 +341,7 @@ fn r33_disks_belong_to_the_guest_while_it_runs() {
     world.hooks.on("qemu", "stopped", &format!("stat -c %g '{}' >> '{}'", disk.display(), world.path("seen").display()));
     let devices =
         format!("<disk type='file'><source file='{}'/><target dev='vda' bus='virtio'/></disk>", disk.display());
-    let started = daemon.create(&guest("g1", &devices)).unwrap();
+    let started = daemon.create(&world.guest(&devices)).unwrap();
     assert_eq!(group(&disk), 1234);
     daemon.destroy(&started);
     assert_eq!(group(&disk), 0);
@@ -353,7 +378,7 @@ fn inside_taps() {
     let devices = "<interface type='bridge'><mac address='52:54:00:00:00:01'/><source bridge='br7'/><model type='virtio'/></interface>\
         <interface type='user'/>\
         <interface type='bridge'><mac address='52:54:00:00:00:02'/><source bridge='br7'/><target dev='mine'/><link state='down'/></interface>";
-    let started = daemon.create(&guest("g1", devices)).unwrap();
+    let started = daemon.create(&world.guest(devices)).unwrap();
     let xml = started.snapshot().to_xml(&Form::LIVE);
     assert!(xml.contains("<target dev='vnet0'/>"), "{xml}");
     let tap = ip("link show vnet0");
@@ -375,7 +400,7 @@ fn measure_starts() {
     let mut times = Vec::new();
     for _ in 0..20 {
         let begin = Instant::now();
-        let started = daemon.create(&guest("g1", "")).unwrap();
+        let started = daemon.create(&world.guest("")).unwrap();
         let up = begin.elapsed();
         daemon.destroy(&started);
         times.push((up, begin.elapsed() - up));

@@ -337,6 +337,23 @@ fn a_guest_gets_another_name() {
 }
 
 #[test]
+fn a_rename_that_cannot_be_written_leaves_the_old_name() {
+    let world = World::new();
+    let daemon = world.boot();
+    let handle = daemon.define(&plain("g1"));
+    daemon.run(handle.set_autostart(true, Origin::client())).unwrap();
+    // The place of the new link is taken by what cannot be replaced.
+    fs::create_dir_all(world.path("etc").join("autostart/g2.xml/full")).unwrap();
+    let error = daemon.run(handle.rename("g2", Origin::client())).unwrap_err();
+    assert!(matches!(error, Error::File { .. }), "{error:?}");
+    assert_eq!(handle.snapshot().name, "g1");
+    assert!(daemon.guests.by_name("g1").is_some() && daemon.guests.by_name("g2").is_none());
+    fs::remove_dir_all(world.path("etc").join("autostart/g2.xml")).unwrap();
+    daemon.run(handle.rename("g2", Origin::client())).unwrap();
+    assert!(world.path("log").is_dir());
+}
+
+#[test]
 fn of_two_files_left_by_a_rename_that_was_cut_short_the_newer_counts() {
     let world = World::new();
     let daemon = world.boot();

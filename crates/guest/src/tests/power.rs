@@ -271,6 +271,25 @@ fn states_follow_what_the_guest_does_by_itself() {
 }
 
 #[test]
+fn states_follow_the_guest_while_a_hook_runs() {
+    let world = World::new();
+    let daemon = world.boot();
+    daemon.define(&plain("g1"));
+    world.hooks.on("qemu", "started", "sleep 1");
+    let handle = daemon.guest("g1");
+    let start = daemon.spawn(async move { handle.start(StartFlags::default(), Origin::client()).await });
+    daemon.run(world.trace.wait("qemu g1 started"));
+    daemon
+        .backend
+        .happen("g1", BackendEvent::Paused { io_error: true });
+    daemon.run(start).unwrap().unwrap();
+    let reason = Reason::Paused(PausedReason::IoError);
+    assert_eq!(daemon.guest("g1").snapshot().reason, reason);
+    assert_eq!(world.status("g1").unwrap().reason, reason);
+    daemon.destroy("g1").unwrap();
+}
+
+#[test]
 fn figures_come_past_the_owner() {
     let (_world, daemon) = up("");
     let guest = daemon.guest("g1");

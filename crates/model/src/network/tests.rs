@@ -8,7 +8,9 @@ fn read(text: &str) -> Result<Network, XmlError> {
 }
 
 fn refused(body: &str) -> String {
-    read(&format!("<network><name>e</name>{body}</network>")).expect_err(body).to_string()
+    read(&format!("<network><name>e</name>{body}</network>"))
+        .expect_err(body)
+        .to_string()
 }
 
 /// A document with everything in it comes back to the byte.
@@ -69,16 +71,31 @@ fn all_that_is_known_comes_back() {
 
 #[test]
 fn what_is_missing_is_filled_in() {
-    let network = read("<network><name>n</name><forward/><ip address='10.1.1.1' prefix='24'/></network>").unwrap();
+    let network =
+        read("<network><name>n</name><forward/><ip address='10.1.1.1' prefix='24'/></network>").unwrap();
     let text = network.to_xml(&Form::INACTIVE);
     assert!(network.uuid.is_some());
-    assert!(text.contains("  <forward mode='nat'/>\n  <bridge stp='on' delay='0'/>\n"), "{text}");
-    assert!(text.contains("  <ip address='10.1.1.1' prefix='24'>\n  </ip>\n"), "{text}");
+    assert!(
+        text.contains("  <forward mode='nat'/>\n  <bridge stp='on' delay='0'/>\n"),
+        "{text}"
+    );
+    assert!(
+        text.contains("  <ip address='10.1.1.1' prefix='24'>\n  </ip>\n"),
+        "{text}"
+    );
     let network = read("<network ipv6='no'><name>n</name><dns/><forward mode='none'/></network>").unwrap();
-    assert_eq!((network.ipv6, &network.dns, &network.forward), (None, &None, &None));
+    assert_eq!(
+        (network.ipv6, &network.dns, &network.forward),
+        (None, &None, &None)
+    );
     let network =
-        read("<network><name>n</name><forward dev='e1'/><ip address='10.1.1.1' prefix='24'/></network>").unwrap();
-    assert!(network.to_xml(&Form::INACTIVE).contains("<forward dev='e1' mode='nat'>\n    <interface dev='e1'/>"));
+        read("<network><name>n</name><forward dev='e1'/><ip address='10.1.1.1' prefix='24'/></network>")
+            .unwrap();
+    assert!(
+        network
+            .to_xml(&Form::INACTIVE)
+            .contains("<forward dev='e1' mode='nat'>\n    <interface dev='e1'/>")
+    );
 }
 
 #[test]
@@ -86,28 +103,79 @@ fn what_cannot_be_is_refused_by_name() {
     for (body, words) in [
         ("<forward mode='private'/>", "private"),
         ("<forward mode='hostdev'><pf dev='eth2'/></forward>", "mode"),
-        ("<forward mode='bridge'><interface dev='x'/></forward><bridge name='b'/>", "<interface dev='x'>"),
+        (
+            "<forward mode='bridge'><interface dev='x'/></forward><bridge name='b'/>",
+            "<interface dev='x'>",
+        ),
         ("<forward mode='bridge'/>", "without a <bridge"),
-        ("<forward mode='bridge'/><bridge name='br0' stp='on'/>", "bridge delay/stp/zone options only allowed"),
-        ("<forward mode='bridge'/><bridge name='br0'/><mac address='52:54:00:00:00:01'/>", "Unsupported <mac> element"),
-        ("<forward mode='nat'/>", "nat forwarding requested, but no IP address provided for network 'e'"),
-        ("<forward mode='open' dev='e1'/>", "forward dev not allowed for network 'e' with forward mode='open'"),
-        ("<forward mode='route'><nat/></forward>", "The <nat> element can only be used"),
-        ("<forward dev='a'><interface dev='b'/></forward>", "must match first <interface dev='b'/>"),
+        (
+            "<forward mode='bridge'/><bridge name='br0' stp='on'/>",
+            "bridge delay/stp/zone options only allowed",
+        ),
+        (
+            "<forward mode='bridge'/><bridge name='br0'/><mac address='52:54:00:00:00:01'/>",
+            "Unsupported <mac> element",
+        ),
+        (
+            "<forward mode='nat'/>",
+            "nat forwarding requested, but no IP address provided for network 'e'",
+        ),
+        (
+            "<forward mode='open' dev='e1'/>",
+            "forward dev not allowed for network 'e' with forward mode='open'",
+        ),
+        (
+            "<forward mode='route'><nat/></forward>",
+            "The <nat> element can only be used",
+        ),
+        (
+            "<forward dev='a'><interface dev='b'/></forward>",
+            "must match first <interface dev='b'/>",
+        ),
         ("<bridge macTableManager='libvirt'/>", "macTableManager"),
         ("<bridge name='a/b'/>", "Invalid bridge name 'a/b'"),
         ("<bridge name='sixteen-letters-'/>", "Invalid bridge name"),
-        ("<mac address='53:54:00:00:00:01'/>", "Invalid multicast bridge mac address '53:54:00:00:00:01'"),
-        ("<dns enable='no'><txt name='a' value='b'/></dns>", "Extra data in disabled network 'e'"),
+        (
+            "<mac address='53:54:00:00:00:01'/>",
+            "Invalid multicast bridge mac address '53:54:00:00:00:01'",
+        ),
+        (
+            "<dns enable='no'><txt name='a' value='b'/></dns>",
+            "Extra data in disabled network 'e'",
+        ),
         ("<dns><forwarder/></dns>", "Invalid forwarder element"),
-        ("<dns><host ip='1.2.3.4'/></dns>", "Missing hostname in network 'e' DNS HOST record"),
-        ("<dns><txt name='a b' value='c'/></dns>", "prohibited character in DNS TXT record name 'a b'"),
-        ("<dns><txt name='a' value='b&#10;log-queries'/></dns>", "control character"),
-        ("<ip address='10.1.1.1' prefix='33'/>", "Invalid IPv4 prefix '33' in network 'e'"),
-        ("<ip address='10.1.1.1' prefix='8' netmask='255.0.0.0'/>", "cannot have both a prefix and a netmask"),
-        ("<ip address='10.1.1.1' netmask='255.0.255.0'/>", "Invalid netmask '255.0.255.0'"),
-        ("<ip address='fd00::1' prefix='64'/>", "no family specified for non-IPv4 address 'fd00::1'"),
-        ("<ip family='ipv6' address='10.1.1.1'/>", "Family 'ipv6' specified for non-IPv6 address '10.1.1.1'"),
+        (
+            "<dns><host ip='1.2.3.4'/></dns>",
+            "Missing hostname in network 'e' DNS HOST record",
+        ),
+        (
+            "<dns><txt name='a b' value='c'/></dns>",
+            "prohibited character in DNS TXT record name 'a b'",
+        ),
+        (
+            "<dns><txt name='a' value='b&#10;log-queries'/></dns>",
+            "control character",
+        ),
+        (
+            "<ip address='10.1.1.1' prefix='33'/>",
+            "Invalid IPv4 prefix '33' in network 'e'",
+        ),
+        (
+            "<ip address='10.1.1.1' prefix='8' netmask='255.0.0.0'/>",
+            "cannot have both a prefix and a netmask",
+        ),
+        (
+            "<ip address='10.1.1.1' netmask='255.0.255.0'/>",
+            "Invalid netmask '255.0.255.0'",
+        ),
+        (
+            "<ip address='fd00::1' prefix='64'/>",
+            "no family specified for non-IPv4 address 'fd00::1'",
+        ),
+        (
+            "<ip family='ipv6' address='10.1.1.1'/>",
+            "Family 'ipv6' specified for non-IPv6 address '10.1.1.1'",
+        ),
         (
             "<ip address='10.1.1.1' prefix='24'><dhcp><range start='10.1.2.1' end='10.1.2.2'/></dhcp></ip>",
             "range 10.1.2.1 - 10.1.2.2 is not entirely within network 10.1.1.1/24",
@@ -120,7 +188,10 @@ fn what_cannot_be_is_refused_by_name() {
             "<ip address='10.1.1.1' prefix='24'><dhcp><host ip='10.1.1.7'/></dhcp></ip>",
             "must have mac or name attribute",
         ),
-        ("<route address='10.0.0.0' prefix='8' gateway='10.1.1.1'/>", "unreachable static route gateway '10.1.1.1'"),
+        (
+            "<route address='10.0.0.0' prefix='8' gateway='10.1.1.1'/>",
+            "unreachable static route gateway '10.1.1.1'",
+        ),
         ("<title>a\nb</title>", "Network title can't contain newlines"),
         ("<vlan><tag id='5'/></vlan>", "network/vlan"),
         ("<portgroup name='p'/>", "network/portgroup"),
@@ -145,7 +216,9 @@ fn r73_a_port_comes_back() {
   <plug type='network' bridge='virbr7'/>
 </networkport>
 ";
-    let port = NetworkPort::parse(text, UnknownPolicy::Refuse).expect("known").value;
+    let port = NetworkPort::parse(text, UnknownPolicy::Refuse)
+        .expect("known")
+        .value;
     assert_eq!(port.to_xml(&Form::LIVE), text);
 }
 
