@@ -24,7 +24,9 @@ impl Address {
         let bits = u32::from(self.prefix.min(other.prefix));
         match (self.ip, other.ip) {
             (IpAddr::V4(a), IpAddr::V4(b)) => (u32::from(a) ^ u32::from(b)).leading_zeros() >= bits.min(32),
-            (IpAddr::V6(a), IpAddr::V6(b)) => (u128::from(a) ^ u128::from(b)).leading_zeros() >= bits.min(128),
+            (IpAddr::V6(a), IpAddr::V6(b)) => {
+                (u128::from(a) ^ u128::from(b)).leading_zeros() >= bits.min(128)
+            }
             _ => false,
         }
     }
@@ -52,7 +54,10 @@ impl Links {
         let index = self.index(device).await?;
         let mut request = self.handle.address().add(index, address.ip, address.prefix);
         if address.ip.is_ipv6() {
-            request.message_mut().attributes.push(AddressAttribute::Flags(AddressFlags::Nodad));
+            request
+                .message_mut()
+                .attributes
+                .push(AddressAttribute::Flags(AddressFlags::Nodad));
         }
         let answer = request.execute().await;
         answer.map_err(|error| LinkError::from_kernel("adding IP address to", device, error))
@@ -135,7 +140,10 @@ fn conflicting_device(route: &RouteMessage, address: Address) -> Option<u32> {
             _ => {}
         }
     }
-    let destination = Address { ip: destination?, prefix: route.header.destination_prefix_length };
+    let destination = Address {
+        ip: destination?,
+        prefix: route.header.destination_prefix_length,
+    };
     destination.overlaps(&address).then_some(device).flatten()
 }
 
@@ -144,7 +152,10 @@ mod tests {
     use super::*;
 
     fn address(text: &str, prefix: u8) -> Address {
-        Address { ip: text.parse().expect("an address"), prefix }
+        Address {
+            ip: text.parse().expect("an address"),
+            prefix,
+        }
     }
 
     #[test]

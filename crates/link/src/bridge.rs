@@ -29,7 +29,11 @@ impl Links {
     /// # Errors
     /// `Kernel` with EEXIST when a device of this name is there.
     pub async fn add_bridge(&self, spec: &BridgeSpec) -> Result<(), LinkError> {
-        let stp = if spec.stp { BridgeStpState::KernelStp } else { BridgeStpState::Disabled };
+        let stp = if spec.stp {
+            BridgeStpState::KernelStp
+        } else {
+            BridgeStpState::Disabled
+        };
         let mut bridge = LinkMessageBuilder::<LinkBridge>::new(&spec.name)
             .forward_delay(spec.delay.saturating_mul(TICKS_PER_SECOND))
             .stp_state(stp);
@@ -49,7 +53,10 @@ impl Links {
     /// `Missing` without one of the two, `Kernel` otherwise.
     pub async fn set_master(&self, device: &str, bridge: &str) -> Result<(), LinkError> {
         let index = self.index(bridge).await?;
-        self.change(device, "adding to a bridge interface", |link| link.controller(index)).await
+        self.change(device, "adding to a bridge interface", |link| {
+            link.controller(index)
+        })
+        .await
     }
 
     /// Takes `device` out of the bridge it is plugged into.
@@ -57,6 +64,11 @@ impl Links {
     /// # Errors
     /// `Missing` without the device.
     pub async fn clear_master(&self, device: &str) -> Result<(), LinkError> {
-        self.change(device, "taking out of its bridge interface", LinkMessageBuilder::nocontroller).await
+        self.change(
+            device,
+            "taking out of its bridge interface",
+            LinkMessageBuilder::nocontroller,
+        )
+        .await
     }
 }

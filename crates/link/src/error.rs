@@ -43,9 +43,15 @@ impl LinkError {
             other => io::Error::other(other.to_string()),
         };
         if source.raw_os_error() == Some(ENODEV) {
-            return LinkError::Missing { device: device.to_owned() };
+            return LinkError::Missing {
+                device: device.to_owned(),
+            };
         }
-        LinkError::Kernel { action, device: device.to_owned(), source }
+        LinkError::Kernel {
+            action,
+            device: device.to_owned(),
+            source,
+        }
     }
 }
 

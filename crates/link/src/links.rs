@@ -27,7 +27,10 @@ impl Links {
     pub fn open() -> Result<Links, LinkError> {
         let (connection, handle, _events) = rtnetlink::new_connection().map_err(LinkError::Open)?;
         tokio::spawn(connection);
-        Ok(Links { handle, listing: Arc::default() })
+        Ok(Links {
+            handle,
+            listing: Arc::default(),
+        })
     }
 
     /// Number of the device, `None` when there is none of this name.
@@ -40,7 +43,9 @@ impl Links {
 
     /// Number of a device that must be there.
     pub(crate) async fn index(&self, device: &str) -> Result<u32, LinkError> {
-        self.index_of(device).await?.ok_or_else(|| LinkError::Missing { device: device.to_owned() })
+        self.index_of(device).await?.ok_or_else(|| LinkError::Missing {
+            device: device.to_owned(),
+        })
     }
 
     /// Whether there is a device of this name.
@@ -71,7 +76,8 @@ impl Links {
     /// # Errors
     /// `Missing`, `Kernel`.
     pub async fn set_up(&self, device: &str) -> Result<(), LinkError> {
-        self.change(device, "switching on interface", LinkMessageBuilder::up).await
+        self.change(device, "switching on interface", LinkMessageBuilder::up)
+            .await
     }
 
     /// Switches the device off.
@@ -79,7 +85,8 @@ impl Links {
     /// # Errors
     /// `Missing`, `Kernel`.
     pub async fn set_down(&self, device: &str) -> Result<(), LinkError> {
-        self.change(device, "switching off interface", LinkMessageBuilder::down).await
+        self.change(device, "switching off interface", LinkMessageBuilder::down)
+            .await
     }
 
     /// Gives the device another hardware address.
@@ -87,7 +94,10 @@ impl Links {
     /// # Errors
     /// `Missing`, `Kernel`.
     pub async fn set_mac(&self, device: &str, mac: [u8; 6]) -> Result<(), LinkError> {
-        self.change(device, "setting MAC address on interface", |link| link.address(mac.to_vec())).await
+        self.change(device, "setting MAC address on interface", |link| {
+            link.address(mac.to_vec())
+        })
+        .await
     }
 
     /// The device's hardware address.
@@ -95,7 +105,9 @@ impl Links {
     /// # Errors
     /// `Missing`, `Kernel` (also for a device that has none of six bytes).
     pub async fn mac(&self, device: &str) -> Result<[u8; 6], LinkError> {
-        let link = self.look_up(device).await?.ok_or_else(|| LinkError::Missing { device: device.to_owned() })?;
+        let link = self.look_up(device).await?.ok_or_else(|| LinkError::Missing {
+            device: device.to_owned(),
+        })?;
         let mac = link.attributes.iter().find_map(|attribute| match attribute {
             LinkAttribute::Address(mac) => mac.as_slice().try_into().ok(),
             _ => None,
@@ -112,7 +124,8 @@ impl Links {
     /// # Errors
     /// `Missing`, `Kernel`.
     pub async fn set_mtu(&self, device: &str, mtu: u32) -> Result<(), LinkError> {
-        self.change(device, "setting MTU on interface", |link| link.mtu(mtu)).await
+        self.change(device, "setting MTU on interface", |link| link.mtu(mtu))
+            .await
     }
 
     /// The largest packet of the device, in bytes.
@@ -120,7 +133,9 @@ impl Links {
     /// # Errors
     /// `Missing`, `Kernel`.
     pub async fn mtu(&self, device: &str) -> Result<u32, LinkError> {
-        let link = self.look_up(device).await?.ok_or_else(|| LinkError::Missing { device: device.to_owned() })?;
+        let link = self.look_up(device).await?.ok_or_else(|| LinkError::Missing {
+            device: device.to_owned(),
+        })?;
         let mtu = link.attributes.iter().find_map(|attribute| match attribute {
             LinkAttribute::Mtu(mtu) => Some(*mtu),
             _ => None,
@@ -138,7 +153,9 @@ impl Links {
         let mut answer = std::pin::pin!(self.handle.link().get().match_index(index).execute());
         let link = match answer.next().await {
             None => return Err(LinkError::Missing { device: number() }),
-            Some(link) => link.map_err(|error| LinkError::from_kernel("looking up interface", &number(), error))?,
+            Some(link) => {
+                link.map_err(|error| LinkError::from_kernel("looking up interface", &number(), error))?
+            }
         };
         let name = link.attributes.into_iter().find_map(|attribute| match attribute {
             LinkAttribute::IfName(name) => Some(name),

@@ -64,7 +64,8 @@ impl Links {
             self.set_master(&name, bridge).await?;
         }
         if spec.up {
-            self.change(&name, "switching on tap device", LinkMessageBuilder::up).await?;
+            self.change(&name, "switching on tap device", LinkMessageBuilder::up)
+                .await?;
         }
         Ok(Tap { fd, name })
     }

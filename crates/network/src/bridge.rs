@@ -28,8 +28,16 @@ pub(crate) async fn bring_up(links: &Links, network: &Network, bridge: &str) -> 
     let spec = BridgeSpec {
         name: bridge.to_owned(),
         mac: network.mac.as_ref().map(|mac| mac.address.0),
-        stp: network.bridge.as_ref().and_then(|bridge| bridge.stp).unwrap_or(true),
-        delay: network.bridge.as_ref().and_then(|bridge| bridge.delay).unwrap_or(0),
+        stp: network
+            .bridge
+            .as_ref()
+            .and_then(|bridge| bridge.stp)
+            .unwrap_or(true),
+        delay: network
+            .bridge
+            .as_ref()
+            .and_then(|bridge| bridge.delay)
+            .unwrap_or(0),
         mtu: network.mtu.as_ref().map(|mtu| mtu.size),
     };
     links.add_bridge(&spec).await?;
@@ -39,8 +47,20 @@ pub(crate) async fn bring_up(links: &Links, network: &Network, bridge: &str) -> 
     }
     links.set_up(bridge).await?;
     for route in &network.routes {
-        let destination = Address { ip: route.address, prefix: route.prefix_length() };
-        links.add_route(bridge, Route { destination, gateway: route.gateway, metric: route.metric }).await?;
+        let destination = Address {
+            ip: route.address,
+            prefix: route.prefix_length(),
+        };
+        links
+            .add_route(
+                bridge,
+                Route {
+                    destination,
+                    gateway: route.gateway,
+                    metric: route.metric,
+                },
+            )
+            .await?;
     }
     Ok(())
 }
@@ -66,7 +86,14 @@ pub(crate) fn in_use(device: &str) -> Error {
 
 /// The host's addresses on the network.
 pub(crate) fn addresses(network: &Network) -> Vec<Address> {
-    network.ips.iter().map(|ip| Address { ip: ip.address, prefix: ip.prefix_length() }).collect()
+    network
+        .ips
+        .iter()
+        .map(|ip| Address {
+            ip: ip.address,
+            prefix: ip.prefix_length(),
+        })
+        .collect()
 }
 
 /// The switches below `/proc/sys`: a bridge without IPv6 addresses does not speak IPv6, one with them is no client of

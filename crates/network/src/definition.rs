@@ -20,7 +20,9 @@ const NAMES: u32 = 10_000;
 /// `Failed` when the name belongs to another id, or the id to another name.
 pub(crate) fn clash(shared: &Arc<Shared>, doc: &Network) -> Result<Option<NetworkHandle>> {
     let handles = shared.handles();
-    let with_id = handles.iter().find(|handle| Some(handle.snapshot().uuid) == doc.uuid);
+    let with_id = handles
+        .iter()
+        .find(|handle| Some(handle.snapshot().uuid) == doc.uuid);
     if let Some(handle) = with_id {
         let snapshot = handle.snapshot();
         if snapshot.name != doc.name {
@@ -52,14 +54,18 @@ pub(crate) async fn complete(
 ) -> Result<Network> {
     let taken = taken_bridges(shared, &doc.name);
     let own = existing.map(NetworkHandle::snapshot);
-    let before = own.as_ref().and_then(|own| own.config.as_ref().or(own.live.as_ref()));
+    let before = own
+        .as_ref()
+        .and_then(|own| own.config.as_ref().or(own.live.as_ref()));
     let before = before.filter(|before| before.makes_bridge());
     if !doc.makes_bridge() {
         return Ok(doc);
     }
     if doc.mac.is_none() {
         let kept = before.and_then(|before| before.mac.clone());
-        doc.mac = Some(kept.unwrap_or_else(|| BridgeMac { address: MacAddress::random() }));
+        doc.mac = Some(kept.unwrap_or_else(|| BridgeMac {
+            address: MacAddress::random(),
+        }));
     }
     let wanted = doc.bridge.as_ref().and_then(|bridge| bridge.name.clone());
     let name = match wanted {
@@ -84,8 +90,12 @@ pub(crate) async fn complete(
 /// Bridges of all networks but this one.
 fn taken_bridges(shared: &Arc<Shared>, name: &str) -> Vec<String> {
     let others = shared.handles().into_iter().map(|handle| handle.snapshot());
-    let docs = others.filter(|other| other.name != name).flat_map(|other| [other.live.clone(), other.config.clone()]);
-    docs.flatten().filter_map(|doc| doc.bridge_name().map(str::to_owned)).collect()
+    let docs = others
+        .filter(|other| other.name != name)
+        .flat_map(|other| [other.live.clone(), other.config.clone()]);
+    docs.flatten()
+        .filter_map(|doc| doc.bridge_name().map(str::to_owned))
+        .collect()
 }
 
 /// The first name of the template that neither a network nor a device has.
@@ -97,5 +107,7 @@ async fn free_name(shared: &Arc<Shared>, template: &str, taken: &[String]) -> Re
             return Ok(name);
         }
     }
-    Err(Error::Internal(format!("Bridge generation exceeded max id {NAMES}")))
+    Err(Error::Internal(format!(
+        "Bridge generation exceeded max id {NAMES}"
+    )))
 }

@@ -20,7 +20,10 @@ pub(crate) fn hook_data(network: &Network, connections: usize, port: Option<&Net
 /// The live document with the number of ports in it.
 pub(crate) fn with_connections(network: &Network, connections: usize) -> Network {
     let connections = u32::try_from(connections).ok().filter(|count| *count > 0);
-    Network { connections, ..network.clone() }
+    Network {
+        connections,
+        ..network.clone()
+    }
 }
 
 #[cfg(test)]
@@ -33,11 +36,15 @@ mod tests {
     fn r11_a_port_stands_after_its_network_and_no_newline_at_the_end() {
         let network = "<network><name>n1</name><uuid>5d6c8c5e-0f0a-4a53-9d5c-2f6ac2a0b7f1</uuid>\
                        <bridge name='virbr7'/></network>";
-        let network = Network::parse(network, UnknownPolicy::Refuse).expect("a network").value;
+        let network = Network::parse(network, UnknownPolicy::Refuse)
+            .expect("a network")
+            .value;
         let port = "<networkport><uuid>5d6c8c5e-0f0a-4a53-9d5c-2f6ac2a0b7f2</uuid><owner><name>g</name>\
                     <uuid>5d6c8c5e-0f0a-4a53-9d5c-2f6ac2a0b7f3</uuid></owner><mac address='52:54:00:11:22:33'/>\
                     <plug type='network' bridge='virbr7'/></networkport>";
-        let port = NetworkPort::parse(port, UnknownPolicy::Refuse).expect("a port").value;
+        let port = NetworkPort::parse(port, UnknownPolicy::Refuse)
+            .expect("a port")
+            .value;
         assert_eq!(
             &*hook_data(&network, 1, Some(&port)),
             "<hookData>

@@ -31,7 +31,11 @@ impl NetworkHandle {
         requests: mpsc::Sender<Request>,
         snapshot: watch::Receiver<Arc<Snapshot>>,
     ) -> NetworkHandle {
-        NetworkHandle { shared, requests, snapshot }
+        NetworkHandle {
+            shared,
+            requests,
+            snapshot,
+        }
     }
 
     /// The picture of this moment; never waits (R90).
@@ -94,7 +98,9 @@ impl NetworkHandle {
         let _turn = self.shared.definitions.lock().await;
         let snapshot = self.snapshot();
         if !snapshot.persistent {
-            return Err(Error::Invalid("cannot set autostart for transient network".to_owned()));
+            return Err(Error::Invalid(
+                "cannot set autostart for transient network".to_owned(),
+            ));
         }
         if snapshot.autostart != autostart {
             store::set_autostart(&self.shared.config, &snapshot.name, autostart).await?;
@@ -104,7 +110,11 @@ impl NetworkHandle {
 
     /// The definition on disk is now this one.
     pub(crate) async fn set_config(&self, config: Arc<Network>) -> Result<()> {
-        self.ask(|reply| Request::SetConfig { config: Some(config), reply }).await
+        self.ask(|reply| Request::SetConfig {
+            config: Some(config),
+            reply,
+        })
+        .await
     }
 
     /// The start that the network was made for was refused: nothing is left of it, unless it has become something
@@ -120,11 +130,19 @@ impl NetworkHandle {
     /// `File` when they cannot be read.
     pub async fn leases(&self, mac: Option<MacAddress>) -> Result<Vec<Lease>> {
         let snapshot = self.snapshot();
-        let Some(network) = snapshot.live.clone().or_else(|| snapshot.config.clone()) else { return Ok(Vec::new()) };
-        let Some(bridge) = network.bridge_name().filter(|_| network.makes_bridge()) else { return Ok(Vec::new()) };
-        let path = Dnsmasq::new(&self.shared.config, &network.name, bridge).leases().to_owned();
+        let Some(network) = snapshot.live.clone().or_else(|| snapshot.config.clone()) else {
+            return Ok(Vec::new());
+        };
+        let Some(bridge) = network.bridge_name().filter(|_| network.makes_bridge()) else {
+            return Ok(Vec::new());
+        };
+        let path = Dnsmasq::new(&self.shared.config, &network.name, bridge)
+            .leases()
+            .to_owned();
         let book = store::blocking(path, "read", Book::read).await?;
-        let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+        let since = std::time::SystemTime::now()
+            .duration_since(std::time::UNIX_EPOCH)
+            .unwrap_or_default();
         Ok(book.leases(&network, mac, i64::try_from(since.as_secs()).unwrap_or(i64::MAX)))
     }
 
@@ -140,8 +158,13 @@ impl NetworkHandle {
         cancel: CancellationToken,
         journal: Option<Arc<dyn CallJournal>>,
     ) -> Result<Arc<NetworkPort>> {
-        let call = PortCall { origin, cancel, journal };
-        self.ask(|reply| Request::CreatePort { request, call, reply }).await
+        let call = PortCall {
+            origin,
+            cancel,
+            journal,
+        };
+        self.ask(|reply| Request::CreatePort { request, call, reply })
+            .await
     }
 
     /// Takes a port away and calls its hook (R74), whose failure is logged only.
@@ -149,18 +172,28 @@ impl NetworkHandle {
     /// # Errors
     /// `NoPort` when there is none with this id.
     pub async fn delete_port(&self, uuid: Uuid, origin: Origin) -> Result<()> {
-        let call = PortCall { origin, cancel: CancellationToken::new(), journal: None };
+        let call = PortCall {
+            origin,
+            cancel: CancellationToken::new(),
+            journal: None,
+        };
         self.ask(|reply| Request::DeletePort { uuid, call, reply }).await
     }
 
     async fn ask<T>(&self, request: impl FnOnce(Reply<T>) -> Request) -> Result<T> {
         let (reply, answer) = oneshot::channel();
-        self.requests.send(request(reply)).await.map_err(|_| self.gone())?;
+        self.requests
+            .send(request(reply))
+            .await
+            .map_err(|_| self.gone())?;
         answer.await.map_err(|_| self.gone())?
     }
 
     fn gone(&self) -> Error {
-        Error::NoNetwork(format!("no network with matching name '{}'", self.snapshot().name))
+        Error::NoNetwork(format!(
+            "no network with matching name '{}'",
+            self.snapshot().name
+        ))
     }
 
     /// R91: what waits for a hook of this network would wait for ever.

@@ -99,7 +99,8 @@ impl Book {
         if text.iter().all(u8::is_ascii_whitespace) {
             return Ok(Book::default());
         }
-        let entries = serde_json::from_slice(text).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
+        let entries = serde_json::from_slice(text)
+            .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
         Ok(Book { entries })
     }
 
@@ -131,9 +132,17 @@ impl Book {
         let mut ipv4 = String::new();
         let mut ipv6 = String::new();
         let mut server_duid = None;
-        for entry in self.entries.iter().filter(|entry| entry.expiry_time == 0 || entry.expiry_time > now) {
+        for entry in self
+            .entries
+            .iter()
+            .filter(|entry| entry.expiry_time == 0 || entry.expiry_time > now)
+        {
             let is_ipv6 = entry.ip_address.contains(':');
-            let (text, id) = if is_ipv6 { (&mut ipv6, &entry.iaid) } else { (&mut ipv4, &entry.mac_address) };
+            let (text, id) = if is_ipv6 {
+                (&mut ipv6, &entry.iaid)
+            } else {
+                (&mut ipv4, &entry.mac_address)
+            };
             let Some(id) = id else { continue };
             text.push_str(&format!(
                 "{} {id} {} {} {}\n",
@@ -155,12 +164,20 @@ impl Book {
     /// The leases that have not ended, of one hardware address or of all, as clients are told of them.
     pub fn leases(&self, network: &Network, mac: Option<MacAddress>, now: i64) -> Vec<Lease> {
         let iface = network.bridge_name().unwrap_or_default().to_owned();
-        let valid = self.entries.iter().filter(|entry| entry.expiry_time == 0 || entry.expiry_time > now);
+        let valid = self
+            .entries
+            .iter()
+            .filter(|entry| entry.expiry_time == 0 || entry.expiry_time > now);
         let wanted = valid.filter(|entry| {
-            let of_entry = entry.mac_address.as_deref().and_then(|mac| mac.parse::<MacAddress>().ok());
+            let of_entry = entry
+                .mac_address
+                .as_deref()
+                .and_then(|mac| mac.parse::<MacAddress>().ok());
             mac.is_none() || of_entry == mac
         });
-        wanted.map(|entry| entry.to_lease(network, iface.clone())).collect()
+        wanted
+            .map(|entry| entry.to_lease(network, iface.clone()))
+            .collect()
     }
 }
 
@@ -170,7 +187,9 @@ impl Entry {
         let ipv6 = self.ip_address.contains(':');
         let subnets = || network.ips.iter().filter(|ip| ip.address.is_ipv6() == ipv6);
         let home = subnets().find(|ip| address.is_some_and(|address| ip.contains(address)));
-        let prefix = home.or_else(|| subnets().find(|ip| ip.dhcp.is_some())).map_or(0, |ip| ip.prefix_length());
+        let prefix = home
+            .or_else(|| subnets().find(|ip| ip.dhcp.is_some()))
+            .map_or(0, |ip| ip.prefix_length());
         let known = |text: &Option<String>| text.clone().filter(|text| text != "*");
         Lease {
             iface,
@@ -203,7 +222,11 @@ impl Event {
     ///
     /// # Errors
     /// A text that says what is missing.
-    pub fn read(args: &[String], env: &HashMap<String, String>, book: &Book) -> Result<Option<Event>, String> {
+    pub fn read(
+        args: &[String],
+        env: &HashMap<String, String>,
+        book: &Book,
+    ) -> Result<Option<Event>, String> {
         let action = args.first().ok_or("no action given")?.as_str();
         match action {
             "init" => Ok(Some(Event::Init)),
@@ -212,7 +235,9 @@ impl Event {
                 let ip = args.get(2).ok_or("no address given")?;
                 Ok(Some(Event::Put(entry(id, ip, args.get(3), env, book.find(ip)))))
             }
-            "del" => Ok(Some(Event::Delete(args.get(2).ok_or("no address given")?.clone()))),
+            "del" => Ok(Some(Event::Delete(
+                args.get(2).ok_or("no address given")?.clone(),
+            ))),
             _ => Ok(None),
         }
     }
@@ -230,7 +255,9 @@ fn entry(
     let ipv6 = ip.contains(':');
     let expiry = var("DNSMASQ_LEASE_EXPIRES").and_then(|text| text.parse().ok());
     Entry {
-        iaid: var("DNSMASQ_IAID").filter(|_| ipv6).or_else(|| before.and_then(|entry| entry.iaid.clone())),
+        iaid: var("DNSMASQ_IAID")
+            .filter(|_| ipv6)
+            .or_else(|| before.and_then(|entry| entry.iaid.clone())),
         ip_address: ip.to_owned(),
         mac_address: if ipv6 {
             var("DNSMASQ_MAC").or_else(|| before.and_then(|entry| entry.mac_address.clone()))
@@ -239,7 +266,11 @@ fn entry(
             Some(id.split_once('-').map_or(id, |(_, mac)| mac).to_owned())
         },
         hostname: hostname.cloned().or_else(|| var("DNSMASQ_OLD_HOSTNAME")),
-        client_id: if ipv6 { Some(id.to_owned()) } else { var("DNSMASQ_CLIENT_ID") },
+        client_id: if ipv6 {
+            Some(id.to_owned())
+        } else {
+            var("DNSMASQ_CLIENT_ID")
+        },
         server_duid: var("DNSMASQ_SERVER_DUID").filter(|_| ipv6),
         expiry_time: expiry.or(before.map(|entry| entry.expiry_time)).unwrap_or(0),
     }

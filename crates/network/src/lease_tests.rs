@@ -5,7 +5,10 @@ use proptest::prelude::*;
 use super::*;
 
 fn env(pairs: &[(&str, &str)]) -> HashMap<String, String> {
-    pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+    pairs
+        .iter()
+        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+        .collect()
 }
 
 fn args(text: &str) -> Vec<String> {
@@ -23,7 +26,10 @@ fn apply(book: &mut Book, text: &str, pairs: &[(&str, &str)]) {
 #[test]
 fn r15_the_file_has_the_form_that_hooks_know() {
     let mut book = Book::default();
-    let client = [("DNSMASQ_LEASE_EXPIRES", "4000000000"), ("DNSMASQ_CLIENT_ID", "01:52:54:00:00:00:01")];
+    let client = [
+        ("DNSMASQ_LEASE_EXPIRES", "4000000000"),
+        ("DNSMASQ_CLIENT_ID", "01:52:54:00:00:00:01"),
+    ];
     apply(&mut book, "add 52:54:00:00:00:01 192.168.151.10 guest1", &client);
     let ipv6 = [
         ("DNSMASQ_LEASE_EXPIRES", "4000000002"),
@@ -61,9 +67,20 @@ fn r15_the_file_has_the_form_that_hooks_know() {
 #[test]
 fn r15_a_renewal_keeps_the_name_and_an_end_frees_the_address() {
     let mut book = Book::default();
-    apply(&mut book, "add 52:54:00:00:00:01 192.168.151.10 guest1", &[("DNSMASQ_LEASE_EXPIRES", "100")]);
-    apply(&mut book, "add 52:54:00:00:00:02 192.168.151.11", &[("DNSMASQ_LEASE_EXPIRES", "101")]);
-    let renewed = [("DNSMASQ_LEASE_EXPIRES", "200"), ("DNSMASQ_OLD_HOSTNAME", "guest1")];
+    apply(
+        &mut book,
+        "add 52:54:00:00:00:01 192.168.151.10 guest1",
+        &[("DNSMASQ_LEASE_EXPIRES", "100")],
+    );
+    apply(
+        &mut book,
+        "add 52:54:00:00:00:02 192.168.151.11",
+        &[("DNSMASQ_LEASE_EXPIRES", "101")],
+    );
+    let renewed = [
+        ("DNSMASQ_LEASE_EXPIRES", "200"),
+        ("DNSMASQ_OLD_HOSTNAME", "guest1"),
+    ];
     apply(&mut book, "old 52:54:00:00:00:01 192.168.151.10", &renewed);
     assert_eq!(book.entries.len(), 2);
     assert_eq!(book.entries[1].hostname.as_deref(), Some("guest1"));
@@ -75,10 +92,26 @@ fn r15_a_renewal_keeps_the_name_and_an_end_frees_the_address() {
 #[test]
 fn dnsmasq_gets_back_what_has_not_ended() {
     let mut book = Book::default();
-    apply(&mut book, "add 52:54:00:00:00:01 192.168.151.10 guest1", &[("DNSMASQ_LEASE_EXPIRES", "100")]);
-    apply(&mut book, "add 52:54:00:00:00:02 192.168.151.11", &[("DNSMASQ_LEASE_EXPIRES", "300")]);
-    apply(&mut book, "add 52:54:00:00:00:04 192.168.151.14", &[("DNSMASQ_LEASE_EXPIRES", "0")]);
-    let ipv6 = [("DNSMASQ_LEASE_EXPIRES", "400"), ("DNSMASQ_IAID", "2"), ("DNSMASQ_SERVER_DUID", "00:aa")];
+    apply(
+        &mut book,
+        "add 52:54:00:00:00:01 192.168.151.10 guest1",
+        &[("DNSMASQ_LEASE_EXPIRES", "100")],
+    );
+    apply(
+        &mut book,
+        "add 52:54:00:00:00:02 192.168.151.11",
+        &[("DNSMASQ_LEASE_EXPIRES", "300")],
+    );
+    apply(
+        &mut book,
+        "add 52:54:00:00:00:04 192.168.151.14",
+        &[("DNSMASQ_LEASE_EXPIRES", "0")],
+    );
+    let ipv6 = [
+        ("DNSMASQ_LEASE_EXPIRES", "400"),
+        ("DNSMASQ_IAID", "2"),
+        ("DNSMASQ_SERVER_DUID", "00:aa"),
+    ];
     apply(&mut book, "add 00:01 fd00:1::10 g3", &ipv6);
     assert_eq!(
         book.to_dnsmasq(200),

@@ -28,8 +28,8 @@ mod store;
 
 pub use config::{Autostart, Config};
 pub use error::Error;
-pub use lease::{Lease, LeaseKind};
 pub use handle::NetworkHandle;
+pub use lease::{Lease, LeaseKind};
 pub use networks::Networks;
 pub use port::PortRequest;
 pub use snapshot::Snapshot;

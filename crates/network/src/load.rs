@@ -8,12 +8,12 @@ use tokio::sync::oneshot;
 
 use crate::dnsmasq::{self, Dnsmasq, Supervisor};
 use crate::error::{Error, Result};
+use crate::firewall;
 use crate::owner::{Begin, Owner, Undo};
 use crate::sequence::{Live, bridge_of};
 use crate::shared::Shared;
 use crate::status::{Journal, Phase, Status};
 use crate::store::{self, Definition};
-use crate::firewall;
 
 /// Reads everything; returns when what was left half way is undone.
 ///
@@ -21,8 +21,15 @@ use crate::firewall;
 /// `File` when a directory cannot be read.
 pub(crate) async fn load(shared: &Arc<Shared>) -> Result<()> {
     let mut definitions = store::read_definitions(&shared.config).await?;
-    let statuses = if shared.config.privileged { read_statuses(shared).await? } else { Vec::new() };
-    if statuses.iter().any(|status| status.progress().phase != Phase::Active) {
+    let statuses = if shared.config.privileged {
+        read_statuses(shared).await?
+    } else {
+        Vec::new()
+    };
+    if statuses
+        .iter()
+        .any(|status| status.progress().phase != Phase::Active)
+    {
         dnsmasq::settle(&shared.config.launch_helper).await;
     }
     let mut undone = Vec::new();
@@ -33,7 +40,11 @@ pub(crate) async fn load(shared: &Arc<Shared>) -> Result<()> {
             Found::Left(undo, ports) => {
                 let (done, answer) = oneshot::channel();
                 undone.push(answer);
-                Begin::Undo { way: undo, ports, done }
+                Begin::Undo {
+                    way: undo,
+                    ports,
+                    done,
+                }
             }
         };
         insert(shared, &status.network, definition, begin);
@@ -55,10 +66,15 @@ fn insert(shared: &Arc<Shared>, doc: &Network, definition: Option<Definition>, b
 
 /// The definition of a network that is up: name and id must be the same.
 fn definition_of(definitions: &mut Vec<Definition>, live: &Network) -> Option<Definition> {
-    let position = definitions.iter().position(|definition| definition.network.name == live.name)?;
+    let position = definitions
+        .iter()
+        .position(|definition| definition.network.name == live.name)?;
     let definition = definitions.swap_remove(position);
     if definition.network.uuid != live.uuid {
-        tracing::error!("the network '{}' that is up is not the one that is defined: not used", live.name);
+        tracing::error!(
+            "the network '{}' that is up is not the one that is defined: not used",
+            live.name
+        );
         return None;
     }
     Some(definition)
@@ -71,7 +87,10 @@ async fn read_statuses(shared: &Arc<Shared>) -> Result<Vec<Status>> {
         for (name, text) in store::read_documents(directory)? {
             match Status::parse(&text) {
                 Ok(status) if status.network.name == name => found.push(status),
-                Ok(_) => tracing::error!("{}/{name}.xml: another network's name in it: not used", directory.display()),
+                Ok(_) => tracing::error!(
+                    "{}/{name}.xml: another network's name in it: not used",
+                    directory.display()
+                ),
                 Err(error) => tracing::error!("{}/{name}.xml: {error}: not used", directory.display()),
             }
         }
@@ -89,20 +108,34 @@ enum Found {
 /// Takes over a network that is up, or finds out that it must be undone.
 async fn take_over(shared: &Arc<Shared>, status: Status) -> (Status, Found) {
     let name = &status.network.name;
-    let ports = store::read_ports(&shared.config, name).await.unwrap_or_else(|error| {
-        tracing::error!("{error}");
-        Vec::new()
-    });
+    let ports = store::read_ports(&shared.config, name)
+        .await
+        .unwrap_or_else(|error| {
+            tracing::error!("{error}");
+            Vec::new()
+        });
     let network = Arc::new(status.network.clone());
     let journal = Journal::new(shared.config.status_file(name), status.clone());
     let progress = status.progress();
     let bridge_there = bridge_is_there(shared, &network).await;
     if progress.phase == Phase::Active && bridge_there {
         let supervisor = restore(shared, &network).await;
-        return (status, Found::Up(Live { network, journal, supervisor }, ports));
+        return (
+            status,
+            Found::Up(
+                Live {
+                    network,
+                    journal,
+                    supervisor,
+                },
+                ports,
+            ),
+        );
     }
     match progress.phase {
-        Phase::Active => tracing::warn!("the bridge of network '{name}' has vanished: it is not active any more"),
+        Phase::Active => {
+            tracing::warn!("the bridge of network '{name}' has vanished: it is not active any more")
+        }
         Phase::Starting => tracing::warn!("the start of network '{name}' was cut short: it is undone"),
         Phase::Ending => tracing::warn!("the end of network '{name}' was cut short: it is finished"),
     }
@@ -110,11 +143,24 @@ async fn take_over(shared: &Arc<Shared>, status: Status) -> (Status, Found) {
     let call_stopped = progress.phase != Phase::Starting || progress.keeper.is_some();
     // A keeper of a network that was up holds no script any more: only a way that was cut short had one.
     let orphan = progress.keeper.filter(|_| progress.phase != Phase::Active);
-    (status, Found::Left(Undo { network, journal, orphan, call_stopped }, ports))
+    (
+        status,
+        Found::Left(
+            Undo {
+                network,
+                journal,
+                orphan,
+                call_stopped,
+            },
+            ports,
+        ),
+    )
 }
 
 async fn bridge_is_there(shared: &Arc<Shared>, network: &Network) -> bool {
-    let Some(bridge) = network.bridge_name() else { return false };
+    let Some(bridge) = network.bridge_name() else {
+        return false;
+    };
     let there = async { Ok::<_, Error>(shared.links()?.exists(bridge).await?) };
     there.await.unwrap_or_else(|error| {
         tracing::error!("{error}");
@@ -129,7 +175,8 @@ async fn restore(shared: &Arc<Shared>, network: &Arc<Network>) -> Option<Supervi
         return None;
     }
     let name = &network.name;
-    let bridge = match bridge_of(network).and_then(|bridge| shared.reserve(network, bridge).map(|()| bridge)) {
+    let bridge = match bridge_of(network).and_then(|bridge| shared.reserve(network, bridge).map(|()| bridge))
+    {
         Ok(bridge) => bridge,
         Err(error) => {
             tracing::error!("network '{name}': {error}");

@@ -25,7 +25,9 @@ pub struct Networks {
 impl Networks {
     /// No network yet: [`Networks::load`] reads them.
     pub fn new(config: Config, engine: Engine) -> Self {
-        Networks { shared: Arc::new(Shared::new(config, engine)) }
+        Networks {
+            shared: Arc::new(Shared::new(config, engine)),
+        }
     }
 
     /// Reads definitions and live state. Networks whose bridge is gone get `stopped` (R24), a start or an end
@@ -66,7 +68,11 @@ impl Networks {
             if let Some(directory) = flag.parent() {
                 std::fs::create_dir_all(directory)?;
             }
-            match std::fs::OpenOptions::new().write(true).create_new(true).open(flag) {
+            match std::fs::OpenOptions::new()
+                .write(true)
+                .create_new(true)
+                .open(flag)
+            {
                 Ok(_) => Ok(true),
                 Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(false),
                 Err(error) => Err(error),
@@ -80,7 +86,11 @@ impl Networks {
 
     /// All networks, by name.
     pub fn list(&self) -> Vec<Arc<Snapshot>> {
-        self.shared.handles().iter().map(NetworkHandle::snapshot).collect()
+        self.shared
+            .handles()
+            .iter()
+            .map(NetworkHandle::snapshot)
+            .collect()
     }
 
     /// The network of this name.
@@ -90,7 +100,10 @@ impl Networks {
 
     /// The network with this id.
     pub fn by_uuid(&self, uuid: &Uuid) -> Option<NetworkHandle> {
-        self.shared.handles().into_iter().find(|handle| handle.snapshot().uuid == *uuid)
+        self.shared
+            .handles()
+            .into_iter()
+            .find(|handle| handle.snapshot().uuid == *uuid)
     }
 
     /// Defines a persistent network, or changes the definition of the one with this name and id.
@@ -110,7 +123,13 @@ impl Networks {
                 other => return other.map(|()| handle),
             }
         }
-        let handle = Owner::spawn(self.shared.clone(), &doc, Some(doc.clone()), false, Begin::Inactive);
+        let handle = Owner::spawn(
+            self.shared.clone(),
+            &doc,
+            Some(doc.clone()),
+            false,
+            Begin::Inactive,
+        );
         self.shared.insert(handle.clone());
         Ok(handle)
     }
@@ -124,7 +143,9 @@ impl Networks {
         let (handle, doc) = {
             let _turn = self.shared.definitions.lock().await;
             let existing = definition::clash(&self.shared, &doc)?;
-            let active = existing.as_ref().is_some_and(|handle| handle.snapshot().live.is_some());
+            let active = existing
+                .as_ref()
+                .is_some_and(|handle| handle.snapshot().live.is_some());
             let doc = match active {
                 // The owner says what is wrong with that.
                 true => Arc::new(doc),

@@ -14,6 +14,7 @@ use futures_util::FutureExt;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
+use crate::Snapshot;
 use crate::dnsmasq::Dnsmasq;
 use crate::error::{Error, Result};
 use crate::handle::NetworkHandle;
@@ -22,7 +23,6 @@ use crate::sequence::{Live, Way};
 use crate::shared::Shared;
 use crate::slots::Slots;
 use crate::status::{Journal, Status};
-use crate::Snapshot;
 
 /// Where an answer is waited for.
 pub(crate) type Reply<T> = oneshot::Sender<Result<T>>;
@@ -30,19 +30,34 @@ pub(crate) type Reply<T> = oneshot::Sender<Result<T>>;
 /// What clients ask of a network.
 pub(crate) enum Request {
     /// Start it, with this document in the place of the definition.
-    Start { doc: Option<Arc<Network>>, origin: Origin, reply: Reply<()> },
+    Start {
+        doc: Option<Arc<Network>>,
+        origin: Origin,
+        reply: Reply<()>,
+    },
     /// End it.
     Destroy { origin: Origin, reply: Reply<()> },
     /// The definition on disk is now this one, or there is none any more.
-    SetConfig { config: Option<Arc<Network>>, reply: Reply<()> },
+    SetConfig {
+        config: Option<Arc<Network>>,
+        reply: Reply<()>,
+    },
     /// The mark on disk is now so.
     SetAutostart { autostart: bool, reply: Reply<()> },
     /// Be gone, if off and without definition: the start that it was made for was refused.
     Leave { reply: Reply<()> },
     /// Make a port.
-    CreatePort { request: PortRequest, call: PortCall, reply: Reply<Arc<NetworkPort>> },
+    CreatePort {
+        request: PortRequest,
+        call: PortCall,
+        reply: Reply<Arc<NetworkPort>>,
+    },
     /// Take a port away.
-    DeletePort { uuid: Uuid, call: PortCall, reply: Reply<()> },
+    DeletePort {
+        uuid: Uuid,
+        call: PortCall,
+        reply: Reply<()>,
+    },
 }
 
 /// What an operation reports.
@@ -58,7 +73,11 @@ pub(crate) enum Report {
     /// The end is over.
     Ended,
     /// A port's hook is over.
-    PortMade { uuid: Uuid, result: Result<()>, reply: Reply<Arc<NetworkPort>> },
+    PortMade {
+        uuid: Uuid,
+        result: Result<()>,
+        reply: Reply<Arc<NetworkPort>>,
+    },
     /// A port is gone.
     PortGone { uuid: Uuid, reply: Reply<()> },
 }
@@ -108,7 +127,11 @@ enum State {
     /// Up.
     Active(Live),
     /// On its way down.
-    Ending { doc: Arc<Network>, up: bool, reply: Option<Reply<()>> },
+    Ending {
+        doc: Arc<Network>,
+        up: bool,
+        reply: Option<Reply<()>>,
+    },
 }
 
 /// With what an owner begins.
@@ -118,7 +141,11 @@ pub(crate) enum Begin {
     /// Up: taken over from a daemon before, with its ports.
     Active(Live, Vec<NetworkPort>),
     /// Half way: to be undone (R96), with its ports; `done` is told when it is.
-    Undo { way: Undo, ports: Vec<NetworkPort>, done: Reply<()> },
+    Undo {
+        way: Undo,
+        ports: Vec<NetworkPort>,
+        done: Reply<()>,
+    },
 }
 
 /// What a daemon before left half way.
@@ -181,9 +208,21 @@ impl Owner {
             }
             Begin::Undo { way, ports, done } => {
                 owner.slots = Slots::taken_over(ports);
-                let Undo { network, journal, orphan, call_stopped } = way;
+                let Undo {
+                    network,
+                    journal,
+                    orphan,
+                    call_stopped,
+                } = way;
                 let way = owner.way(network, journal, Origin::client());
-                owner.end(Way { orphan, call_stopped, ..way }, Some(done));
+                owner.end(
+                    Way {
+                        orphan,
+                        call_stopped,
+                        ..way
+                    },
+                    Some(done),
+                );
             }
         }
         owner.publish();
@@ -192,7 +231,11 @@ impl Owner {
         handle
     }
 
-    async fn run(mut self, mut inbox: mpsc::Receiver<Request>, mut outcomes: mpsc::UnboundedReceiver<Report>) {
+    async fn run(
+        mut self,
+        mut inbox: mpsc::Receiver<Request>,
+        mut outcomes: mpsc::UnboundedReceiver<Report>,
+    ) {
         while !self.gone {
             tokio::select! {
                 biased;
@@ -259,7 +302,9 @@ impl Owner {
             Report::Ended => self.ended(),
             Report::PortMade { uuid, result, reply } => {
                 let answer = result.and_then(|()| {
-                    self.slots.made(&uuid).ok_or_else(|| Error::Internal("the port is not known any more".to_owned()))
+                    self.slots
+                        .made(&uuid)
+                        .ok_or_else(|| Error::Internal("the port is not known any more".to_owned()))
                 });
                 if answer.is_err() {
                     self.slots.gone(&uuid);
@@ -293,26 +338,47 @@ impl Owner {
             return;
         }
         let Some(doc) = doc.or_else(|| self.config.clone()) else {
-            let _ = reply.send(Err(Error::Internal(format!("network '{}' has no definition", self.name))));
+            let _ = reply.send(Err(Error::Internal(format!(
+                "network '{}' has no definition",
+                self.name
+            ))));
             self.leave_if_over();
             return;
         };
         let cancel = CancellationToken::new();
-        let journal = Journal::new(self.shared.config.status_file(&self.name), Status::new((*doc).clone()));
+        let journal = Journal::new(
+            self.shared.config.status_file(&self.name),
+            Status::new((*doc).clone()),
+        );
         let way = self.way(doc.clone(), journal.clone(), origin);
-        let way = Way { cancel: cancel.clone(), ..way };
+        let way = Way {
+            cancel: cancel.clone(),
+            ..way
+        };
         let reports = self.reports.clone();
         tokio::spawn(async move {
             let result = AssertUnwindSafe(way.start()).catch_unwind().await;
             let result = result.unwrap_or_else(|_| Err(Error::Internal("the start was given up".to_owned())));
             reports.send(Report::Started(result));
         });
-        self.state = State::Starting { doc, up: false, journal, cancel, reply, destroyer: None };
+        self.state = State::Starting {
+            doc,
+            up: false,
+            journal,
+            cancel,
+            reply,
+            destroyer: None,
+        };
     }
 
     fn started(&mut self, result: Result<Live>) {
-        let State::Starting { doc, journal, reply, destroyer, .. } =
-            std::mem::replace(&mut self.state, State::Inactive)
+        let State::Starting {
+            doc,
+            journal,
+            reply,
+            destroyer,
+            ..
+        } = std::mem::replace(&mut self.state, State::Inactive)
         else {
             return;
         };
@@ -349,9 +415,23 @@ impl Owner {
                 let text = format!("network '{}' is not active", self.name);
                 let _ = reply.send(Err(Error::Invalid(text)));
             }
-            State::Starting { doc, up, journal, cancel, reply: starter, destroyer: None } => {
+            State::Starting {
+                doc,
+                up,
+                journal,
+                cancel,
+                reply: starter,
+                destroyer: None,
+            } => {
                 cancel.cancel();
-                self.state = State::Starting { doc, up, journal, cancel, reply: starter, destroyer: Some(reply) };
+                self.state = State::Starting {
+                    doc,
+                    up,
+                    journal,
+                    cancel,
+                    reply: starter,
+                    destroyer: Some(reply),
+                };
             }
             State::Active(live) => {
                 self.slots.cancel();
@@ -365,8 +445,15 @@ impl Owner {
     }
 
     fn end_live(&mut self, live: Live, origin: Origin, reply: Reply<()>) {
-        let Live { network, journal, supervisor } = live;
-        let way = Way { supervisor, ..self.way(network, journal, origin) };
+        let Live {
+            network,
+            journal,
+            supervisor,
+        } = live;
+        let way = Way {
+            supervisor,
+            ..self.way(network, journal, origin)
+        };
         self.end(way, Some(reply));
     }
 
@@ -376,7 +463,9 @@ impl Owner {
         let reports = self.reports.clone();
         tokio::spawn(async move {
             if AssertUnwindSafe(way.end()).catch_unwind().await.is_err() {
-                tracing::error!("the end of a network was given up; its status file is left for the next daemon");
+                tracing::error!(
+                    "the end of a network was given up; its status file is left for the next daemon"
+                );
             }
             reports.send(Report::Ended);
         });
@@ -384,7 +473,9 @@ impl Owner {
     }
 
     fn ended(&mut self) {
-        let State::Ending { reply, .. } = std::mem::replace(&mut self.state, State::Inactive) else { return };
+        let State::Ending { reply, .. } = std::mem::replace(&mut self.state, State::Inactive) else {
+            return;
+        };
         self.slots = Slots::default();
         self.leave_if_over();
         self.publish();
@@ -422,7 +513,13 @@ impl Owner {
             return;
         }
         let uuid = port.uuid;
-        let work = PortWork { shared: self.shared.clone(), network, port, connections: self.slots.count(), call };
+        let work = PortWork {
+            shared: self.shared.clone(),
+            network,
+            port,
+            connections: self.slots.count(),
+            call,
+        };
         let reports = self.reports.clone();
         tokio::spawn(async move {
             let result = AssertUnwindSafe(work.create()).catch_unwind().await;
@@ -449,7 +546,13 @@ impl Owner {
             let _ = reply.send(Err(unknown()));
             return;
         };
-        let work = PortWork { shared: self.shared.clone(), network, port, connections: self.slots.count(), call };
+        let work = PortWork {
+            shared: self.shared.clone(),
+            network,
+            port,
+            connections: self.slots.count(),
+            call,
+        };
         let reports = self.reports.clone();
         tokio::spawn(async move {
             if AssertUnwindSafe(work.delete()).catch_unwind().await.is_err() {
@@ -523,10 +626,16 @@ impl Owner {
 /// Says who holds a network: what is being done to it, and which hook runs.
 fn busy_text(engine: &Engine, network: &str, what: &str) -> String {
     let hooks = engine.running();
-    let hook = hooks.iter().find(|hook| hook.event.driver() == Driver::Network && hook.event.object() == network);
+    let hook = hooks
+        .iter()
+        .find(|hook| hook.event.driver() == Driver::Network && hook.event.object() == network);
     match hook {
         Some(hook) => {
-            format!("network '{network}' {what}: hook {} ({}) is running", hook.script.display(), hook.event)
+            format!(
+                "network '{network}' {what}: hook {} ({}) is running",
+                hook.script.display(),
+                hook.event
+            )
         }
         None => format!("network '{network}' {what}"),
     }

@@ -34,10 +34,16 @@ impl PortRequest {
             ForwardMode::Bridge => PlugKind::Bridge,
             _ => PlugKind::Network,
         };
-        let plug = network.bridge_name().map(|bridge| Plug { kind, bridge: bridge.to_owned() });
+        let plug = network.bridge_name().map(|bridge| Plug {
+            kind,
+            bridge: bridge.to_owned(),
+        });
         NetworkPort {
             uuid: self.uuid.unwrap_or_else(Uuid::random),
-            owner: PortOwner { name: self.owner_name, uuid: self.owner_uuid },
+            owner: PortOwner {
+                name: self.owner_name,
+                uuid: self.owner_uuid,
+            },
             mac: PortMac { address: self.mac },
             plug,
             rest: Default::default(),

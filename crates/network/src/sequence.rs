@@ -63,7 +63,11 @@ impl Way {
     pub(crate) async fn start(mut self) -> Result<Live> {
         self.journal.phase(Phase::Starting).await?;
         match self.attempt().await {
-            Ok(()) => Ok(Live { network: self.network, journal: self.journal, supervisor: self.supervisor }),
+            Ok(()) => Ok(Live {
+                network: self.network,
+                journal: self.journal,
+                supervisor: self.supervisor,
+            }),
             Err(error) => {
                 self.end().await;
                 Err(error)
@@ -104,7 +108,10 @@ impl Way {
         }
         self.reports.down();
         if self.call_stopped && self.hook(NetworkOperation::Stopped).await.is_err() {
-            tracing::debug!("`stopped` of network '{}' failed, which changes nothing", self.network.name);
+            tracing::debug!(
+                "`stopped` of network '{}' failed, which changes nothing",
+                self.network.name
+            );
         }
         store::remove_ports_dir(&self.shared.config, &self.network.name).await;
         if let Err(error) = self.journal.close().await {
@@ -121,7 +128,10 @@ impl Way {
         let network = Arc::make_mut(&mut self.network);
         let forward = network.forward.get_or_insert_default();
         let nat = forward.nat.get_or_insert_default();
-        nat.port.get_or_insert(NatPorts { start: 1024, end: 65535 });
+        nat.port.get_or_insert(NatPorts {
+            start: 1024,
+            end: 65535,
+        });
     }
 
     /// Makes all that the network is. What waits for the kernel and what waits for dnsmasq go side by side.
@@ -144,7 +154,10 @@ impl Way {
         };
         let ruled = async {
             if firewall::has_rules(&network) {
-                self.shared.firewall().apply(firewall::batch(&network, bridge)).await?;
+                self.shared
+                    .firewall()
+                    .apply(firewall::batch(&network, bridge))
+                    .await?;
             }
             Ok(())
         };
@@ -162,21 +175,31 @@ impl Way {
             supervisor.stop().await;
         }
         let network = &*self.network;
-        let Some(bridge) = network.bridge_name().filter(|_| network.makes_bridge()) else { return };
+        let Some(bridge) = network.bridge_name().filter(|_| network.makes_bridge()) else {
+            return;
+        };
         let served = async {
             if dnsmasq::is_needed(network) {
-                Dnsmasq::new(&self.shared.config, &network.name, bridge).stop().await;
+                Dnsmasq::new(&self.shared.config, &network.name, bridge)
+                    .stop()
+                    .await;
             }
             Ok(())
         };
         let ruled = async {
             match firewall::has_rules(network) {
-                true => self.shared.firewall().apply(firewall::removal(&network.name)).await,
+                true => {
+                    self.shared
+                        .firewall()
+                        .apply(firewall::removal(&network.name))
+                        .await
+                }
                 false => Ok(()),
             }
         };
         let linked = async { bridge::take_down(self.shared.links()?, network, bridge).await };
-        let (served, ruled, linked): (Result<()>, Result<()>, Result<()>) = tokio::join!(served, ruled, linked);
+        let (served, ruled, linked): (Result<()>, Result<()>, Result<()>) =
+            tokio::join!(served, ruled, linked);
         for error in [served, ruled, linked].into_iter().filter_map(Result::err) {
             tracing::error!("network '{}' is not undone whole: {error}", network.name);
         }
@@ -194,7 +217,8 @@ impl Way {
         if let Err(error) = self.call(NetworkOperation::PortDeleted, document).await {
             tracing::debug!("{error}");
         }
-        if let Err(error) = store::remove(self.shared.config.port_file(&self.network.name, &port.uuid)).await {
+        if let Err(error) = store::remove(self.shared.config.port_file(&self.network.name, &port.uuid)).await
+        {
             tracing::warn!("{error}");
         }
     }
@@ -230,7 +254,10 @@ impl Way {
 /// Ports in the order in which they were made, each with how many are left after it.
 fn lost_ports(ports: Vec<Arc<NetworkPort>>) -> impl Iterator<Item = (usize, Arc<NetworkPort>)> {
     let count = ports.len();
-    ports.into_iter().enumerate().map(move |(position, port)| (count - position - 1, port))
+    ports
+        .into_iter()
+        .enumerate()
+        .map(move |(position, port)| (count - position - 1, port))
 }
 
 /// The bridge of a network that makes one: a definition without a name gets one.

@@ -51,27 +51,43 @@ impl Shared {
 
     /// The door to the packet filter.
     pub(crate) fn firewall(&self) -> &Firewall {
-        self.firewall.get_or_init(|| Firewall::new(self.config.nft.clone()))
+        self.firewall
+            .get_or_init(|| Firewall::new(self.config.nft.clone()))
     }
 
     pub(crate) fn handle(&self, name: &str) -> Option<NetworkHandle> {
-        self.index.read().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
+        self.index
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(name)
+            .cloned()
     }
 
     /// All networks, by name.
     pub(crate) fn handles(&self) -> Vec<NetworkHandle> {
-        self.index.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+        self.index
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .values()
+            .cloned()
+            .collect()
     }
 
     pub(crate) fn insert(&self, handle: NetworkHandle) {
         let name = handle.snapshot().name.clone();
-        self.index.write().unwrap_or_else(PoisonError::into_inner).insert(name, handle);
+        self.index
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(name, handle);
     }
 
     /// Takes the network out of the index, if it is this one and not another of its name.
     pub(crate) fn forget(&self, snapshot: &Snapshot) {
         let mut index = self.index.write().unwrap_or_else(PoisonError::into_inner);
-        if index.get(&snapshot.name).is_some_and(|handle| handle.snapshot().uuid == snapshot.uuid) {
+        if index
+            .get(&snapshot.name)
+            .is_some_and(|handle| handle.snapshot().uuid == snapshot.uuid)
+        {
             index.remove(&snapshot.name);
         }
     }
@@ -85,7 +101,9 @@ impl Shared {
         let wanted = bridge::addresses(network);
         let mut subnets = self.subnets.lock().unwrap_or_else(PoisonError::into_inner);
         for (name, (device, taken)) in subnets.iter() {
-            let overlap = taken.iter().any(|taken| wanted.iter().any(|wanted| wanted.overlaps(taken)));
+            let overlap = taken
+                .iter()
+                .any(|taken| wanted.iter().any(|wanted| wanted.overlaps(taken)));
             if overlap && *name != network.name {
                 return Err(bridge::in_use(device));
             }
@@ -99,6 +117,9 @@ impl Shared {
 
     /// The network is gone.
     pub(crate) fn release(&self, network: &str) {
-        self.subnets.lock().unwrap_or_else(PoisonError::into_inner).remove(network);
+        self.subnets
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(network);
     }
 }

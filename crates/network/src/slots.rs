@@ -32,7 +32,11 @@ pub(crate) struct Slots(Vec<Slot>);
 impl Slots {
     /// The ports that a daemon before left.
     pub(crate) fn taken_over(ports: Vec<NetworkPort>) -> Slots {
-        let slot = |port| Slot { port: Arc::new(port), work: Work::None, unclaimed: true };
+        let slot = |port| Slot {
+            port: Arc::new(port),
+            work: Work::None,
+            unclaimed: true,
+        };
         Slots(ports.into_iter().map(slot).collect())
     }
 
@@ -40,9 +44,17 @@ impl Slots {
     /// id that is nobody's to claim.
     pub(crate) fn begin(&mut self, port: Arc<NetworkPort>, cancel: CancellationToken) -> bool {
         match self.0.iter_mut().find(|slot| slot.port.uuid == port.uuid) {
-            None => self.0.push(Slot { port, work: Work::Making(cancel), unclaimed: false }),
+            None => self.0.push(Slot {
+                port,
+                work: Work::Making(cancel),
+                unclaimed: false,
+            }),
             Some(slot) if slot.unclaimed && slot.port.owner.uuid == port.owner.uuid => {
-                *slot = Slot { port, work: Work::Making(cancel), unclaimed: false };
+                *slot = Slot {
+                    port,
+                    work: Work::Making(cancel),
+                    unclaimed: false,
+                };
             }
             Some(_) => return false,
         }
@@ -77,12 +89,19 @@ impl Slots {
 
     /// How many are plugged in: those that go do not count any more, those that come do.
     pub(crate) fn count(&self) -> usize {
-        self.0.iter().filter(|slot| !matches!(slot.work, Work::Ending)).count()
+        self.0
+            .iter()
+            .filter(|slot| !matches!(slot.work, Work::Ending))
+            .count()
     }
 
     /// The ports that exist.
     pub(crate) fn present(&self) -> Vec<Arc<NetworkPort>> {
-        self.0.iter().filter(|slot| matches!(slot.work, Work::None)).map(|slot| slot.port.clone()).collect()
+        self.0
+            .iter()
+            .filter(|slot| matches!(slot.work, Work::None))
+            .map(|slot| slot.port.clone())
+            .collect()
     }
 
     /// Does any port's hook run?

@@ -78,7 +78,10 @@ impl Status {
             class_id: Some("0-2".to_owned()),
             floor: Some("0".to_owned()),
             taints: Vec::new(),
-            ferrovirt: Some(Progress { phase: Phase::Starting, keeper: None }),
+            ferrovirt: Some(Progress {
+                phase: Phase::Starting,
+                keeper: None,
+            }),
             network,
             firewall: None,
             rest: Rest::default(),
@@ -119,7 +122,11 @@ pub(crate) struct Journal {
 impl Journal {
     /// Nothing is written yet.
     pub(crate) fn new(path: PathBuf, status: Status) -> Journal {
-        Journal { path, status: Arc::new(Mutex::new(status)), writing: Arc::default() }
+        Journal {
+            path,
+            status: Arc::new(Mutex::new(status)),
+            writing: Arc::default(),
+        }
     }
 
     /// Writes the phase down; returns when it is safe.
@@ -127,7 +134,8 @@ impl Journal {
     /// # Errors
     /// `File`.
     pub(crate) async fn phase(&self, phase: Phase) -> Result<()> {
-        self.change(|status| status.ferrovirt.get_or_insert_default().phase = phase).await
+        self.change(|status| status.ferrovirt.get_or_insert_default().phase = phase)
+            .await
     }
 
     /// Changes what stands in the file, and writes it.
@@ -150,9 +158,18 @@ impl Journal {
         if status.taints.iter().any(|taint| taint.flag == HOOK_SCRIPT) {
             return;
         }
-        status.taints.push(Taint { flag: HOOK_SCRIPT.to_owned() });
-        let uuid = status.network.uuid.map(|uuid| uuid.to_string()).unwrap_or_default();
-        tracing::warn!("Network name='{}' uuid={uuid} is tainted: {HOOK_SCRIPT}", status.network.name);
+        status.taints.push(Taint {
+            flag: HOOK_SCRIPT.to_owned(),
+        });
+        let uuid = status
+            .network
+            .uuid
+            .map(|uuid| uuid.to_string())
+            .unwrap_or_default();
+        tracing::warn!(
+            "Network name='{}' uuid={uuid} is tainted: {HOOK_SCRIPT}",
+            status.network.name
+        );
     }
 
     /// Is the file there?
@@ -177,7 +194,9 @@ impl CallJournal for Journal {
                 status.ferrovirt.get_or_insert_default().keeper = Some(keeper);
             });
             if let Err(error) = written.await {
-                tracing::error!("{error}: after a crash of the daemon the hook that runs now would not be found");
+                tracing::error!(
+                    "{error}: after a crash of the daemon the hook that runs now would not be found"
+                );
             }
         })
     }
@@ -201,7 +220,9 @@ mod tests {
     fn network() -> Network {
         let text = "<network><name>n1</name><uuid>5d6c8c5e-0f0a-4a53-9d5c-2f6ac2a0b7f1</uuid>\
                     <bridge name='virbr7'/></network>";
-        Network::parse(text, UnknownPolicy::Refuse).expect("a network").value
+        Network::parse(text, UnknownPolicy::Refuse)
+            .expect("a network")
+            .value
     }
 
     #[test]
@@ -209,10 +230,16 @@ mod tests {
         let mut status = Status::new(network());
         status.ferrovirt = Some(Progress {
             phase: Phase::Ending,
-            keeper: Some(ProcessId { pid: 12, start_time: 345 }),
+            keeper: Some(ProcessId {
+                pid: 12,
+                start_time: 345,
+            }),
         });
         let text = status.to_xml();
-        assert!(text.contains("<ferrovirt phase='ending' keeper='12:345'/>"), "{text}");
+        assert!(
+            text.contains("<ferrovirt phase='ending' keeper='12:345'/>"),
+            "{text}"
+        );
         assert_eq!(Status::parse(&text).expect("own text"), status);
     }
 
@@ -224,7 +251,11 @@ mod tests {
                     </networkstatus>";
         let status = Status::parse(text).expect("libvirtd's text");
         assert_eq!(status.progress().phase, Phase::Active);
-        assert!(status.to_xml().contains("<firewall name='fwRemoval' backend='nftables'>\n    <group/>"));
+        assert!(
+            status
+                .to_xml()
+                .contains("<firewall name='fwRemoval' backend='nftables'>\n    <group/>")
+        );
     }
 
     #[tokio::test]
@@ -233,10 +264,16 @@ mod tests {
         let path = dir.path().join("n1.xml");
         let journal = Journal::new(path.clone(), Status::new(network()));
         journal.phase(Phase::Starting).await.expect("written");
-        let keeper = ProcessId { pid: 77, start_time: 1 };
+        let keeper = ProcessId {
+            pid: 77,
+            start_time: 1,
+        };
         journal.begin(keeper).await;
         let text = std::fs::read_to_string(&path).expect("the file");
-        assert_eq!(Status::parse(&text).expect("own text").progress().keeper, Some(keeper));
+        assert_eq!(
+            Status::parse(&text).expect("own text").progress().keeper,
+            Some(keeper)
+        );
         journal.close().await.expect("removed");
         assert!(!path.exists());
     }

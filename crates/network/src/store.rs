@@ -77,8 +77,11 @@ pub(crate) async fn blocking<T: Send + 'static>(
     action: &'static str,
     work: impl FnOnce(&Path) -> std::io::Result<T> + Send + 'static,
 ) -> Result<T> {
-    let task = tokio::task::spawn_blocking(move || work(&path).map_err(|source| Error::File { action, path, source }));
-    task.await.map_err(|_| Error::Internal("work on a file was given up".to_owned()))?
+    let task = tokio::task::spawn_blocking(move || {
+        work(&path).map_err(|source| Error::File { action, path, source })
+    });
+    task.await
+        .map_err(|_| Error::Internal("work on a file was given up".to_owned()))?
 }
 
 fn make_parent(path: &Path) -> std::io::Result<()> {
@@ -149,7 +152,10 @@ pub(crate) async fn read_definitions(config: &Config) -> Result<Vec<Definition>>
                         tracing::warn!("network '{name}': {unknown} is not known and has no effect");
                     }
                     let autostart = config.autostart_link(&name).symlink_metadata().is_ok();
-                    found.push(Definition { network: parsed.value, autostart });
+                    found.push(Definition {
+                        network: parsed.value,
+                        autostart,
+                    });
                 }
                 Ok(parsed) => tracing::error!(
                     "{}: the network in it is called '{}': not used",
@@ -196,9 +202,11 @@ pub(crate) async fn write_port(config: &Config, network: &str, port: &NetworkPor
 /// Removes the directory of a network's ports, which are gone.
 pub(crate) async fn remove_ports_dir(config: &Config, name: &str) {
     let directory = config.status_dir.join(name);
-    let removed = blocking(directory, "remove", |directory| match std::fs::remove_dir_all(directory) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
+    let removed = blocking(directory, "remove", |directory| {
+        match std::fs::remove_dir_all(directory) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
     });
     if let Err(error) = removed.await {
         tracing::warn!("{error}");
@@ -222,7 +230,9 @@ pub(crate) fn read_documents(directory: &Path) -> std::io::Result<Vec<(String, S
             let _ = std::fs::remove_file(entry.path());
             continue;
         }
-        let Some(name) = file.to_str().and_then(|file| file.strip_suffix(".xml")) else { continue };
+        let Some(name) = file.to_str().and_then(|file| file.strip_suffix(".xml")) else {
+            continue;
+        };
         if !entry.path().is_file() {
             continue;
         }

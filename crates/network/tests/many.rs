@@ -19,7 +19,12 @@ fn r90_forty_networks_start_at_once() {
         networks.load().await.unwrap();
         let mut handles = Vec::new();
         for number in 1..=MANY {
-            handles.push(networks.define(nat(&format!("n{number}"), number), Origin::client()).await.unwrap());
+            handles.push(
+                networks
+                    .define(nat(&format!("n{number}"), number), Origin::client())
+                    .await
+                    .unwrap(),
+            );
         }
         let since = Instant::now();
         let starts = join_all(handles.iter().map(|network| network.start(Origin::client())));

@@ -14,7 +14,11 @@ use world::*;
 const DAEMON: &str = "FERROVIRT_TEST_DAEMON";
 
 fn dnsmasq_pid(world: &World, name: &str) -> Option<i32> {
-    std::fs::read_to_string(world.file(&format!("run/{name}.pid"))).ok()?.trim().parse().ok()
+    std::fs::read_to_string(world.file(&format!("run/{name}.pid")))
+        .ok()?
+        .trim()
+        .parse()
+        .ok()
 }
 
 fn kill(pid: i32) {
@@ -23,34 +27,40 @@ fn kill(pid: i32) {
 
 #[test]
 fn r24_a_network_that_is_up_is_taken_over_without_a_hook() {
-    private("r24_a_network_that_is_up_is_taken_over_without_a_hook", || async {
-        let world = World::new();
-        world.hook("");
-        let networks = world.daemon();
-        networks.load().await.unwrap();
-        let persistent = up(&networks, nat("n1", 1)).await;
-        networks.create(nat("n2", 2), Origin::client()).await.unwrap();
-        let calls = world.calls().len();
-        let live = persistent.snapshot().to_xml(false);
-        let pid = dnsmasq_pid(&world, "n1").unwrap();
-        // Somebody reloads the host's packet filter.
-        run("nft", &["flush", "ruleset"]);
+    private(
+        "r24_a_network_that_is_up_is_taken_over_without_a_hook",
+        || async {
+            let world = World::new();
+            world.hook("");
+            let networks = world.daemon();
+            networks.load().await.unwrap();
+            let persistent = up(&networks, nat("n1", 1)).await;
+            networks.create(nat("n2", 2), Origin::client()).await.unwrap();
+            let calls = world.calls().len();
+            let live = persistent.snapshot().to_xml(false);
+            let pid = dnsmasq_pid(&world, "n1").unwrap();
+            // Somebody reloads the host's packet filter.
+            run("nft", &["flush", "ruleset"]);
 
-        let networks = world.daemon();
-        networks.load().await.unwrap();
-        let n1 = networks.by_name("n1").unwrap();
-        let n2 = networks.by_name("n2").unwrap();
-        assert!(n1.snapshot().active && n1.snapshot().persistent);
-        assert!(n2.snapshot().active && !n2.snapshot().persistent);
-        assert_eq!(n1.snapshot().to_xml(false), live);
-        assert_eq!(dnsmasq_pid(&world, "n1"), Some(pid), "dnsmasq is the same");
-        assert!(run("nft", &["list", "tables"]).contains("ferrovirt_n1"), "the rules are back");
-        assert_eq!(world.calls().len(), calls);
-        n1.destroy(Origin::client()).await.unwrap();
-        n2.destroy(Origin::client()).await.unwrap();
-        assert!(networks.by_name("n2").is_none());
-        assert_eq!(leftovers(world.path()), "");
-    });
+            let networks = world.daemon();
+            networks.load().await.unwrap();
+            let n1 = networks.by_name("n1").unwrap();
+            let n2 = networks.by_name("n2").unwrap();
+            assert!(n1.snapshot().active && n1.snapshot().persistent);
+            assert!(n2.snapshot().active && !n2.snapshot().persistent);
+            assert_eq!(n1.snapshot().to_xml(false), live);
+            assert_eq!(dnsmasq_pid(&world, "n1"), Some(pid), "dnsmasq is the same");
+            assert!(
+                run("nft", &["list", "tables"]).contains("ferrovirt_n1"),
+                "the rules are back"
+            );
+            assert_eq!(world.calls().len(), calls);
+            n1.destroy(Origin::client()).await.unwrap();
+            n2.destroy(Origin::client()).await.unwrap();
+            assert!(networks.by_name("n2").is_none());
+            assert_eq!(leftovers(world.path()), "");
+        },
+    );
 }
 
 #[test]
@@ -79,7 +89,10 @@ fn dnsmasq_is_started_again_when_it_dies() {
         let n1 = up(&networks, nat("n1", 1)).await;
         let pid = dnsmasq_pid(&world, "n1").unwrap();
         kill(pid);
-        until("another dnsmasq", || dnsmasq_pid(&world, "n1").is_some_and(|now| now != pid)).await;
+        until("another dnsmasq", || {
+            dnsmasq_pid(&world, "n1").is_some_and(|now| now != pid)
+        })
+        .await;
         n1.destroy(Origin::client()).await.unwrap();
         assert_eq!(leftovers(world.path()), "");
         // Also one that died while there was no daemon.
@@ -91,8 +104,16 @@ fn dnsmasq_is_started_again_when_it_dies() {
         kill(pid);
         let networks = world.daemon();
         networks.load().await.unwrap();
-        until("another dnsmasq", || dnsmasq_pid(&world, "n1").is_some_and(|now| now != pid)).await;
-        networks.by_name("n1").unwrap().destroy(Origin::client()).await.unwrap();
+        until("another dnsmasq", || {
+            dnsmasq_pid(&world, "n1").is_some_and(|now| now != pid)
+        })
+        .await;
+        networks
+            .by_name("n1")
+            .unwrap()
+            .destroy(Origin::client())
+            .await
+            .unwrap();
         assert_eq!(leftovers(world.path()), "");
     });
 }
@@ -112,7 +133,9 @@ fn ports_are_taken_over_and_claimed_by_their_guests() {
             mac: "52:54:00:00:00:01".parse().unwrap(),
         };
         let create = async |network: &ferrovirt_network::NetworkHandle| {
-            network.create_port(request.clone(), Origin::client(), Default::default(), None).await
+            network
+                .create_port(request.clone(), Origin::client(), Default::default(), None)
+                .await
         };
         create(&n1).await.unwrap();
         let networks = world.daemon();
@@ -133,7 +156,11 @@ fn the_daemon_that_is_killed() {
     let Ok(orders) = std::env::var(DAEMON) else { return };
     let (root, order) = orders.split_once('|').unwrap();
     let root = PathBuf::from(root);
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .unwrap();
     runtime.block_on(async {
         let networks = daemon(&root);
         networks.load().await.unwrap();
@@ -237,11 +264,17 @@ fn r96_a_hook_that_hangs_when_the_daemon_dies_is_ended() {
         world.hook("[ $2 != started ] || { echo $$ > $0.pid; sleep 300; }");
         let mut child = spawn_daemon(&world, "start");
         let pid = world.file("hooks/network.pid");
-        until("the hook runs", || std::fs::read_to_string(&pid).is_ok_and(|text| text.ends_with('\n'))).await;
+        until("the hook runs", || {
+            std::fs::read_to_string(&pid).is_ok_and(|text| text.ends_with('\n'))
+        })
+        .await;
         let _ = child.kill();
         let _ = child.wait();
         let pid = std::fs::read_to_string(&pid).unwrap().trim().to_owned();
-        assert!(std::path::Path::new("/proc").join(&pid).exists(), "the script lives on");
+        assert!(
+            std::path::Path::new("/proc").join(&pid).exists(),
+            "the script lives on"
+        );
         let networks = world.daemon();
         networks.load().await.unwrap();
         assert!(!std::path::Path::new("/proc").join(&pid).exists(), "it was ended");

@@ -19,29 +19,53 @@ const DEADLINE: Duration = Duration::from_secs(30);
 ///
 /// # Errors
 /// The process is gone, is another one by now, or does not answer.
-pub async fn adopt(
-    status: &Status,
-    config: &QemuConfig,
-    ports: &Ports,
-) -> Result<Adopted<Machine>, Gone> {
+pub async fn adopt(status: &Status, config: &QemuConfig, ports: &Ports) -> Result<Adopted<Machine>, Gone> {
     let doc = &status.doc;
-    let process = status.process.ok_or_else(|| Gone(format!("guest '{}' had no process yet", doc.name)))?;
+    let process = status
+        .process
+        .ok_or_else(|| Gone(format!("guest '{}' had no process yet", doc.name)))?;
     if !process.is_alive() {
-        return Err(Gone(format!("QEMU process {} of guest '{}' is gone", process.pid, doc.name)));
+        return Err(Gone(format!(
+            "QEMU process {} of guest '{}' is gone",
+            process.pid, doc.name
+        )));
     }
-    let path = status.monitor.clone().unwrap_or_else(|| Places::of(config, status.id, &doc.name).monitor());
-    let gone = |what: &dyn std::fmt::Display| Gone(format!("monitor of guest '{}' ({}): {what}", doc.name, path.display()));
+    let path = status
+        .monitor
+        .clone()
+        .unwrap_or_else(|| Places::of(config, status.id, &doc.name).monitor());
+    let gone = |what: &dyn std::fmt::Display| {
+        Gone(format!(
+            "monitor of guest '{}' ({}): {what}",
+            doc.name,
+            path.display()
+        ))
+    };
     let stream = tokio::time::timeout(DEADLINE, UnixStream::connect(&path))
         .await
         .map_err(|_| gone(&"no answer"))?
         .map_err(|error| gone(&error))?;
     let guest = Machine::new(&doc.name, process, stream).map_err(|error| gone(&error))?;
-    guest.set_balloon(doc.devices.memballoon.as_ref().is_some_and(|balloon| balloon.model != "none"));
+    guest.set_balloon(
+        doc.devices
+            .memballoon
+            .as_ref()
+            .is_some_and(|balloon| balloon.model != "none"),
+    );
     let monitor = guest.monitor();
-    let asked = async { tokio::try_join!(monitor.negotiate(DEADLINE), monitor.execute(&commands::QueryStatus {}, DEADLINE)) };
+    let asked = async {
+        tokio::try_join!(
+            monitor.negotiate(DEADLINE),
+            monitor.execute(&commands::QueryStatus {}, DEADLINE)
+        )
+    };
     let ((), state) = asked.await.map_err(|error| gone(&error))?;
     keep_ports(doc, ports);
-    Ok(Adopted { observed: observed(&state), guest, doc: None })
+    Ok(Adopted {
+        observed: observed(&state),
+        guest,
+        doc: None,
+    })
 }
 
 fn observed(status: &commands::Status) -> Observed {
@@ -54,7 +78,12 @@ fn observed(status: &commands::Status) -> Observed {
 }
 
 fn keep_ports(doc: &Domain, ports: &Ports) {
-    for graphics in doc.devices.graphics.iter().filter(|graphics| graphics.autoport == Some(true)) {
+    for graphics in doc
+        .devices
+        .graphics
+        .iter()
+        .filter(|graphics| graphics.autoport == Some(true))
+    {
         if let Some(port) = graphics.port.and_then(|port| u16::try_from(port).ok()) {
             ports.keep(port);
         }
@@ -67,7 +96,12 @@ mod tests {
 
     #[test]
     fn r38_states_of_an_adopted_guest() {
-        let of = |status: &str, running| observed(&commands::Status { running, status: status.to_owned() });
+        let of = |status: &str, running| {
+            observed(&commands::Status {
+                running,
+                status: status.to_owned(),
+            })
+        };
         assert_eq!(of("running", true), Observed::Running);
         assert_eq!(of("paused", false), Observed::Paused);
         assert_eq!(of("prelaunch", false), Observed::Paused);

@@ -5,8 +5,8 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use ferrovirt_guest::{
-    Adopted, Backend, BackendError, BackendEvent, Figures, Gone, Power, ReleaseStage, Run, ShutdownMode, Statistics,
-    Status,
+    Adopted, Backend, BackendError, BackendEvent, Figures, Gone, Power, ReleaseStage, Run, ShutdownMode,
+    Statistics, Status,
 };
 use ferrovirt_hook::Driver;
 use ferrovirt_link::Links;
@@ -58,7 +58,9 @@ impl QemuBackend {
             prepared: Mutex::default(),
             endings: Mutex::default(),
         };
-        Self { inner: Arc::new(inner) }
+        Self {
+            inner: Arc::new(inner),
+        }
     }
 
     /// The capabilities document: what this host is, and which guests can run on it. Waits for the probes.
@@ -82,13 +84,21 @@ impl QemuBackend {
     async fn emulator(&self, doc: &Domain) -> Result<Arc<Emulator>> {
         let path = match &doc.devices.emulator {
             Some(path) => Path::new(path).to_owned(),
-            None => self.inner.probes.default_path(define::architecture(doc))?.to_owned(),
+            None => self
+                .inner
+                .probes
+                .default_path(define::architecture(doc))?
+                .to_owned(),
         };
         self.inner.probes.emulator(&path).await
     }
 
     async fn say<C: Command>(&self, guest: &Machine, command: &C) -> std::result::Result<(), BackendError> {
-        guest.monitor().execute(command, DEADLINE).await.map_err(Error::from)?;
+        guest
+            .monitor()
+            .execute(command, DEADLINE)
+            .await
+            .map_err(Error::from)?;
         Ok(())
     }
 }
@@ -164,14 +174,18 @@ impl Power for QemuBackend {
 
     async fn shutdown(&self, guest: &Machine, mode: ShutdownMode) -> std::result::Result<(), BackendError> {
         match mode {
-            ShutdownMode::Default | ShutdownMode::Acpi => self.say(guest, &commands::SystemPowerdown {}).await,
+            ShutdownMode::Default | ShutdownMode::Acpi => {
+                self.say(guest, &commands::SystemPowerdown {}).await
+            }
             ShutdownMode::Agent => Err(no_agent()),
         }
     }
 
     async fn reboot(&self, guest: &Machine, mode: ShutdownMode) -> std::result::Result<(), BackendError> {
         match mode {
-            ShutdownMode::Default | ShutdownMode::Acpi => self.say(guest, &commands::SystemPowerdown {}).await,
+            ShutdownMode::Default | ShutdownMode::Acpi => {
+                self.say(guest, &commands::SystemPowerdown {}).await
+            }
             ShutdownMode::Agent => Err(no_agent()),
         }
     }

@@ -54,7 +54,11 @@ pub async fn launch(
     write_key(&places, config)?;
     let mut descriptors = prepared.descriptors;
     descriptors.extend(channel_sockets(&run.doc, config)?);
-    let mut given = Given { guest_dir: places.guest_dir.clone(), monitor: Some(FIRST_FD), ..Given::default() };
+    let mut given = Given {
+        guest_dir: places.guest_dir.clone(),
+        monitor: Some(FIRST_FD),
+        ..Given::default()
+    };
     let mut fds: Vec<(OwnedFd, i32)> = vec![(listener, FIRST_FD)];
     for (number, (alias, fd)) in (FIRST_FD + 1..).zip(descriptors) {
         given.descriptors.insert(alias, number);
@@ -62,17 +66,29 @@ pub async fn launch(
     }
     let args = command::build(&run.doc, emulator, &given)?;
     let env = command::environment(&places.guest_dir, config.privileged);
-    std::io::Write::write_all(&mut &file, log::header(emulator, &config.hostname, &env, &args).as_bytes())
-        .map_err(Error::io("Failed to write to", config.log_dir.join(format!("{}.log", run.name()))))?;
+    std::io::Write::write_all(
+        &mut &file,
+        log::header(emulator, &config.hostname, &env, &args).as_bytes(),
+    )
+    .map_err(Error::io(
+        "Failed to write to",
+        config.log_dir.join(format!("{}.log", run.name())),
+    ))?;
     let words_from = log.length();
     let mut orders = orders(config, emulator, env, args, fds);
-    orders.stdout = Some(file.try_clone().map_err(Error::io("Failed to open file", &config.log_dir))?.into());
+    orders.stdout = Some(
+        file.try_clone()
+            .map_err(Error::io("Failed to open file", &config.log_dir))?
+            .into(),
+    );
     orders.stderr = Some(file.into());
     let scope = if config.privileged { scope(run) } else { None };
     if let Some(scope) = &scope {
         orders.cgroup_procs.clone_from(&scope.procs_files);
     }
-    let process = ferrovirt_sys::launch::launch(&config.launch_helper, orders).await.map_err(Error::from)?;
+    let process = ferrovirt_sys::launch::launch(&config.launch_helper, orders)
+        .await
+        .map_err(Error::from)?;
     run.born(process).await?;
     write_pid(&places, process)?;
     let died = |error: &str| early_death(run.name(), error, &log, words_from);
@@ -103,7 +119,10 @@ fn orders(
 ) -> Orders {
     let mut orders = Orders::new(emulator.path.clone());
     orders.args = args.into_iter().map(OsString::from).collect();
-    orders.env = env.into_iter().map(|(name, value)| (name.into(), value.into())).collect();
+    orders.env = env
+        .into_iter()
+        .map(|(name, value)| (name.into(), value.into()))
+        .collect();
     orders.cwd = Some(PathBuf::from("/"));
     orders.fds = fds;
     orders.umask = Some(0o002);
@@ -121,7 +140,11 @@ fn scope(run: &mut Run) -> Option<Scope> {
     let short: String = run.name().chars().take(64).collect();
     let made = ferrovirt_sys::cgroup::create_scope("qemu", run.id, &short);
     let scope = made.unwrap_or_else(|error| {
-        tracing::warn!("guest '{}' runs without a control group of its own: {}", run.name(), Plain(&error));
+        tracing::warn!(
+            "guest '{}' runs without a control group of its own: {}",
+            run.name(),
+            Plain(&error)
+        );
         None
     })?;
     run.facts.insert(SCOPE.to_owned(), scope.name.clone());
@@ -147,7 +170,12 @@ fn channel_sockets(doc: &Domain, config: &QemuConfig) -> Result<Vec<(String, Own
     let mut sockets = Vec::new();
     for (info, backend) in char_devices(doc) {
         let listens = backend.source.as_ref().and_then(|source| source.mode) != Some(SocketMode::Connect);
-        let Some(path) = backend.path().filter(|_| backend.kind == CharType::Unix && listens) else { continue };
+        let Some(path) = backend
+            .path()
+            .filter(|_| backend.kind == CharType::Unix && listens)
+        else {
+            continue;
+        };
         let path = PathBuf::from(path);
         if let Some(dir) = path.parent() {
             std::fs::create_dir_all(dir).map_err(Error::io("Cannot create directory", dir))?;
@@ -198,12 +226,19 @@ struct Found {
 fn place_threads(scope: &Scope, found: &Found) {
     let threads: Vec<i32> = found.cpus.iter().map(|cpu| cpu.thread_id).collect();
     if let Err(error) = scope.place_threads(&threads) {
-        tracing::warn!("cannot place the virtual CPUs below control group {}: {}", scope.name, Plain(&error));
+        tracing::warn!(
+            "cannot place the virtual CPUs below control group {}: {}",
+            scope.name,
+            Plain(&error)
+        );
     }
 }
 
 fn has_balloon(doc: &Domain) -> bool {
-    doc.devices.memballoon.as_ref().is_some_and(|balloon| balloon.model != "none")
+    doc.devices
+        .memballoon
+        .as_ref()
+        .is_some_and(|balloon| balloon.model != "none")
 }
 
 /// All that is said before the CPUs run, in one go: QEMU answers in order, we wait once.
@@ -214,10 +249,18 @@ async fn greet(machine: &Machine, doc: &Domain, threads: bool) -> std::result::R
         monitor.negotiate(DEADLINE),
         async {
             // Nobody asks where a terminal is when there is none.
-            if ptys { monitor.execute(&commands::QueryChardev {}, DEADLINE).await } else { Ok(Vec::new()) }
+            if ptys {
+                monitor.execute(&commands::QueryChardev {}, DEADLINE).await
+            } else {
+                Ok(Vec::new())
+            }
         },
         async {
-            if threads { monitor.execute(&commands::QueryCpus {}, DEADLINE).await } else { Ok(Vec::new()) }
+            if threads {
+                monitor.execute(&commands::QueryCpus {}, DEADLINE).await
+            } else {
+                Ok(Vec::new())
+            }
         },
         actions(monitor, doc),
         settings(monitor, doc),
@@ -229,7 +272,11 @@ async fn greet(machine: &Machine, doc: &Domain, threads: bool) -> std::result::R
 /// A reboot that means the end must not happen first.
 async fn actions(monitor: &Monitor, doc: &Domain) -> std::result::Result<(), QmpError> {
     if doc.on_reboot == Lifecycle::Destroy {
-        let command = commands::SetAction { reboot: Some("shutdown"), shutdown: None, panic: None };
+        let command = commands::SetAction {
+            reboot: Some("shutdown"),
+            shutdown: None,
+            panic: None,
+        };
         monitor.execute(&command, DEADLINE).await?;
     }
     Ok(())
@@ -237,22 +284,47 @@ async fn actions(monitor: &Monitor, doc: &Domain) -> std::result::Result<(), Qmp
 
 /// Passwords and unplugged cables.
 async fn settings(monitor: &Monitor, doc: &Domain) -> std::result::Result<(), QmpError> {
-    for password in doc.devices.graphics.iter().filter_map(|graphics| graphics.passwd.clone()) {
-        let command = commands::SetPassword { protocol: "vnc", password, connected: None };
+    for password in doc
+        .devices
+        .graphics
+        .iter()
+        .filter_map(|graphics| graphics.passwd.clone())
+    {
+        let command = commands::SetPassword {
+            protocol: "vnc",
+            password,
+            connected: None,
+        };
         monitor.execute(&command, DEADLINE).await?;
     }
-    for interface in doc.devices.interfaces.iter().filter(|i| i.link == Some(LinkState::Down)) {
+    for interface in doc
+        .devices
+        .interfaces
+        .iter()
+        .filter(|i| i.link == Some(LinkState::Down))
+    {
         let name = interface.info.alias.clone().unwrap_or_default();
-        monitor.execute(&commands::SetLink { name, up: false }, DEADLINE).await?;
+        monitor
+            .execute(&commands::SetLink { name, up: false }, DEADLINE)
+            .await?;
     }
     Ok(())
 }
 
 /// The balloon's size, when it is not all of the memory.
 async fn memory(monitor: &Monitor, doc: &Domain) -> std::result::Result<(), QmpError> {
-    let current = doc.current_memory.filter(|current| *current < doc.memory && has_balloon(doc));
+    let current = doc
+        .current_memory
+        .filter(|current| *current < doc.memory && has_balloon(doc));
     if let Some(current) = current {
-        monitor.execute(&commands::SetBalloon { value: current.bytes() }, DEADLINE).await?;
+        monitor
+            .execute(
+                &commands::SetBalloon {
+                    value: current.bytes(),
+                },
+                DEADLINE,
+            )
+            .await?;
     }
     Ok(())
 }
@@ -278,7 +350,11 @@ fn complete(doc: &mut Domain, emulator: &Emulator, found: &Found) {
             backend.source.get_or_insert_default().path = path;
         }
     }
-    if let Some(console) = devices.consoles.first_mut().filter(|console| console.backend.kind == CharType::Pty) {
+    if let Some(console) = devices
+        .consoles
+        .first_mut()
+        .filter(|console| console.backend.kind == CharType::Pty)
+    {
         console.tty = console.backend.path().map(str::to_owned);
     }
     for channel in &mut devices.channels {
@@ -292,8 +368,12 @@ fn complete(doc: &mut Domain, emulator: &Emulator, found: &Found) {
 /// The CPU as the guest sees it.
 fn expand(doc: &mut Domain, emulator: &Emulator) {
     let kvm = doc.kind == VirtType::Kvm;
-    let Some(cpu) = doc.cpu.as_mut().filter(|cpu| cpu.mode == Some(CpuMode::Custom)) else { return };
-    let Some(model) = cpu.model.as_ref().map(|model| model.name.clone()) else { return };
+    let Some(cpu) = doc.cpu.as_mut().filter(|cpu| cpu.mode == Some(CpuMode::Custom)) else {
+        return;
+    };
+    let Some(model) = cpu.model.as_ref().map(|model| model.name.clone()) else {
+        return;
+    };
     let more = expand_cpu(emulator, kvm, &model, &cpu.features);
     cpu.features.extend(more);
     cpu.check = Some(CpuCheck::Full);
@@ -302,5 +382,7 @@ fn expand(doc: &mut Domain, emulator: &Emulator) {
 fn early_death(name: &str, error: &str, log: &Log, from: u64) -> Error {
     let words = log.words_since(from);
     let words = if words.is_empty() { error.to_owned() } else { words };
-    Error::Died(format!("QEMU unexpectedly closed the monitor (vm='{name}'): {words}"))
+    Error::Died(format!(
+        "QEMU unexpectedly closed the monitor (vm='{name}'): {words}"
+    ))
 }

@@ -22,7 +22,9 @@ impl Log {
     /// The log of this guest.
     #[must_use]
     pub fn of(log_dir: &Path, name: &str) -> Self {
-        Self { path: log_dir.join(format!("{name}.log")) }
+        Self {
+            path: log_dir.join(format!("{name}.log")),
+        }
     }
 
     /// Opens it to append; QEMU gets this descriptor.
@@ -56,10 +58,15 @@ impl Log {
             let length = file.metadata().map_or(0, |meta| meta.len());
             let start = from.max(length.saturating_sub(TAIL));
             // A log that cannot be read has no last words.
-            let _ = file.seek(SeekFrom::Start(start)).and_then(|_| file.take(TAIL).read_to_end(&mut text));
+            let _ = file
+                .seek(SeekFrom::Start(start))
+                .and_then(|_| file.take(TAIL).read_to_end(&mut text));
         }
         let text = String::from_utf8_lossy(&text).into_owned();
-        text.lines().filter(|line| !line.starts_with("char device redirected to ")).collect::<Vec<_>>().join("\n")
+        text.lines()
+            .filter(|line| !line.starts_with("char device redirected to "))
+            .collect::<Vec<_>>()
+            .join("\n")
     }
 
     /// A line of ours with the time before it. Failing to write it is no reason to stop anything.
@@ -75,7 +82,9 @@ impl Log {
 
 /// Time as libvirt writes it into these logs.
 fn now() -> String {
-    jiff::Timestamp::now().strftime("%Y-%m-%d %H:%M:%S.%3f+0000").to_string()
+    jiff::Timestamp::now()
+        .strftime("%Y-%m-%d %H:%M:%S.%3f+0000")
+        .to_string()
 }
 
 /// What is started: one line about whom, then environment and command line, ready to paste into a shell.
@@ -134,9 +143,17 @@ mod tests {
         let log = Log::of(dir.path(), "g1");
         log.line("starting up");
         let from = log.length();
-        write!(log.open().unwrap(), "char device redirected to /dev/pts/1 (label charserial0)\nqemu: no\n").unwrap();
+        write!(
+            log.open().unwrap(),
+            "char device redirected to /dev/pts/1 (label charserial0)\nqemu: no\n"
+        )
+        .unwrap();
         assert_eq!(log.words_since(from), "qemu: no");
         log.line("shutting down, reason=failed");
-        assert!(std::fs::read_to_string(dir.path().join("g1.log")).unwrap().ends_with("shutting down, reason=failed\n"));
+        assert!(
+            std::fs::read_to_string(dir.path().join("g1.log"))
+                .unwrap()
+                .ends_with("shutting down, reason=failed\n")
+        );
     }
 }

@@ -81,7 +81,9 @@ impl Translator {
                 self.ended = true;
                 self.ending.powered_off.store(true, Ordering::Relaxed);
                 let data: Shutdown = event.data_or_default();
-                Some(BackendEvent::Shutdown { guest_initiated: data.guest })
+                Some(BackendEvent::Shutdown {
+                    guest_initiated: data.guest,
+                })
             }
             "GUEST_PANICKED" => {
                 self.ended = true;
@@ -98,7 +100,9 @@ impl Translator {
                 None
             }
             "STOP" if self.ended => None,
-            "STOP" => Some(BackendEvent::Paused { io_error: self.io_error }),
+            "STOP" => Some(BackendEvent::Paused {
+                io_error: self.io_error,
+            }),
             "RESUME" => {
                 self.ended = false;
                 self.io_error = false;
@@ -121,16 +125,28 @@ impl Machine {
     pub fn new(name: &str, process: ProcessId, stream: UnixStream) -> Result<Self> {
         let open = || PidFd::open(process);
         let pidfd = open().map_err(|source| {
-            Error::Died(format!("QEMU process {} of guest '{name}' is gone: {}", process.pid, Plain(&source)))
+            Error::Died(format!(
+                "QEMU process {} of guest '{name}' is gone: {}",
+                process.pid,
+                Plain(&source)
+            ))
         })?;
         // A second one for the task that waits: it must not keep the handle alive.
         let watched = open().map_err(|source| {
-            Error::Died(format!("QEMU process {} of guest '{name}' is gone: {}", process.pid, Plain(&source)))
+            Error::Died(format!(
+                "QEMU process {} of guest '{name}' is gone: {}",
+                process.pid,
+                Plain(&source)
+            ))
         })?;
         let (tell, events) = mpsc::unbounded_channel();
         let ending = Arc::new(Ending::default());
-        let mut translator =
-            Translator { tell: tell.clone(), ending: Arc::clone(&ending), ended: false, io_error: false };
+        let mut translator = Translator {
+            tell: tell.clone(),
+            ending: Arc::clone(&ending),
+            ended: false,
+            io_error: false,
+        };
         let (closed, socket_over) = tokio::sync::oneshot::channel::<()>();
         let mut guard = Some(closed);
         let monitor = Monitor::with_listener(stream, move |event| {
@@ -196,7 +212,12 @@ impl Machine {
     /// What happens to it; the second call gets a receiver that never yields anything.
     #[must_use]
     pub fn events(&self) -> mpsc::UnboundedReceiver<BackendEvent> {
-        let events = self.inner.events.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let events = self
+            .inner
+            .events
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
         events.unwrap_or_else(|| mpsc::unbounded_channel().1)
     }
 
@@ -227,7 +248,11 @@ impl Machine {
         if graceful {
             return Err(busy("SIGTERM"));
         }
-        if self.signal(SIGKILL, AFTER_KILL).await { Ok(()) } else { Err(busy("SIGKILL")) }
+        if self.signal(SIGKILL, AFTER_KILL).await {
+            Ok(())
+        } else {
+            Err(busy("SIGKILL"))
+        }
     }
 
     /// Sends a signal; whether the process is gone in time.
@@ -236,7 +261,9 @@ impl Machine {
         if self.inner.pidfd.kill(signal).is_err() {
             return true;
         }
-        tokio::time::timeout(patience, self.inner.pidfd.exited()).await.is_ok()
+        tokio::time::timeout(patience, self.inner.pidfd.exited())
+            .await
+            .is_ok()
     }
 }
 
@@ -247,7 +274,10 @@ mod tests {
 
     #[tokio::test]
     async fn r33_ends_are_told_once_and_in_order() {
-        let mut child = std::process::Command::new("/bin/sleep").arg("60").spawn().unwrap();
+        let mut child = std::process::Command::new("/bin/sleep")
+            .arg("60")
+            .spawn()
+            .unwrap();
         let process = ProcessId::of(i32::try_from(child.id()).unwrap()).unwrap();
         let (ours, mut theirs) = UnixStream::pair().unwrap();
         let machine = Machine::new("g1", process, ours).unwrap();
@@ -264,14 +294,19 @@ mod tests {
             r#"{"event": "STOP"}"#,
             r#"{"event": "NOBODY_KNOWS_THIS"}"#,
         ];
-        theirs.write_all((says.join("\n") + "\n").as_bytes()).await.unwrap();
+        theirs
+            .write_all((says.join("\n") + "\n").as_bytes())
+            .await
+            .unwrap();
         let expected = [
             BackendEvent::Paused { io_error: false },
             BackendEvent::Resumed,
             BackendEvent::Paused { io_error: true },
             BackendEvent::Panicked,
             BackendEvent::Reset,
-            BackendEvent::Shutdown { guest_initiated: true },
+            BackendEvent::Shutdown {
+                guest_initiated: true,
+            },
         ];
         for event in expected {
             assert_eq!(events.recv().await, Some(event));
@@ -293,7 +328,11 @@ mod tests {
             .spawn()
             .unwrap();
         let mut line = String::new();
-        std::io::BufRead::read_line(&mut std::io::BufReader::new(child.stdout.take().unwrap()), &mut line).unwrap();
+        std::io::BufRead::read_line(
+            &mut std::io::BufReader::new(child.stdout.take().unwrap()),
+            &mut line,
+        )
+        .unwrap();
         let process = ProcessId::of(i32::try_from(child.id()).unwrap()).unwrap();
         let (ours, _theirs) = UnixStream::pair().unwrap();
         let machine = Machine::new("g1", process, ours).unwrap();

@@ -22,11 +22,18 @@ pub fn label(doc: &mut Domain, config: &QemuConfig) {
         return;
     }
     let text = format!("+{}:+{}", config.uid, config.gid);
-    let position = doc.seclabels.iter().position(|label| label.model.as_deref() == Some(MODEL));
+    let position = doc
+        .seclabels
+        .iter()
+        .position(|label| label.model.as_deref() == Some(MODEL));
     let label = match position {
         Some(at) => &mut doc.seclabels[at],
         None => {
-            doc.seclabels.push(SecLabel { model: Some(MODEL.to_owned()), relabel: Some(true), ..SecLabel::default() });
+            doc.seclabels.push(SecLabel {
+                model: Some(MODEL.to_owned()),
+                relabel: Some(true),
+                ..SecLabel::default()
+            });
             let last = doc.seclabels.len() - 1;
             &mut doc.seclabels[last]
         }
@@ -51,14 +58,30 @@ pub fn unlabel(doc: &mut Domain) {
 fn files(doc: &Domain) -> Vec<PathBuf> {
     let mut files = Vec::new();
     for disk in &doc.devices.disks {
-        files.extend(disk.source.as_ref().and_then(|source| source.path()).map(PathBuf::from));
+        files.extend(
+            disk.source
+                .as_ref()
+                .and_then(|source| source.path())
+                .map(PathBuf::from),
+        );
         let mut below: Option<&BackingStore> = disk.backing_store.as_deref();
         while let Some(store) = below {
-            files.extend(store.source.as_ref().and_then(|source| source.path()).map(PathBuf::from));
+            files.extend(
+                store
+                    .source
+                    .as_ref()
+                    .and_then(|source| source.path())
+                    .map(PathBuf::from),
+            );
             below = store.backing_store.as_deref();
         }
     }
-    files.extend([&doc.os.kernel, &doc.os.initrd].into_iter().flatten().map(PathBuf::from));
+    files.extend(
+        [&doc.os.kernel, &doc.os.initrd]
+            .into_iter()
+            .flatten()
+            .map(PathBuf::from),
+    );
     for (_, backend) in live::char_devices(doc) {
         if backend.kind == CharType::File {
             files.extend(backend.path().map(PathBuf::from));
@@ -102,7 +125,14 @@ fn change(path: &Path, uid: u32, gid: u32) -> Result<()> {
     match std::os::unix::fs::chown(path, Some(uid), Some(gid)) {
         Ok(()) => Ok(()),
         // Read-only media keep whom they belong to; the open that follows has the better words.
-        Err(error) if matches!(error.kind(), io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::Unsupported) => Ok(()),
+        Err(error)
+            if matches!(
+                error.kind(),
+                io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::Unsupported
+            ) =>
+        {
+            Ok(())
+        }
         Err(source) => Err(Error::Failed(format!(
             "unable to set user and group to '{uid}:{gid}' on '{}': {}",
             path.display(),
@@ -113,12 +143,18 @@ fn change(path: &Path, uid: u32, gid: u32) -> Result<()> {
 
 /// Undoes one step.
 pub fn give_back(step: &Step) {
-    let (Ok(uid), Ok(gid)) = (step.get("uid").parse(), step.get("gid").parse()) else { return };
+    let (Ok(uid), Ok(gid)) = (step.get("uid").parse(), step.get("gid").parse()) else {
+        return;
+    };
     let path = Path::new(step.get("path"));
     match std::os::unix::fs::chown(path, Some(uid), Some(gid)) {
         Ok(()) => {}
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-        Err(error) => tracing::warn!("cannot give '{}' back to {uid}:{gid}: {}", path.display(), Plain(&error)),
+        Err(error) => tracing::warn!(
+            "cannot give '{}' back to {uid}:{gid}: {}",
+            path.display(),
+            Plain(&error)
+        ),
     }
 }
 
@@ -148,7 +184,10 @@ mod tests {
             return; // not root
         }
         assert_eq!(std::fs::metadata(&path).unwrap().gid(), 1234);
-        let step = Step::new(STEP).with("path", path.display().to_string()).with("uid", "0").with("gid", "0");
+        let step = Step::new(STEP)
+            .with("path", path.display().to_string())
+            .with("uid", "0")
+            .with("gid", "0");
         give_back(&step);
         assert_eq!(std::fs::metadata(&path).unwrap().gid(), 0);
         std::fs::remove_file(&path).unwrap();

@@ -26,7 +26,11 @@ impl Places {
     #[must_use]
     pub fn of(config: &QemuConfig, id: i32, name: &str) -> Self {
         // A slash cannot be in a name that was defined; it must not lead elsewhere if it is.
-        let short: String = name.chars().take(SHORT).map(|c| if c == '/' { '_' } else { c }).collect();
+        let short: String = name
+            .chars()
+            .take(SHORT)
+            .map(|c| if c == '/' { '_' } else { c })
+            .collect();
         Self {
             guest_dir: config.state_dir.join(format!("domain-{id}-{short}")),
             channel_dir: config.run_dir.join("channel").join(format!("{id}-{short}")),
@@ -96,7 +100,8 @@ pub fn give(path: &Path, config: &QemuConfig) -> Result<()> {
     if !config.privileged || (config.uid == 0 && config.gid == 0) {
         return Ok(());
     }
-    std::os::unix::fs::chown(path, Some(config.uid), Some(config.gid)).map_err(Error::io("Cannot give to QEMU's user", path))
+    std::os::unix::fs::chown(path, Some(config.uid), Some(config.gid))
+        .map_err(Error::io("Cannot give to QEMU's user", path))
 }
 
 #[cfg(test)]
@@ -107,9 +112,22 @@ mod tests {
     fn r15_libvirts_places() {
         let config = QemuConfig::below(Path::new("/"), PathBuf::new());
         let places = Places::of(&config, 7, "a-name-that-is-longer-than-that");
-        assert_eq!(places.monitor(), Path::new("/var/lib/libvirt/qemu/domain-7-a-name-that-is-longe/monitor.sock"));
-        assert_eq!(places.channel_dir, Path::new("/run/libvirt/qemu/channel/7-a-name-that-is-longe"));
-        assert_eq!(places.pid_file, Path::new("/run/libvirt/qemu/a-name-that-is-longer-than-that.pid"));
-        assert!(Places::of(&config, 7, "../../etc").guest_dir.starts_with("/var/lib/libvirt/qemu/domain-7-.._.._etc"));
+        assert_eq!(
+            places.monitor(),
+            Path::new("/var/lib/libvirt/qemu/domain-7-a-name-that-is-longe/monitor.sock")
+        );
+        assert_eq!(
+            places.channel_dir,
+            Path::new("/run/libvirt/qemu/channel/7-a-name-that-is-longe")
+        );
+        assert_eq!(
+            places.pid_file,
+            Path::new("/run/libvirt/qemu/a-name-that-is-longer-than-that.pid")
+        );
+        assert!(
+            Places::of(&config, 7, "../../etc")
+                .guest_dir
+                .starts_with("/var/lib/libvirt/qemu/domain-7-.._.._etc")
+        );
     }
 }

@@ -50,11 +50,15 @@ pub async fn prepare(
     for (alias, backend) in file_backends(&run.doc) {
         let path = backend.path().unwrap_or_default().to_owned();
         let append = backend.source.as_ref().and_then(|source| source.append) == Some(true);
-        prepared.descriptors.push((alias, open_file(Path::new(&path), append)?));
+        prepared
+            .descriptors
+            .push((alias, open_file(Path::new(&path), append)?));
     }
     for interface in &mut run.doc.devices.interfaces {
         if let Some((fd, _)) = tap::make(links, interface).await? {
-            prepared.descriptors.push((interface.info.alias.clone().unwrap_or_default(), fd));
+            prepared
+                .descriptors
+                .push((interface.info.alias.clone().unwrap_or_default(), fd));
         }
     }
     ownership::take(run, config).await?;
@@ -67,7 +71,9 @@ async fn inspected(doc: Domain) -> Result<Domain> {
         let mut doc = doc;
         image::inspect(&mut doc).map(|()| doc)
     });
-    looked.await.map_err(|error| Error::Failed(format!("looking at the guest's images failed: {error}")))?
+    looked
+        .await
+        .map_err(|error| Error::Failed(format!("looking at the guest's images failed: {error}")))?
 }
 
 /// A file that a character device writes to; the daemon opens it, QEMU may not have the right.
@@ -79,9 +85,14 @@ fn open_file(path: &Path, append: bool) -> Result<OwnedFd> {
         .mode(0o600)
         .custom_flags(0o2000) // O_APPEND: QEMU's descriptor set asks for it
         .open(path)
-        .map_err(|source| Error::Io { what: "Failed to create file", path: path.to_owned(), source })?;
+        .map_err(|source| Error::Io {
+            what: "Failed to create file",
+            path: path.to_owned(),
+            source,
+        })?;
     if !append && file.metadata().is_ok_and(|meta| meta.is_file()) {
-        file.set_len(0).map_err(Error::io("Failed to truncate file", path))?;
+        file.set_len(0)
+            .map_err(Error::io("Failed to truncate file", path))?;
     }
     Ok(file.into())
 }

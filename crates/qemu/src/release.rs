@@ -1,8 +1,8 @@
 //! Undoing a run, from its journal: idempotent, goes on after what cannot be undone, and says what that was.
 
 use ferrovirt_guest::{ReleaseStage, Run};
-use ferrovirt_sys::cgroup::Scope;
 use ferrovirt_model::domain::{DiskDevice, Domain, GENERATED_PREFIX};
+use ferrovirt_sys::cgroup::Scope;
 
 use crate::config::QemuConfig;
 use crate::live::socket::{Ports, forget_displays};
@@ -32,7 +32,9 @@ fn gone(run: &mut Run, config: &QemuConfig, ports: &Ports, reason: &str) {
 /// The control group goes with the last process in it. Nobody is killed here: another daemon, in namespaces of
 /// its own, may have a guest of the same name and number.
 fn remove_scope(run: &Run) {
-    let Some(scope) = run.facts.get(launch::SCOPE).and_then(|name| Scope::open(name)) else { return };
+    let Some(scope) = run.facts.get(launch::SCOPE).and_then(|name| Scope::open(name)) else {
+        return;
+    };
     if let Err(error) = scope.remove() {
         tracing::warn!("cannot remove control group {}: {error}", scope.name);
     }
@@ -41,10 +43,17 @@ fn remove_scope(run: &Run) {
 /// What a document loses with its process: taps, images' numbers of drives without a disk, chains that were found.
 fn forget_run(doc: &mut Domain) {
     for interface in &mut doc.devices.interfaces {
-        if interface.target_dev().is_some_and(|dev| dev.starts_with(GENERATED_PREFIX)) {
+        if interface
+            .target_dev()
+            .is_some_and(|dev| dev.starts_with(GENERATED_PREFIX))
+        {
             interface.target = None;
         }
-        if let Some(source) = interface.source.as_mut().filter(|source| source.network.is_some()) {
+        if let Some(source) = interface
+            .source
+            .as_mut()
+            .filter(|source| source.network.is_some())
+        {
             source.portid = None;
             source.bridge = None;
         }

@@ -17,11 +17,20 @@ const DEADLINE: Duration = Duration::from_secs(2);
 /// The process is gone.
 pub async fn figures(guest: &Machine) -> Result<Figures> {
     let pid = guest.process().pid;
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))
-        .map_err(|e| Error::Invalid(format!("cannot read the CPU time of guest '{}': {}", guest.name(), Plain(&e))))?;
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).map_err(|e| {
+        Error::Invalid(format!(
+            "cannot read the CPU time of guest '{}': {}",
+            guest.name(),
+            Plain(&e)
+        ))
+    })?;
     let cpu_time = cpu_nanoseconds(&stat, rustix::param::clock_ticks_per_second()).unwrap_or(0);
     let balloon = if guest.has_balloon() {
-        match guest.monitor().execute(&commands::QueryBalloon {}, DEADLINE).await {
+        match guest
+            .monitor()
+            .execute(&commands::QueryBalloon {}, DEADLINE)
+            .await
+        {
             Ok(balloon) => Some(balloon.actual / 1024),
             Err(error) => {
                 tracing::debug!(guest = guest.name(), %error, "no balloon");

@@ -35,8 +35,20 @@ pub(crate) fn emulator() -> Emulator {
             machine("pc-q35-10.0", "q35", false, 4096),
         ],
         devices: devices.split_whitespace().map(str::to_owned).collect(),
-        cpus_tcg: cpus.iter().map(|name| CpuModel { name: (*name).to_owned(), missing: Some(vec![]) }).collect(),
-        cpus_kvm: cpus.iter().map(|name| CpuModel { name: (*name).to_owned(), missing: Some(vec![]) }).collect(),
+        cpus_tcg: cpus
+            .iter()
+            .map(|name| CpuModel {
+                name: (*name).to_owned(),
+                missing: Some(vec![]),
+            })
+            .collect(),
+        cpus_kvm: cpus
+            .iter()
+            .map(|name| CpuModel {
+                name: (*name).to_owned(),
+                missing: Some(vec![]),
+            })
+            .collect(),
         commands: BTreeSet::new(),
     }
 }

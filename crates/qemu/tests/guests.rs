@@ -19,12 +19,24 @@ use tokio::runtime::Runtime;
 /// The programs of `ferrovirt-sys`, beside the tests.
 fn helper(name: &str) -> PathBuf {
     static BUILD: Once = Once::new();
-    let path = std::env::current_exe().unwrap().parent().unwrap().parent().unwrap().join(name);
+    let path = std::env::current_exe()
+        .unwrap()
+        .parent()
+        .unwrap()
+        .parent()
+        .unwrap()
+        .join(name);
     BUILD.call_once(|| {
         if !path.exists() {
             let mut cargo = Command::new(env!("CARGO"));
             cargo.args(["build", "--quiet", "-p", "ferrovirt-sys", "--bins"]);
-            assert!(cargo.current_dir(env!("CARGO_MANIFEST_DIR")).status().unwrap().success());
+            assert!(
+                cargo
+                    .current_dir(env!("CARGO_MANIFEST_DIR"))
+                    .status()
+                    .unwrap()
+                    .success()
+            );
         }
     });
     path
@@ -48,10 +60,19 @@ struct World {
 impl World {
     fn new() -> Self {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
-        let name = format!("t{}-{}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));
+        let name = format!(
+            "t{}-{}",
+            std::process::id(),
+            NUMBER.fetch_add(1, Ordering::Relaxed)
+        );
         let dir = tempfile::tempdir().unwrap();
         let (hooks, trace) = (Hooks::install(dir.path()), Trace::new(dir.path()));
-        Self { name, dir, hooks, trace }
+        Self {
+            name,
+            dir,
+            hooks,
+            trace,
+        }
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -66,10 +87,17 @@ impl World {
     }
 
     fn daemon(&self) -> Daemon {
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .build()
+            .unwrap();
         let config = self.config();
         let guests = runtime.block_on(async {
-            let engine = Engine::new(EngineConfig::new(&self.hooks.hooks_dir, helper("ferrovirt-keeper")));
+            let engine = Engine::new(EngineConfig::new(
+                &self.hooks.hooks_dir,
+                helper("ferrovirt-keeper"),
+            ));
             let backend = QemuBackend::new(config.clone(), Links::open().unwrap());
             let ports = Arc::new(FakePorts::new(&engine));
             let config = Config {
@@ -99,7 +127,11 @@ impl World {
 
     /// The hooks' calls so far, with the guest's name as `g1`.
     fn calls(&self) -> Vec<String> {
-        self.trace.take().iter().map(|line| line.replace(&self.name, "g1")).collect()
+        self.trace
+            .take()
+            .iter()
+            .map(|line| line.replace(&self.name, "g1"))
+            .collect()
     }
 
     async fn wait_for_call(&self, call: &str) {
@@ -115,14 +147,19 @@ impl Daemon {
     }
 
     fn destroy(&self, guest: &GuestHandle) {
-        self.runtime.block_on(guest.destroy(DestroyFlags::default(), Origin::client())).unwrap();
+        self.runtime
+            .block_on(guest.destroy(DestroyFlags::default(), Origin::client()))
+            .unwrap();
     }
 
     fn wait(&self, guest: &GuestHandle, what: impl Fn(&ferrovirt_guest::Snapshot) -> bool) {
         self.runtime.block_on(async {
             let mut watch = guest.watch();
             let seen = watch.wait_for(|snapshot| what(snapshot));
-            tokio::time::timeout(Duration::from_secs(20), seen).await.expect("in time").unwrap();
+            tokio::time::timeout(Duration::from_secs(20), seen)
+                .await
+                .expect("in time")
+                .unwrap();
         });
     }
 
@@ -171,11 +208,27 @@ fn r32_a_guest_starts_is_described_and_ends() {
         assert!(xml.contains(part), "{part} is not in\n{xml}");
     }
     let (places, name) = (world.config(), &world.name);
-    assert!(places.state_dir.join(format!("domain-1-{name}/monitor.sock")).exists());
-    assert_eq!(std::fs::read_to_string(places.run_dir.join(format!("{name}.pid"))).unwrap(), pid.pid.to_string());
-    assert!(places.run_dir.join(format!("channel/1-{name}/org.qemu.guest_agent.0")).exists());
+    assert!(
+        places
+            .state_dir
+            .join(format!("domain-1-{name}/monitor.sock"))
+            .exists()
+    );
+    assert_eq!(
+        std::fs::read_to_string(places.run_dir.join(format!("{name}.pid"))).unwrap(),
+        pid.pid.to_string()
+    );
+    assert!(
+        places
+            .run_dir
+            .join(format!("channel/1-{name}/org.qemu.guest_agent.0"))
+            .exists()
+    );
     let command = std::fs::read_to_string(format!("/proc/{}/cmdline", pid.pid)).unwrap();
-    assert!(command.contains(&format!("\0-name\0guest={name},debug-threads=on\0-S\0")), "{command}");
+    assert!(
+        command.contains(&format!("\0-name\0guest={name},debug-threads=on\0-S\0")),
+        "{command}"
+    );
     assert!(file.exists());
     let figures = daemon.runtime.block_on(guest.figures()).unwrap();
     assert!(figures.cpu_time > 0 && figures.balloon.is_none());
@@ -188,7 +241,10 @@ fn r32_a_guest_starts_is_described_and_ends() {
     let log = world.log();
     assert!(log.contains(": starting up ferrovirt version: "), "{log}");
     assert!(log.contains("-msg timestamp=on\n"), "{log}");
-    assert!(log.trim_end().ends_with(": shutting down, reason=destroyed"), "{log}");
+    assert!(
+        log.trim_end().ends_with(": shutting down, reason=destroyed"),
+        "{log}"
+    );
     let calls = world.calls();
     assert_eq!(
         calls,
@@ -201,10 +257,16 @@ fn r32_a_guest_starts_is_described_and_ends() {
         ]
     );
     let stopped = world.hooks.document("qemu", "stopped");
-    assert!(stopped.contains("<graphics type='vnc' port='-1' autoport='yes' listen='127.0.0.1'>"), "{stopped}");
+    assert!(
+        stopped.contains("<graphics type='vnc' port='-1' autoport='yes' listen='127.0.0.1'>"),
+        "{stopped}"
+    );
     assert!(stopped.contains("<label>+0:+0</label>"), "{stopped}");
     let released = world.hooks.document("qemu", "release");
-    assert!(released.contains("<seclabel type='dynamic' model='dac' relabel='yes'/>"), "{released}");
+    assert!(
+        released.contains("<seclabel type='dynamic' model='dac' relabel='yes'/>"),
+        "{released}"
+    );
 }
 
 #[test]
@@ -214,7 +276,13 @@ fn r34_a_killed_emulator_is_a_crash_and_a_terminated_one_a_shutdown() {
     for (signal, reason) in [("KILL", "crashed"), ("SEGV", "crashed"), ("TERM", "shutdown")] {
         let guest = daemon.create(&world.guest("")).unwrap();
         let pid = guest.snapshot().pid.unwrap().pid.to_string();
-        assert!(Command::new("kill").args(["-s", signal, &pid]).status().unwrap().success());
+        assert!(
+            Command::new("kill")
+                .args(["-s", signal, &pid])
+                .status()
+                .unwrap()
+                .success()
+        );
         let (guests, name) = (&daemon.guests, &world.name);
         daemon.wait(&guest, |snapshot| snapshot.id.is_none());
         daemon.runtime.block_on(async {
@@ -223,8 +291,15 @@ fn r34_a_killed_emulator_is_a_crash_and_a_terminated_one_a_shutdown() {
             }
         });
         daemon.runtime.block_on(world.wait_for_call("qemu g1 release"));
-        assert_eq!(world.calls().last().unwrap(), &format!("qemu g1 release end {reason}"));
-        assert!(world.log().trim_end().ends_with(&format!("reason={reason}")), "{}", world.log());
+        assert_eq!(
+            world.calls().last().unwrap(),
+            &format!("qemu g1 release end {reason}")
+        );
+        assert!(
+            world.log().trim_end().ends_with(&format!("reason={reason}")),
+            "{}",
+            world.log()
+        );
     }
 }
 
@@ -233,16 +308,30 @@ fn r30_what_is_missing_after_the_prepare_hook_fails_the_start() {
     let world = World::new();
     let daemon = world.daemon();
     let disk = world.path("disk.img");
-    let devices =
-        format!("<disk type='file'><source file='{}'/><target dev='vda' bus='virtio'/></disk>", disk.display());
+    let devices = format!(
+        "<disk type='file'><source file='{}'/><target dev='vda' bus='virtio'/></disk>",
+        disk.display()
+    );
     let error = daemon.create(&world.guest(&devices)).map(|_| ()).unwrap_err();
-    assert_eq!(error, format!("Cannot access storage file '{}': No such file or directory", disk.display()));
+    assert_eq!(
+        error,
+        format!(
+            "Cannot access storage file '{}': No such file or directory",
+            disk.display()
+        )
+    );
     assert_eq!(
         world.calls(),
-        ["qemu g1 prepare begin -", "qemu g1 stopped end -", "qemu g1 release end failed"]
+        [
+            "qemu g1 prepare begin -",
+            "qemu g1 stopped end -",
+            "qemu g1 release end failed"
+        ]
     );
     // The hook makes it.
-    world.hooks.on("qemu", "prepare", &format!("truncate -s 1M '{}'", disk.display()));
+    world
+        .hooks
+        .on("qemu", "prepare", &format!("truncate -s 1M '{}'", disk.display()));
     let started = daemon.create(&world.guest(&devices)).unwrap();
     let xml = started.snapshot().to_xml(&Form::LIVE);
     assert!(xml.contains("index='1'/>"), "{xml}");
@@ -255,10 +344,19 @@ fn r32_an_emulator_that_dies_early_has_the_last_word() {
     let world = World::new();
     let daemon = world.daemon();
     let kernel = world.path("kernel");
-    std::fs::write(&kernel, "this is no kernel, but it is long enough to be looked at").unwrap();
-    let xml = world.guest("").replace("</os>", &format!("<kernel>{}</kernel></os>", kernel.display()));
+    std::fs::write(
+        &kernel,
+        "this is no kernel, but it is long enough to be looked at",
+    )
+    .unwrap();
+    let xml = world
+        .guest("")
+        .replace("</os>", &format!("<kernel>{}</kernel></os>", kernel.display()));
     let error = daemon.create(&xml).map(|_| ()).unwrap_err();
-    assert!(error.starts_with("QEMU unexpectedly closed the monitor (vm='"), "{error}");
+    assert!(
+        error.starts_with("QEMU unexpectedly closed the monitor (vm='"),
+        "{error}"
+    );
     assert!(error.contains("kernel"), "{error}");
     assert_eq!(world.calls().last().unwrap(), "qemu g1 release end failed");
     let dir = world.config().state_dir;
@@ -269,24 +367,34 @@ fn r32_an_emulator_that_dies_early_has_the_last_word() {
 fn r38_a_new_daemon_takes_over_and_ends_the_guest() {
     let world = World::new();
     let daemon = world.daemon();
-    let started = daemon.create(&world.guest("<graphics type='vnc' autoport='yes'/>")).unwrap();
+    let started = daemon
+        .create(&world.guest("<graphics type='vnc' autoport='yes'/>"))
+        .unwrap();
     let pid = started.snapshot().pid.unwrap();
     daemon.die();
     assert!(pid.is_alive());
     world.calls();
     let daemon = world.daemon();
     let guest = daemon.guests.by_name(&world.name).unwrap();
-    daemon.runtime.block_on(world.wait_for_call("qemu g1 reconnect begin -"));
+    daemon
+        .runtime
+        .block_on(world.wait_for_call("qemu g1 reconnect begin -"));
     daemon.wait(&guest, |snapshot| snapshot.state == State::Running);
     daemon.runtime.block_on(guest.suspend(Origin::client())).unwrap();
     assert_eq!(guest.snapshot().state, State::Paused);
     daemon.runtime.block_on(guest.resume(Origin::client())).unwrap();
     daemon.runtime.block_on(guest.reset(Origin::client())).unwrap();
-    daemon.runtime.block_on(guest.shutdown(ShutdownMode::Acpi, Origin::client())).unwrap();
+    daemon
+        .runtime
+        .block_on(guest.shutdown(ShutdownMode::Acpi, Origin::client()))
+        .unwrap();
     daemon.destroy(&guest);
     assert!(!pid.is_alive());
     let log = world.log();
-    assert!(log.trim_end().ends_with("shutting down, reason=destroyed"), "{log}");
+    assert!(
+        log.trim_end().ends_with("shutting down, reason=destroyed"),
+        "{log}"
+    );
 }
 
 #[test]
@@ -296,14 +404,28 @@ fn r24_a_guest_that_died_meanwhile_is_gone() {
     let started = daemon.create(&world.guest("")).unwrap();
     let pid = started.snapshot().pid.unwrap();
     daemon.die();
-    assert!(Command::new("kill").args(["-9", &pid.pid.to_string()]).status().unwrap().success());
+    assert!(
+        Command::new("kill")
+            .args(["-9", &pid.pid.to_string()])
+            .status()
+            .unwrap()
+            .success()
+    );
     while pid.is_alive() {
         std::thread::sleep(Duration::from_millis(5));
     }
     world.calls();
     let daemon = world.daemon();
-    daemon.runtime.block_on(world.wait_for_call("qemu g1 release end crashed"));
-    assert!(!world.config().state_dir.join(format!("domain-1-{}", world.name)).exists());
+    daemon
+        .runtime
+        .block_on(world.wait_for_call("qemu g1 release end crashed"));
+    assert!(
+        !world
+            .config()
+            .state_dir
+            .join(format!("domain-1-{}", world.name))
+            .exists()
+    );
 }
 
 #[test]
@@ -317,11 +439,18 @@ fn r33_disks_belong_to_the_guest_while_it_runs() {
     }
     let group = |path: &Path| std::fs::metadata(path).unwrap().gid();
     // Another group's guest, and its directories must be its own.
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .unwrap();
     let mut config = world.config();
     config.gid = 1234;
     let guests = runtime.block_on(async {
-        let engine = Engine::new(EngineConfig::new(&world.hooks.hooks_dir, helper("ferrovirt-keeper")));
+        let engine = Engine::new(EngineConfig::new(
+            &world.hooks.hooks_dir,
+            helper("ferrovirt-keeper"),
+        ));
         let backend = QemuBackend::new(config.clone(), Links::open().unwrap());
         let ports = Arc::new(FakePorts::new(&engine));
         let config = Config {
@@ -336,16 +465,41 @@ fn r33_disks_belong_to_the_guest_while_it_runs() {
     });
     let daemon = Daemon { runtime, guests };
     daemon.runtime.block_on(daemon.guests.load()).unwrap();
-    std::fs::set_permissions(world.dir.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
-    world.hooks.on("qemu", "start", &format!("stat -c %g '{}' >> '{}'", disk.display(), world.path("seen").display()));
-    world.hooks.on("qemu", "stopped", &format!("stat -c %g '{}' >> '{}'", disk.display(), world.path("seen").display()));
-    let devices =
-        format!("<disk type='file'><source file='{}'/><target dev='vda' bus='virtio'/></disk>", disk.display());
+    std::fs::set_permissions(
+        world.dir.path(),
+        std::os::unix::fs::PermissionsExt::from_mode(0o755),
+    )
+    .unwrap();
+    world.hooks.on(
+        "qemu",
+        "start",
+        &format!(
+            "stat -c %g '{}' >> '{}'",
+            disk.display(),
+            world.path("seen").display()
+        ),
+    );
+    world.hooks.on(
+        "qemu",
+        "stopped",
+        &format!(
+            "stat -c %g '{}' >> '{}'",
+            disk.display(),
+            world.path("seen").display()
+        ),
+    );
+    let devices = format!(
+        "<disk type='file'><source file='{}'/><target dev='vda' bus='virtio'/></disk>",
+        disk.display()
+    );
     let started = daemon.create(&world.guest(&devices)).unwrap();
     assert_eq!(group(&disk), 1234);
     daemon.destroy(&started);
     assert_eq!(group(&disk), 0);
-    assert_eq!(std::fs::read_to_string(world.path("seen")).unwrap(), "1234\n1234\n");
+    assert_eq!(
+        std::fs::read_to_string(world.path("seen")).unwrap(),
+        "1234\n1234\n"
+    );
 }
 
 /// Runs a test of this file again, alone, in a network namespace of its own.
@@ -356,7 +510,8 @@ fn in_namespace(name: &str) {
         .args(["--exact", name, "--ignored", "--nocapture"])
         .output()
         .unwrap();
-    let text = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    let text =
+        String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{text}");
 }
 
@@ -382,12 +537,22 @@ fn inside_taps() {
     let xml = started.snapshot().to_xml(&Form::LIVE);
     assert!(xml.contains("<target dev='vnet0'/>"), "{xml}");
     let tap = ip("link show vnet0");
-    assert!(tap.contains("fe:54:00:00:00:01") && tap.contains("master br7") && tap.contains("UP"), "{tap}");
+    assert!(
+        tap.contains("fe:54:00:00:00:01") && tap.contains("master br7") && tap.contains("UP"),
+        "{tap}"
+    );
     assert!(ip("link show mine").contains("fe:54:00:00:00:02"));
     daemon.destroy(&started);
     assert!(ip("link").contains("br7"));
-    assert!(!ip("link").contains("vnet0") && !ip("link").contains("mine"), "{}", ip("link"));
-    let error = daemon.create(&guest("g2", &devices.replace("br7", "br8"))).map(|_| ()).unwrap_err();
+    assert!(
+        !ip("link").contains("vnet0") && !ip("link").contains("mine"),
+        "{}",
+        ip("link")
+    );
+    let error = daemon
+        .create(&guest("g2", &devices.replace("br7", "br8")))
+        .map(|_| ())
+        .unwrap_err();
     assert!(error.contains("br8"), "{error}");
 }
 
@@ -406,5 +571,10 @@ fn measure_starts() {
         times.push((up, begin.elapsed() - up));
     }
     times.sort();
-    println!("start {:?}, destroy {:?} (median of {})", times[10].0, times[10].1, times.len());
+    println!(
+        "start {:?}, destroy {:?} (median of {})",
+        times[10].0,
+        times[10].1,
+        times.len()
+    );
 }

@@ -12,9 +12,15 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use ferrovirt_network::lease::{Book, Event};
 
 fn main() -> ExitCode {
-    let args: Vec<String> = std::env::args_os().skip(1).map(|arg| arg.to_string_lossy().into_owned()).collect();
+    let args: Vec<String> = std::env::args_os()
+        .skip(1)
+        .map(|arg| arg.to_string_lossy().into_owned())
+        .collect();
     let env = std::env::vars_os().map(|(name, value)| {
-        (name.to_string_lossy().into_owned(), value.to_string_lossy().into_owned())
+        (
+            name.to_string_lossy().into_owned(),
+            value.to_string_lossy().into_owned(),
+        )
     });
     match run(&args, &env.collect()) {
         Ok(()) => ExitCode::SUCCESS,
@@ -26,7 +32,9 @@ fn main() -> ExitCode {
 }
 
 fn run(args: &[String], env: &HashMap<String, String>) -> Result<(), String> {
-    let path = env.get("FERROVIRT_LEASES").ok_or("FERROVIRT_LEASES does not say which file it is")?;
+    let path = env
+        .get("FERROVIRT_LEASES")
+        .ok_or("FERROVIRT_LEASES does not say which file it is")?;
     let path = Path::new(path);
     let mut book = Book::read(path).map_err(|error| format!("cannot read {}: {error}", path.display()))?;
     match Event::read(args, env, &book)? {

@@ -5,7 +5,9 @@ use std::fmt::Write as _;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
-use ferrovirt_model::network::{Dhcp, DhcpRange, Dns, ForwardMode, Forwarder, Ip, LeaseTime, LeaseUnit, Network, Srv};
+use ferrovirt_model::network::{
+    Dhcp, DhcpRange, Dns, ForwardMode, Forwarder, Ip, LeaseTime, LeaseUnit, Network, Srv,
+};
 
 use crate::error::{Error, Result};
 
@@ -40,7 +42,10 @@ pub(crate) fn is_needed(network: &Network) -> bool {
     network.makes_bridge()
         && !network.ips.is_empty()
         && (dns_enabled(network)
-            || network.ips.iter().any(|ip| ip.dhcp.is_some() || ip.tftp.is_some() || ip.address.is_ipv6()))
+            || network
+                .ips
+                .iter()
+                .any(|ip| ip.dhcp.is_some() || ip.tftp.is_some() || ip.address.is_ipv6()))
 }
 
 fn dns_enabled(network: &Network) -> bool {
@@ -57,7 +62,10 @@ pub(crate) fn render(network: &Network, bridge: &str, files: &Files) -> Result<T
         conf.push_str(&text);
         conf.push('\n');
     };
-    line(format!("# Written by ferrovirt for the network '{}' at each start: change the network instead,", network.name));
+    line(format!(
+        "# Written by ferrovirt for the network '{}' at each start: change the network instead,",
+        network.name
+    ));
     line("# for example with 'virsh net-edit'.".to_owned());
     line("strict-order".to_owned());
     for text in dns_lines(network)? {
@@ -80,7 +88,11 @@ pub(crate) fn render(network: &Network, bridge: &str, files: &Files) -> Result<T
     for text in dhcp_lines(network, files) {
         line(text);
     }
-    Ok(Texts { conf, hosts: dhcp_hosts(network), addn_hosts: dns_hosts(network) })
+    Ok(Texts {
+        conf,
+        hosts: dhcp_hosts(network),
+        addn_hosts: dns_hosts(network),
+    })
 }
 
 /// Where questions are passed on to, and which are not.
@@ -110,7 +122,11 @@ fn dns_lines(network: &Network) -> Result<Vec<String>> {
     for ip in network.ips.iter().filter(|ip| ip.local_ptr == Some(true)) {
         lines.push(format!("local=/{}/", ptr_domain(ip)?));
     }
-    if network.dns.as_ref().is_some_and(|dns| dns.forward_plain_names == Some(false)) {
+    if network
+        .dns
+        .as_ref()
+        .is_some_and(|dns| dns.forward_plain_names == Some(false))
+    {
         lines.push("domain-needed".to_owned());
         lines.push("local=//".to_owned());
     }
@@ -120,7 +136,10 @@ fn dns_lines(network: &Network) -> Result<Vec<String>> {
 /// TXT and SRV records.
 fn record_lines(dns: Option<&Dns>) -> Vec<String> {
     let Some(dns) = dns else { return Vec::new() };
-    let txts = dns.txts.iter().map(|txt| format!("txt-record={},{}", quoted(&txt.name), quoted(&txt.value)));
+    let txts = dns
+        .txts
+        .iter()
+        .map(|txt| format!("txt-record={},{}", quoted(&txt.name), quoted(&txt.value)));
     txts.chain(dns.srvs.iter().map(srv_line)).collect()
 }
 
@@ -154,11 +173,15 @@ fn dhcp_lines(network: &Network, files: &Files) -> Vec<String> {
             lines.push(format!("tftp-root={}", quoted(&tftp.root)));
         }
         let Some(dhcp) = &ip.dhcp else { continue };
-        addresses = addresses.saturating_add(dhcp.ranges.iter().map(range_size).fold(0, u128::saturating_add));
+        addresses =
+            addresses.saturating_add(dhcp.ranges.iter().map(range_size).fold(0, u128::saturating_add));
         range_lines(ip, dhcp, &mut lines);
     }
     if addresses > 0 {
-        lines.push(format!("dhcp-lease-max={}", addresses.min(u128::from(u32::MAX / 2))));
+        lines.push(format!(
+            "dhcp-lease-max={}",
+            addresses.min(u128::from(u32::MAX / 2))
+        ));
     }
     if network.ips.iter().any(|ip| ip.dhcp.is_some()) {
         lines.push(format!("dhcp-hostsfile={}", files.hosts.display()));
@@ -166,7 +189,11 @@ fn dhcp_lines(network: &Network, files: &Files) -> Vec<String> {
     if dns_enabled(network) {
         lines.push(format!("addn-hosts={}", files.addn_hosts.display()));
     }
-    if let Some(mtu) = network.mtu.as_ref().filter(|_| network.ips.iter().any(|ip| ip.dhcp.is_some())) {
+    if let Some(mtu) = network
+        .mtu
+        .as_ref()
+        .filter(|_| network.ips.iter().any(|ip| ip.dhcp.is_some()))
+    {
         lines.push(format!("dhcp-option=option:mtu,{}", mtu.size));
     }
     let ipv6 = || network.ips.iter().filter(|ip| ip.address.is_ipv6());
@@ -181,12 +208,27 @@ fn dhcp_lines(network: &Network, files: &Files) -> Vec<String> {
 fn range_lines(ip: &Ip, dhcp: &Dhcp, lines: &mut Vec<String>) {
     let ipv4 = ip.address.is_ipv4();
     for range in &dhcp.ranges {
-        let subnet = if ipv4 { netmask(ip) } else { ip.prefix_length().to_string() };
-        let lease = range.lease.as_ref().map(|lease| format!(",{}", lease_time(lease))).unwrap_or_default();
-        lines.push(format!("dhcp-range={},{},{subnet}{lease}", range.start, range.end));
+        let subnet = if ipv4 {
+            netmask(ip)
+        } else {
+            ip.prefix_length().to_string()
+        };
+        let lease = range
+            .lease
+            .as_ref()
+            .map(|lease| format!(",{}", lease_time(lease)))
+            .unwrap_or_default();
+        lines.push(format!(
+            "dhcp-range={},{},{subnet}{lease}",
+            range.start, range.end
+        ));
     }
     if dhcp.ranges.is_empty() && !dhcp.hosts.is_empty() {
-        let subnet = if ipv4 { String::new() } else { format!(",{}", ip.prefix_length()) };
+        let subnet = if ipv4 {
+            String::new()
+        } else {
+            format!(",{}", ip.prefix_length())
+        };
         lines.push(format!("dhcp-range={},static{subnet}", ip.address));
     }
     if ipv4 && !(dhcp.ranges.is_empty() && dhcp.hosts.is_empty()) {
@@ -194,22 +236,29 @@ fn range_lines(ip: &Ip, dhcp: &Dhcp, lines: &mut Vec<String>) {
         lines.push("dhcp-authoritative".to_owned());
     }
     if let Some(bootp) = &dhcp.bootp {
-        let server = bootp.server.map(|server| format!(",,{server}")).unwrap_or_default();
+        let server = bootp
+            .server
+            .map(|server| format!(",,{server}"))
+            .unwrap_or_default();
         lines.push(format!("dhcp-boot={}{server}", quoted(&bootp.file)));
     }
 }
 
 fn netmask(ip: &Ip) -> String {
-    let mask = u32::MAX.checked_shl(32 - u32::from(ip.prefix_length().min(32))).unwrap_or(0);
+    let mask = u32::MAX
+        .checked_shl(32 - u32::from(ip.prefix_length().min(32)))
+        .unwrap_or(0);
     std::net::Ipv4Addr::from(mask).to_string()
 }
 
 fn range_size(range: &DhcpRange) -> u128 {
     match (range.start, range.end) {
-        (IpAddr::V4(start), IpAddr::V4(end)) => u128::from(u32::from(end)).saturating_sub(u32::from(start).into()) + 1,
-        (IpAddr::V6(start), IpAddr::V6(end)) => {
-            u128::from(end).saturating_sub(u128::from(start)).saturating_add(1)
+        (IpAddr::V4(start), IpAddr::V4(end)) => {
+            u128::from(u32::from(end)).saturating_sub(u32::from(start).into()) + 1
         }
+        (IpAddr::V6(start), IpAddr::V6(end)) => u128::from(end)
+            .saturating_sub(u128::from(start))
+            .saturating_add(1),
         _ => 0,
     }
 }
@@ -226,7 +275,11 @@ fn lease_time(lease: &LeaseTime) -> String {
 /// The DNS domain in which a subnet's addresses are looked up.
 fn ptr_domain(ip: &Ip) -> Result<String> {
     let prefix = ip.prefix_length();
-    let (label, digit_bits) = if ip.address.is_ipv4() { ("IPv4", 8) } else { ("IPv6", 4) };
+    let (label, digit_bits) = if ip.address.is_ipv4() {
+        ("IPv4", 8)
+    } else {
+        ("IPv6", 4)
+    };
     if !prefix.is_multiple_of(digit_bits) || prefix == 0 {
         return Err(Error::Unsupported(format!(
             "PTR domain for {label} network with prefix {prefix} cannot be automatically created"
@@ -235,11 +288,18 @@ fn ptr_domain(ip: &Ip) -> Result<String> {
     let digits = usize::from(prefix / digit_bits);
     Ok(match ip.network_address() {
         IpAddr::V4(address) => {
-            let digits: Vec<_> = address.octets()[..digits].iter().rev().map(u8::to_string).collect();
+            let digits: Vec<_> = address.octets()[..digits]
+                .iter()
+                .rev()
+                .map(u8::to_string)
+                .collect();
             format!("{}.in-addr.arpa", digits.join("."))
         }
         IpAddr::V6(address) => {
-            let nibbles = address.octets().into_iter().flat_map(|byte| [byte >> 4, byte & 15]);
+            let nibbles = address
+                .octets()
+                .into_iter()
+                .flat_map(|byte| [byte >> 4, byte & 15]);
             let mut nibbles: Vec<_> = nibbles.take(digits).map(|nibble| format!("{nibble:x}")).collect();
             nibbles.reverse();
             format!("{}.ip6.arpa", nibbles.join("."))
@@ -250,14 +310,23 @@ fn ptr_domain(ip: &Ip) -> Result<String> {
 /// Who gets which address, a line each.
 fn dhcp_hosts(network: &Network) -> String {
     let mut text = String::new();
-    for host in network.ips.iter().filter_map(|ip| ip.dhcp.as_ref()).flat_map(|dhcp| &dhcp.hosts) {
+    for host in network
+        .ips
+        .iter()
+        .filter_map(|ip| ip.dhcp.as_ref())
+        .flat_map(|dhcp| &dhcp.hosts)
+    {
         let mut parts = Vec::new();
         let name = host.name.clone();
         match host.ip {
             IpAddr::V4(ip) => {
                 parts.extend(host.mac.map(|mac| mac.to_string()));
                 // A host that is known by its name only begins with it.
-                let (before, after) = if host.mac.is_some() { (None, name) } else { (name, None) };
+                let (before, after) = if host.mac.is_some() {
+                    (None, name)
+                } else {
+                    (name, None)
+                };
                 parts.extend(before);
                 parts.push(ip.to_string());
                 parts.extend(after);

@@ -22,7 +22,11 @@ fn network(body: &str) -> Network {
 /// The three texts, the configuration without its comment.
 fn texts(body: &str) -> Texts {
     let mut texts = render(&network(body), "virbr7", &files()).expect(body);
-    texts.conf = texts.conf.lines().filter(|line| !line.starts_with('#')).fold(String::new(), |all, line| all + line + "\n");
+    texts.conf = texts
+        .conf
+        .lines()
+        .filter(|line| !line.starts_with('#'))
+        .fold(String::new(), |all, line| all + line + "\n");
     texts
 }
 
@@ -54,13 +58,17 @@ dhcp-hostsfile=/s/n1.hostsfile
 addn-hosts=/s/n1.addnhosts
 "
     );
-    assert_eq!(texts.hosts, "52:54:00:11:22:33,10.1.2.5,a\nb,10.1.2.6\n52:54:00:11:22:34,10.1.2.7,infinite\n");
+    assert_eq!(
+        texts.hosts,
+        "52:54:00:11:22:33,10.1.2.5,a\nb,10.1.2.6\n52:54:00:11:22:34,10.1.2.7,infinite\n"
+    );
     assert_eq!(texts.addn_hosts, "");
 }
 
 #[test]
 fn isolated_networks_lead_nowhere() {
-    let texts = texts("<ip address='10.1.2.1' prefix='24'/><ip family='ipv6' address='fd07::1' prefix='64'/>");
+    let texts =
+        texts("<ip address='10.1.2.1' prefix='24'/><ip family='ipv6' address='fd07::1' prefix='64'/>");
     assert_eq!(
         texts.conf,
         "strict-order
@@ -134,16 +142,30 @@ fn addresses_that_are_only_kept_are_static() {
         "<ip address='10.1.2.1' prefix='24'><dhcp><host name='b' ip='10.1.2.6'/></dhcp></ip>\
          <ip family='ipv6' address='fd07::1' prefix='64'><dhcp><host name='b' ip='fd07::6'/></dhcp></ip>",
     );
-    assert!(texts.conf.contains("dhcp-range=10.1.2.1,static\ndhcp-no-override\n"), "{}", texts.conf);
-    assert!(texts.conf.contains("dhcp-range=fd07::1,static,64\n"), "{}", texts.conf);
+    assert!(
+        texts
+            .conf
+            .contains("dhcp-range=10.1.2.1,static\ndhcp-no-override\n"),
+        "{}",
+        texts.conf
+    );
+    assert!(
+        texts.conf.contains("dhcp-range=fd07::1,static,64\n"),
+        "{}",
+        texts.conf
+    );
     assert!(!texts.conf.contains("dhcp-lease-max"));
 }
 
 #[test]
 fn a_network_without_names_and_addresses_needs_no_dnsmasq() {
     assert!(!is_needed(&network("")));
-    assert!(!is_needed(&network("<dns enable='no'/><ip address='10.1.2.1' prefix='24'/>")));
-    assert!(!is_needed(&network("<forward mode='bridge'/><bridge name='br0'/>")));
+    assert!(!is_needed(&network(
+        "<dns enable='no'/><ip address='10.1.2.1' prefix='24'/>"
+    )));
+    assert!(!is_needed(&network(
+        "<forward mode='bridge'/><bridge name='br0'/>"
+    )));
     assert!(is_needed(&network("<ip address='10.1.2.1' prefix='24'/>")));
     let only_dhcp = "<dns enable='no'/><ip address='10.1.2.1' prefix='24'><dhcp><range start='10.1.2.2' \
                      end='10.1.2.3'/></dhcp></ip>";
@@ -156,5 +178,8 @@ fn a_network_without_names_and_addresses_needs_no_dnsmasq() {
 fn a_subnet_without_a_domain_of_its_own_is_refused() {
     let network = network("<ip address='10.1.2.1' prefix='20' localPtr='yes'/>");
     let error = render(&network, "virbr7", &files()).expect_err("no domain");
-    assert_eq!(error.to_string(), "PTR domain for IPv4 network with prefix 20 cannot be automatically created");
+    assert_eq!(
+        error.to_string(),
+        "PTR domain for IPv4 network with prefix 20 cannot be automatically created"
+    );
 }

@@ -76,9 +76,13 @@ impl Dnsmasq {
     /// `Program` with dnsmasq's own words, or when there is no dnsmasq; `File`.
     pub(crate) async fn start(&self, network: &Network) -> Result<ProcessId> {
         let bridge = network.bridge_name().unwrap_or_default();
-        let program = ferrovirt_sys::program::find_in_path(&self.program.to_string_lossy()).ok_or_else(|| {
-            Error::Program(format!("Cannot find '{}' in path: it serves DHCP and DNS", self.program.display()))
-        })?;
+        let program =
+            ferrovirt_sys::program::find_in_path(&self.program.to_string_lossy()).ok_or_else(|| {
+                Error::Program(format!(
+                    "Cannot find '{}' in path: it serves DHCP and DNS",
+                    self.program.display()
+                ))
+            })?;
         self.write_files(network, bridge).await?;
         self.serve(program, bridge).await
     }
@@ -96,7 +100,10 @@ impl Dnsmasq {
             std::fs::write(conf, texts.conf)?;
             std::fs::write(&files.hosts, texts.hosts)?;
             std::fs::write(&files.addn_hosts, texts.addn_hosts)?;
-            std::fs::OpenOptions::new().create(true).append(true).open(&files.leases)?;
+            std::fs::OpenOptions::new()
+                .create(true)
+                .append(true)
+                .open(&files.leases)?;
             remove_if_there(&files.pid)
         })
         .await
@@ -106,7 +113,9 @@ impl Dnsmasq {
         let failed = |text: String| Error::Program(format!("dnsmasq for network '{}': {text}", self.network));
         let (stderr, complaints) = stderr_pipe().map_err(|error| failed(format!("no pipe: {error}")))?;
         let orders = self.orders(program, bridge, stderr);
-        let first = launch::launch(&self.launch_helper, orders).await.map_err(|error| failed(error.to_string()))?;
+        let first = launch::launch(&self.launch_helper, orders)
+            .await
+            .map_err(|error| failed(error.to_string()))?;
         let work = async {
             let mut text = Vec::new();
             // Ends when the last process has let go of its standard error: it serves, or it is over.
@@ -120,10 +129,15 @@ impl Dnsmasq {
             Ok(text) => text,
             Err(_) => {
                 self.stop().await;
-                return Err(failed(format!("did not serve within {} s", START_LIMIT.as_secs())));
+                return Err(failed(format!(
+                    "did not serve within {} s",
+                    START_LIMIT.as_secs()
+                )));
             }
         };
-        self.running().await.ok_or_else(|| failed(String::from_utf8_lossy(&text).trim().to_owned()))
+        self.running()
+            .await
+            .ok_or_else(|| failed(String::from_utf8_lossy(&text).trim().to_owned()))
     }
 
     fn orders(&self, program: PathBuf, bridge: &str, stderr: OwnedFd) -> Orders {
@@ -132,7 +146,10 @@ impl Dnsmasq {
         // dnsmasq hands its environment on to its script.
         orders.env = vec![
             ("VIR_BRIDGE_NAME".into(), bridge.into()),
-            ("FERROVIRT_LEASES".into(), self.files.leases.clone().into_os_string()),
+            (
+                "FERROVIRT_LEASES".into(),
+                self.files.leases.clone().into_os_string(),
+            ),
             ("PATH".into(), "/usr/sbin:/usr/bin:/sbin:/bin".into()),
         ];
         orders.umask = Some(0o022);
@@ -158,7 +175,10 @@ impl Dnsmasq {
     pub(crate) async fn running(&self) -> Option<ProcessId> {
         let argument = self.conf_argument();
         let found = crate::store::blocking(self.files.pid.clone(), "read", move |path| {
-            let pid = std::fs::read_to_string(path)?.trim().parse::<i32>().map_err(io::Error::other)?;
+            let pid = std::fs::read_to_string(path)?
+                .trim()
+                .parse::<i32>()
+                .map_err(io::Error::other)?;
             let id = ProcessId::of(pid)?;
             let ours = is_meant(pid, |words| words.contains(&argument.as_encoded_bytes()));
             Ok(Some(id).filter(|id| ours && id.is_alive()))
@@ -222,7 +242,10 @@ impl Dnsmasq {
 /// A pipe for standard error: the end for the program, and the one that is read here.
 fn stderr_pipe() -> io::Result<(OwnedFd, pipe::Receiver)> {
     let (reader, writer) = io::pipe()?;
-    Ok((OwnedFd::from(writer), pipe::Receiver::from_owned_fd(OwnedFd::from(reader))?))
+    Ok((
+        OwnedFd::from(writer),
+        pipe::Receiver::from_owned_fd(OwnedFd::from(reader))?,
+    ))
 }
 
 async fn end(id: ProcessId) -> io::Result<()> {
@@ -260,7 +283,9 @@ pub(crate) async fn settle(launch_helper: &Path) {
 
 /// The words of a process' command line, of which a test says whether it is meant.
 fn is_meant(pid: i32, wanted: impl Fn(&[&[u8]]) -> bool) -> bool {
-    let Ok(line) = std::fs::read(format!("/proc/{pid}/cmdline")) else { return false };
+    let Ok(line) = std::fs::read(format!("/proc/{pid}/cmdline")) else {
+        return false;
+    };
     let words: Vec<&[u8]> = line.split(|byte| *byte == 0).collect();
     wanted(&words)
 }
@@ -269,7 +294,13 @@ fn is_meant(pid: i32, wanted: impl Fn(&[&[u8]]) -> bool) -> bool {
 fn all_with(proc: &Path, wanted: impl Fn(&[&[u8]]) -> bool) -> io::Result<Vec<ProcessId>> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(proc)?.flatten() {
-        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<i32>().ok()) else { continue };
+        let Some(pid) = entry
+            .file_name()
+            .to_str()
+            .and_then(|name| name.parse::<i32>().ok())
+        else {
+            continue;
+        };
         if is_meant(pid, &wanted) {
             found.extend(ProcessId::of(pid).ok().filter(ProcessId::is_alive));
         }

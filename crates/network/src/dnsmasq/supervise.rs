@@ -54,7 +54,10 @@ async fn watch(dnsmasq: Dnsmasq, network: Arc<Network>, mut id: Option<ProcessId
             if since.elapsed() > LONG_ENOUGH {
                 pause = FIRST_PAUSE;
             }
-            tracing::warn!("dnsmasq of network '{}' has ended; it is started again", network.name);
+            tracing::warn!(
+                "dnsmasq of network '{}' has ended; it is started again",
+                network.name
+            );
             tokio::select! {
                 () = stop.cancelled() => return,
                 () = tokio::time::sleep(pause) => {}

@@ -73,8 +73,9 @@ async fn serve(nft: PathBuf, mut inbox: mpsc::UnboundedReceiver<Request>) {
 /// Runs nft once. The error is its text, with the program's name.
 async fn run(nft: &PathBuf, text: &str) -> std::result::Result<(), String> {
     let name = nft.display();
-    let program = ferrovirt_sys::program::find_in_path(&nft.to_string_lossy())
-        .ok_or_else(|| format!("Cannot find '{name}' in path: it makes the packet filter rules of networks"))?;
+    let program = ferrovirt_sys::program::find_in_path(&nft.to_string_lossy()).ok_or_else(|| {
+        format!("Cannot find '{name}' in path: it makes the packet filter rules of networks")
+    })?;
     let mut child = Command::new(program)
         .args(["-f", "-"])
         .stdin(Stdio::piped())
@@ -83,7 +84,10 @@ async fn run(nft: &PathBuf, text: &str) -> std::result::Result<(), String> {
         .kill_on_drop(true)
         .spawn()
         .map_err(|error| format!("cannot run {name}: {error}"))?;
-    let mut stdin = child.stdin.take().ok_or_else(|| format!("{name} has no standard input"))?;
+    let mut stdin = child
+        .stdin
+        .take()
+        .ok_or_else(|| format!("{name} has no standard input"))?;
     let feed = async {
         // A program that stops reading says why on its standard error.
         let _ = stdin.write_all(text.as_bytes()).await;
@@ -98,5 +102,9 @@ async fn run(nft: &PathBuf, text: &str) -> std::result::Result<(), String> {
         return Ok(());
     }
     let words = String::from_utf8_lossy(&output.stderr);
-    Err(format!("{name} refused the packet filter rules ({}): {}", output.status, words.trim_end()))
+    Err(format!(
+        "{name} refused the packet filter rules ({}): {}",
+        output.status,
+        words.trim_end()
+    ))
 }

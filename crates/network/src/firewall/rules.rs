@@ -29,7 +29,11 @@ impl Family {
     }
 
     fn of(address: IpAddr) -> Family {
-        if address.is_ipv4() { Family::Ip } else { Family::Ip6 }
+        if address.is_ipv4() {
+            Family::Ip
+        } else {
+            Family::Ip6
+        }
     }
 
     /// Destinations that never leave the network, whatever their address says.
@@ -64,7 +68,10 @@ pub(crate) fn table_name(network: &str) -> String {
 
 /// Does a network of this kind have rules at all?
 pub(crate) fn has_rules(network: &Network) -> bool {
-    matches!(network.mode(), ForwardMode::None | ForwardMode::Nat | ForwardMode::Route)
+    matches!(
+        network.mode(),
+        ForwardMode::None | ForwardMode::Nat | ForwardMode::Route
+    )
 }
 
 /// The batch that takes all rules of the network away; no error where there are none.
@@ -100,11 +107,22 @@ struct Rules<'a> {
 
 fn table(text: &mut String, network: &Network, bridge: &str, family: Family) {
     let subnets = network.ips.iter().filter(|ip| Family::of(ip.address) == family);
-    let subnets = subnets.map(|ip| format!("{}/{}", ip.network_address(), ip.prefix_length())).collect();
-    let rules = Rules { network, bridge, family, subnets };
+    let subnets = subnets
+        .map(|ip| format!("{}/{}", ip.network_address(), ip.prefix_length()))
+        .collect();
+    let rules = Rules {
+        network,
+        bridge,
+        family,
+        subnets,
+    };
     let mut chains = vec![("forward", "filter hook forward priority filter", rules.forward())];
     if let Some(nat) = rules.nat() {
-        chains.push(("postrouting", "nat hook postrouting priority srcnat", rules.postrouting(&nat)));
+        chains.push((
+            "postrouting",
+            "nat hook postrouting priority srcnat",
+            rules.postrouting(&nat),
+        ));
     }
     let _ = writeln!(text, "table {} {} {{", family.as_str(), table_name(&network.name));
     for (chain, hook, lines) in chains {
@@ -121,19 +139,35 @@ impl Rules<'_> {
     /// What may pass between the network and others. The first line that fits decides.
     fn forward(&self) -> Vec<String> {
         let (bridge, family) = (self.bridge, self.family.as_str());
-        let out = self.device().map(|dev| format!(" oifname \"{dev}\"")).unwrap_or_default();
-        let from = self.device().map(|dev| format!(" iifname \"{dev}\"")).unwrap_or_default();
+        let out = self
+            .device()
+            .map(|dev| format!(" oifname \"{dev}\""))
+            .unwrap_or_default();
+        let from = self
+            .device()
+            .map(|dev| format!(" iifname \"{dev}\""))
+            .unwrap_or_default();
         // Guests with each other.
         let mut lines = vec![format!("iifname \"{bridge}\" oifname \"{bridge}\" accept")];
         if self.network.mode() != ForwardMode::None {
             lines.push(format!("oifname \"{bridge}\" ct status dnat accept"));
             for subnet in &self.subnets {
-                let answers = if self.nat().is_some() { " ct state established,related" } else { "" };
-                lines.push(format!("oifname \"{bridge}\"{from} {family} daddr {subnet}{answers} accept"));
-                lines.push(format!("iifname \"{bridge}\"{out} {family} saddr {subnet} accept"));
+                let answers = if self.nat().is_some() {
+                    " ct state established,related"
+                } else {
+                    ""
+                };
+                lines.push(format!(
+                    "oifname \"{bridge}\"{from} {family} daddr {subnet}{answers} accept"
+                ));
+                lines.push(format!(
+                    "iifname \"{bridge}\"{out} {family} saddr {subnet} accept"
+                ));
             }
             // Answers to what was redirected go back the way it came, also where only one device leads out.
-            lines.push(format!("iifname \"{bridge}\" ct status dnat ct direction reply accept"));
+            lines.push(format!(
+                "iifname \"{bridge}\" ct status dnat ct direction reply accept"
+            ));
         }
         lines.push(format!("oifname \"{bridge}\" reject"));
         lines.push(format!("iifname \"{bridge}\" reject"));
@@ -143,8 +177,14 @@ impl Rules<'_> {
     /// Under which address packets leave.
     fn postrouting(&self, nat: &Nat) -> Vec<String> {
         let family = self.family.as_str();
-        let out = self.device().map(|dev| format!("oifname \"{dev}\" ")).unwrap_or_default();
-        let ports = nat.port.as_ref().map_or((1024, 65535), |ports| (ports.start, ports.end));
+        let out = self
+            .device()
+            .map(|dev| format!("oifname \"{dev}\" "))
+            .unwrap_or_default();
+        let ports = nat
+            .port
+            .as_ref()
+            .map_or((1024, 65535), |ports| (ports.start, ports.end));
         let addresses = nat.address.as_ref().filter(|_| self.family == Family::Ip);
         let (verdict, colon) = match addresses {
             Some(range) if range.start == range.end => (format!("snat to {}", range.start), String::new()),
@@ -154,7 +194,9 @@ impl Rules<'_> {
         let mut lines = Vec::new();
         for subnet in &self.subnets {
             for destination in self.family.never_translated() {
-                lines.push(format!("{out}{family} saddr {subnet} {family} daddr {destination} return"));
+                lines.push(format!(
+                    "{out}{family} saddr {subnet} {family} daddr {destination} return"
+                ));
             }
             let leaving = format!("{family} saddr {subnet} {family} daddr != {subnet}");
             for protocol in ["tcp", "udp"] {
@@ -170,7 +212,11 @@ impl Rules<'_> {
 
     /// What translation this family gets, if any.
     fn nat(&self) -> Option<Nat> {
-        let forward = self.network.forward.as_ref().filter(|forward| forward.mode == ForwardMode::Nat)?;
+        let forward = self
+            .network
+            .forward
+            .as_ref()
+            .filter(|forward| forward.mode == ForwardMode::Nat)?;
         let nat = forward.nat.clone().unwrap_or_default();
         (self.family == Family::Ip || nat.ipv6 == Some(true)).then_some(nat)
     }

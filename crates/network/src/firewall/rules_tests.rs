@@ -13,7 +13,9 @@ fn network(name: &str, body: &str) -> Network {
 fn rules(body: &str) -> String {
     let text = batch(&network("n1", body), "virbr7");
     let removal = removal("n1");
-    text.strip_prefix(&removal).expect("the removal comes first").to_owned()
+    text.strip_prefix(&removal)
+        .expect("the removal comes first")
+        .to_owned()
 }
 
 #[test]
@@ -58,7 +60,9 @@ fn nat_to_addresses_and_ports_through_one_device() {
         "<forward mode='nat' dev='eth3'><nat><address start='192.0.2.1' end='192.0.2.4'/><port start='500' end='600'/>\
          </nat></forward><ip address='10.1.2.1' prefix='24'/>",
     );
-    assert!(text.contains("\t\toifname \"virbr7\" iifname \"eth3\" ip daddr 10.1.2.0/24 ct state established,related"));
+    assert!(text.contains(
+        "\t\toifname \"virbr7\" iifname \"eth3\" ip daddr 10.1.2.0/24 ct state established,related"
+    ));
     assert!(text.contains("\t\tiifname \"virbr7\" oifname \"eth3\" ip saddr 10.1.2.0/24 accept\n"));
     assert!(text.contains(
         "\t\toifname \"eth3\" meta l4proto tcp ip saddr 10.1.2.0/24 ip daddr != 10.1.2.0/24 snat to \
@@ -78,7 +82,10 @@ fn nat_to_addresses_and_ports_through_one_device() {
 fn ipv6_of_a_nat_network_is_routed_unless_it_is_said_otherwise() {
     let body = "<ip address='10.1.2.1' prefix='24'/><ip family='ipv6' address='fd07::1' prefix='64'/>";
     let routed = rules(&format!("<forward mode='nat'/>{body}"));
-    assert!(routed.contains("\t\toifname \"virbr7\" ip6 daddr fd07::/64 accept\n"), "{routed}");
+    assert!(
+        routed.contains("\t\toifname \"virbr7\" ip6 daddr fd07::/64 accept\n"),
+        "{routed}"
+    );
     assert!(!routed.contains("ip6 saddr fd07::/64 ip6 daddr != fd07::/64 masquerade"));
     let translated = rules(&format!("<forward mode='nat'><nat ipv6='yes'/></forward>{body}"));
     assert!(translated.contains("ip6 daddr fd07::/64 ct state established,related accept\n"));
@@ -127,7 +134,10 @@ fn isolated_networks_let_nothing_pass() {
 
 #[test]
 fn open_networks_and_bridges_of_the_host_have_no_rules() {
-    assert_eq!(rules("<forward mode='open'/><ip address='10.1.2.1' prefix='24'/>"), "");
+    assert_eq!(
+        rules("<forward mode='open'/><ip address='10.1.2.1' prefix='24'/>"),
+        ""
+    );
     assert_eq!(rules("<forward mode='bridge'/><bridge name='br0'/>"), "");
     assert!(!has_rules(&network("n1", "<forward mode='open'/>")));
 }

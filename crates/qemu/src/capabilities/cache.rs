@@ -71,13 +71,21 @@ pub(super) async fn load_or_probe(path: &Path, cache_dir: &Path) -> Result<Emula
     let identity = Identity::of(path)?;
     let file = file_of(cache_dir, path);
     let (wanted, from) = (identity.clone(), file.clone());
-    let stored = tokio::task::spawn_blocking(move || load(&from, &wanted)).await.ok().flatten();
+    let stored = tokio::task::spawn_blocking(move || load(&from, &wanted))
+        .await
+        .ok()
+        .flatten();
     let emulator = match stored {
         Some(emulator) => emulator,
         None => {
             let emulator = probe::probe(path).await?;
-            let stored = Stored { identity: identity.clone(), emulator: emulator.clone() };
-            tokio::task::spawn_blocking(move || save(&file, &stored)).await.ok();
+            let stored = Stored {
+                identity: identity.clone(),
+                emulator: emulator.clone(),
+            };
+            tokio::task::spawn_blocking(move || save(&file, &stored))
+                .await
+                .ok();
             emulator
         }
     };
@@ -93,10 +101,13 @@ fn load(file: &Path, wanted: &Identity) -> Option<Emulator> {
 }
 
 fn save(file: &Path, stored: &Stored) {
-    let written = file.parent().map_or(Ok(()), std::fs::create_dir_all).and_then(|()| {
-        let bytes = serde_json::to_vec(stored).map_err(std::io::Error::other)?;
-        ferrovirt_sys::durable::write(file, &bytes, 0o600)
-    });
+    let written = file
+        .parent()
+        .map_or(Ok(()), std::fs::create_dir_all)
+        .and_then(|()| {
+            let bytes = serde_json::to_vec(stored).map_err(std::io::Error::other)?;
+            ferrovirt_sys::durable::write(file, &bytes, 0o600)
+        });
     if let Err(error) = written {
         tracing::warn!(file = %file.display(), %error, "cannot keep what QEMU said of itself");
     }
@@ -108,7 +119,9 @@ mod tests {
 
     #[tokio::test]
     async fn the_answer_is_kept_and_found_again() {
-        let Some(path) = ferrovirt_sys::program::find_in_path("qemu-system-x86_64") else { return };
+        let Some(path) = ferrovirt_sys::program::find_in_path("qemu-system-x86_64") else {
+            return;
+        };
         let dir = tempfile::tempdir().unwrap();
         let first = load_or_probe(&path, dir.path()).await.unwrap();
         assert_eq!(first.machine("q35").unwrap().alias.as_deref(), Some("q35"));

@@ -34,15 +34,17 @@ const ORDER: &str = "pni pclmulqdq dtes64 monitor ds-cpl vmx smx est tm2 ssse3 c
 
 fn rank(name: &str) -> usize {
     // Names behind the list keep their order: CPUID first, then the registers that came later.
-    ORDER.split_whitespace().position(|known| known == name).unwrap_or(usize::MAX)
+    ORDER
+        .split_whitespace()
+        .position(|known| known == name)
+        .unwrap_or(usize::MAX)
 }
 
 /// libvirt's name for QEMU's name of a feature.
 fn libvirt_name(name: &str) -> String {
     match name {
-        "lahf-lm" | "cmp-legacy" | "fxsr-opt" | "tsc-adjust" | "nodeid-msr" | "perfctr-core" | "perfctr-nb" => {
-            name.replace('-', "_")
-        }
+        "lahf-lm" | "cmp-legacy" | "fxsr-opt" | "tsc-adjust" | "nodeid-msr" | "perfctr-core"
+        | "perfctr-nb" => name.replace('-', "_"),
         "sse4-1" | "sse4_1" => "sse4.1".to_owned(),
         "sse4-2" | "sse4_2" => "sse4.2".to_owned(),
         "sse3" => "pni".to_owned(),
@@ -56,12 +58,18 @@ fn libvirt_name(name: &str) -> String {
 pub fn expand(emulator: &Emulator, kvm: bool, model: &str, asked: &[CpuFeature]) -> Vec<CpuFeature> {
     let known = emulator.cpus(kvm).iter().find(|cpu| cpu.name == model);
     let missing = known.and_then(|cpu| cpu.missing.as_deref()).unwrap_or_default();
-    let beyond = BEYOND_NAME.iter().find(|(name, _)| *name == model).map_or(&[][..], |(_, features)| *features);
+    let beyond = BEYOND_NAME
+        .iter()
+        .find(|(name, _)| *name == model)
+        .map_or(&[][..], |(_, features)| *features);
     let mut features: Vec<CpuFeature> = Vec::new();
     let mut add = |name: String, policy| {
         let there = |feature: &CpuFeature| feature.name == name;
         if !asked.iter().any(there) && !features.iter().any(there) {
-            features.push(CpuFeature { policy: Some(policy), name });
+            features.push(CpuFeature {
+                policy: Some(policy),
+                name,
+            });
         }
     };
     for name in missing {
@@ -82,7 +90,10 @@ mod tests {
     #[test]
     fn the_default_model() {
         let emulator = crate::testing::emulator();
-        let names: Vec<_> = expand(&emulator, false, "qemu64", &[]).into_iter().map(|f| f.name).collect();
+        let names: Vec<_> = expand(&emulator, false, "qemu64", &[])
+            .into_iter()
+            .map(|f| f.name)
+            .collect();
         assert_eq!(names, ["hypervisor", "lahf_lm"]);
     }
 

@@ -17,10 +17,16 @@ pub async fn document(probes: &Probes, config: &QemuConfig, uuid: Uuid) -> Resul
     let looked = tokio::task::spawn_blocking(host::describe).await;
     let mut host = looked.map_err(|error| Error::Failed(format!("looking at the host failed: {error}")))?;
     host.uuid = Some(uuid);
-    host.migration = Some(Migration { live: true, transports: vec!["tcp".to_owned(), "rdma".to_owned()] });
+    host.migration = Some(Migration {
+        live: true,
+        transports: vec!["tcp".to_owned(), "rdma".to_owned()],
+    });
     host.secmodels = secmodels(config);
     let mut guests = Vec::new();
-    let defaults: Vec<_> = probes.defaults().map(|(arch, path)| (arch, path.to_owned())).collect();
+    let defaults: Vec<_> = probes
+        .defaults()
+        .map(|(arch, path)| (arch, path.to_owned()))
+        .collect();
     for (arch, path) in defaults {
         // One that cannot be asked has been reported by its probe.
         if let Ok(emulator) = probes.emulator(&path).await {
@@ -31,9 +37,16 @@ pub async fn document(probes: &Probes, config: &QemuConfig, uuid: Uuid) -> Resul
 }
 
 fn secmodels(config: &QemuConfig) -> Vec<SecModel> {
-    let mut models = vec![SecModel { model: "none".to_owned(), doi: "0".to_owned(), labels: Vec::new() }];
+    let mut models = vec![SecModel {
+        model: "none".to_owned(),
+        doi: "0".to_owned(),
+        labels: Vec::new(),
+    }];
     if config.privileged {
-        let label = |kind: &str| BaseLabel { kind: kind.to_owned(), label: format!("+{}:+{}", config.uid, config.gid) };
+        let label = |kind: &str| BaseLabel {
+            kind: kind.to_owned(),
+            label: format!("+{}:+{}", config.uid, config.gid),
+        };
         models.push(SecModel {
             model: "dac".to_owned(),
             doi: "0".to_owned(),
@@ -48,7 +61,12 @@ fn guest(arch: &str, emulator: &Emulator) -> Guest {
     if emulator.kvm {
         domains.push("kvm".to_owned());
     }
-    let toggle = |toggle| Some(Toggle { default: true, toggle });
+    let toggle = |toggle| {
+        Some(Toggle {
+            default: true,
+            toggle,
+        })
+    };
     let word = if arch == "i686" { 32 } else { 64 };
     Guest {
         os_type: "hvm".to_owned(),
@@ -79,7 +97,12 @@ fn machines(emulator: &Emulator) -> Vec<GuestMachine> {
     for machine in default.into_iter().chain(others) {
         let max_cpus = (machine.cpu_max > 0).then_some(machine.cpu_max);
         let deprecated = machine.deprecated.then_some(true);
-        list.push(GuestMachine { canonical: None, max_cpus, deprecated, name: machine.name.clone() });
+        list.push(GuestMachine {
+            canonical: None,
+            max_cpus,
+            deprecated,
+            name: machine.name.clone(),
+        });
         if let Some(alias) = &machine.alias {
             list.push(GuestMachine {
                 canonical: Some(machine.name.clone()),
@@ -101,8 +124,16 @@ mod tests {
         let guest = guest("x86_64", &crate::testing::emulator());
         assert_eq!(guest.arch.wordsize, 64);
         assert_eq!(guest.arch.domains, ["qemu", "kvm"]);
-        let names: Vec<_> = guest.arch.machines.iter().map(|machine| machine.name.as_str()).collect();
+        let names: Vec<_> = guest
+            .arch
+            .machines
+            .iter()
+            .map(|machine| machine.name.as_str())
+            .collect();
         assert_eq!(names, ["pc-i440fx-10.0", "pc", "pc-q35-10.0", "q35"]);
-        assert_eq!(guest.arch.machines[1].canonical.as_deref(), Some("pc-i440fx-10.0"));
+        assert_eq!(
+            guest.arch.machines[1].canonical.as_deref(),
+            Some("pc-i440fx-10.0")
+        );
     }
 }

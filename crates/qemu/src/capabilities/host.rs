@@ -28,7 +28,10 @@ pub(super) fn describe() -> Host {
     let info = read("/proc/cpuinfo").unwrap_or_default();
     Host {
         cpu: cpu(&info, &cpus, cells.len()),
-        topology: vec![Cells { num: u32::try_from(cells.len()).unwrap_or(1), list: cells }],
+        topology: vec![Cells {
+            num: u32::try_from(cells.len()).unwrap_or(1),
+            list: cells,
+        }],
         caches: caches(&cpus),
         iommu: fs::read_dir("/sys/kernel/iommu_groups").is_ok_and(|mut groups| groups.next().is_some()),
         ..Host::default()
@@ -77,8 +80,17 @@ fn cpu(info: &str, cpus: &[u32], cells: usize) -> HostCpu {
         microcode: field(info, "microcode").and_then(hex),
         signature: signature(),
         topology: Some(topology(cpus, cells)),
-        physical_address: bits.map(|bits| PhysicalAddress { mode: "emulate".to_owned(), bits }),
-        pages: page_sizes(info).into_iter().map(|size| PageSize { unit: "KiB".to_owned(), size }).collect(),
+        physical_address: bits.map(|bits| PhysicalAddress {
+            mode: "emulate".to_owned(),
+            bits,
+        }),
+        pages: page_sizes(info)
+            .into_iter()
+            .map(|size| PageSize {
+                unit: "KiB".to_owned(),
+                size,
+            })
+            .collect(),
         ..HostCpu::default()
     }
 }
@@ -95,9 +107,12 @@ fn distinct<T: Ord>(values: impl Iterator<Item = T>) -> u32 {
 fn topology(cpus: &[u32], cells: usize) -> CpuTopology {
     let all = distinct(cpus.iter()).max(1);
     let sockets = distinct(cpus.iter().map(|cpu| topology_of(*cpu, "physical_package_id")));
-    let cores = distinct(
-        cpus.iter().map(|cpu| (topology_of(*cpu, "physical_package_id"), topology_of(*cpu, "core_id"))),
-    );
+    let cores = distinct(cpus.iter().map(|cpu| {
+        (
+            topology_of(*cpu, "physical_package_id"),
+            topology_of(*cpu, "core_id"),
+        )
+    }));
     CpuTopology {
         sockets: (sockets / u32::try_from(cells).unwrap_or(1).max(1)).max(1),
         dies: 1,
@@ -117,7 +132,9 @@ fn page_sizes(info: &str) -> Vec<u64> {
 }
 
 fn cells(cpus: &[u32]) -> Vec<Cell> {
-    let nodes = read(format!("{NODES}/online")).map(|text| list(&text)).unwrap_or_default();
+    let nodes = read(format!("{NODES}/online"))
+        .map(|text| list(&text))
+        .unwrap_or_default();
     let memory_of = |text: &str| {
         text.lines()
             .find(|line| line.contains("MemTotal:"))
@@ -131,10 +148,19 @@ fn cells(cpus: &[u32]) -> Vec<Cell> {
     let one = |node: &u32| {
         let dir = format!("{NODES}/node{node}");
         let memory = read(format!("{dir}/meminfo")).as_deref().and_then(memory_of);
-        let of_node = read(format!("{dir}/cpulist")).map(|text| list(&text)).unwrap_or_default();
+        let of_node = read(format!("{dir}/cpulist"))
+            .map(|text| list(&text))
+            .unwrap_or_default();
         let distances = read(format!("{dir}/distance")).unwrap_or_default();
-        let values: Vec<u32> = distances.split_whitespace().filter_map(|value| value.parse().ok()).collect();
-        let distances = nodes.iter().zip(values).map(|(id, value)| Distance { id: *id, value }).collect();
+        let values: Vec<u32> = distances
+            .split_whitespace()
+            .filter_map(|value| value.parse().ok())
+            .collect();
+        let distances = nodes
+            .iter()
+            .zip(values)
+            .map(|(id, value)| Distance { id: *id, value })
+            .collect();
         cell(*node, memory, &of_node, distances)
     };
     nodes.iter().map(one).collect()
@@ -142,15 +168,29 @@ fn cells(cpus: &[u32]) -> Vec<Cell> {
 
 fn cell(id: u32, memory: Option<Kib>, cpus: &[u32], distances: Vec<Distance>) -> Cell {
     let huge = |size: u64| {
-        let own: Option<u64> = number(format!("{NODES}/node{id}/hugepages/hugepages-{size}kB/nr_hugepages"));
-        own.or_else(|| number(format!("/sys/kernel/mm/hugepages/hugepages-{size}kB/nr_hugepages")))
+        let own: Option<u64> = number(format!(
+            "{NODES}/node{id}/hugepages/hugepages-{size}kB/nr_hugepages"
+        ));
+        own.or_else(|| {
+            number(format!(
+                "/sys/kernel/mm/hugepages/hugepages-{size}kB/nr_hugepages"
+            ))
+        })
     };
-    let page = |size: u64, count: u64| CellPages { unit: "KiB".to_owned(), size, count };
-    let huge_pages: Vec<CellPages> =
-        [2048, 1_048_576].into_iter().filter_map(|size| Some(page(size, huge(size)?))).collect();
+    let page = |size: u64, count: u64| CellPages {
+        unit: "KiB".to_owned(),
+        size,
+        count,
+    };
+    let huge_pages: Vec<CellPages> = [2048, 1_048_576]
+        .into_iter()
+        .filter_map(|size| Some(page(size, huge(size)?)))
+        .collect();
     let in_huge: u64 = huge_pages.iter().map(|pages| pages.size * pages.count).sum();
-    let mut pages: Vec<CellPages> =
-        memory.map(|memory| page(4, memory.0.saturating_sub(in_huge) / 4)).into_iter().collect();
+    let mut pages: Vec<CellPages> = memory
+        .map(|memory| page(4, memory.0.saturating_sub(in_huge) / 4))
+        .into_iter()
+        .collect();
     pages.extend(huge_pages);
     let list = cpus
         .iter()
@@ -162,11 +202,21 @@ fn cell(id: u32, memory: Option<Kib>, cpus: &[u32], distances: Vec<Distance>) ->
                 .and_then(|id| u32::try_from(id).ok())
                 .unwrap_or(0),
             core_id: topology_of(*cpu, "core_id"),
-            siblings: read(format!("{CPUS}/cpu{cpu}/topology/thread_siblings_list")).unwrap_or_else(|| cpu.to_string()),
+            siblings: read(format!("{CPUS}/cpu{cpu}/topology/thread_siblings_list"))
+                .unwrap_or_else(|| cpu.to_string()),
         })
         .collect();
-    let cpus = CellCpus { num: u32::try_from(cpus.len()).unwrap_or(0), list };
-    Cell { id, memory, pages, distances, cpus }
+    let cpus = CellCpus {
+        num: u32::try_from(cpus.len()).unwrap_or(0),
+        list,
+    };
+    Cell {
+        id,
+        memory,
+        pages,
+        distances,
+        cpus,
+    }
 }
 
 /// Caches of level 2 and above, each once.
@@ -175,17 +225,33 @@ fn caches(cpus: &[u32]) -> Vec<CacheBank> {
     for cpu in cpus {
         for index in 0..8 {
             let dir = format!("{CPUS}/cpu{cpu}/cache/index{index}");
-            let Some(level) = number::<u32>(format!("{dir}/level")).filter(|level| *level > 1) else { continue };
-            let size = read(format!("{dir}/size")).and_then(|size| size.strip_suffix('K')?.parse::<u64>().ok());
-            let (Some(size), Some(cpus)) = (size, read(format!("{dir}/shared_cpu_list"))) else { continue };
+            let Some(level) = number::<u32>(format!("{dir}/level")).filter(|level| *level > 1) else {
+                continue;
+            };
+            let size =
+                read(format!("{dir}/size")).and_then(|size| size.strip_suffix('K')?.parse::<u64>().ok());
+            let (Some(size), Some(cpus)) = (size, read(format!("{dir}/shared_cpu_list"))) else {
+                continue;
+            };
             let kind = match read(format!("{dir}/type")).as_deref() {
                 Some("Data") => "data",
                 Some("Instruction") => "code",
                 _ => "both",
             };
-            let (size, unit) = if size.is_multiple_of(1024) { (size / 1024, "MiB") } else { (size, "KiB") };
+            let (size, unit) = if size.is_multiple_of(1024) {
+                (size / 1024, "MiB")
+            } else {
+                (size, "KiB")
+            };
             let id = number(format!("{dir}/id")).unwrap_or(0);
-            let bank = CacheBank { id, level, kind: kind.to_owned(), size, unit: unit.to_owned(), cpus };
+            let bank = CacheBank {
+                id,
+                level,
+                kind: kind.to_owned(),
+                size,
+                unit: unit.to_owned(),
+                cpus,
+            };
             if !banks.contains(&bank) {
                 banks.push(bank);
             }

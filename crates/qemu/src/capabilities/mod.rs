@@ -94,7 +94,9 @@ impl Emulator {
     /// The machine type with this name or alias.
     #[must_use]
     pub fn machine(&self, name: &str) -> Option<&MachineType> {
-        self.machines.iter().find(|m| m.name == name || m.alias.as_deref() == Some(name))
+        self.machines
+            .iter()
+            .find(|m| m.name == name || m.alias.as_deref() == Some(name))
     }
 
     /// The machine type taken when nothing is said.
@@ -133,15 +135,22 @@ impl Probes {
         let mut defaults = BTreeMap::new();
         for (arch, programs) in PROGRAMS {
             let found = programs.iter().find_map(|program| {
-                let own = config.emulator_dirs.iter().map(|dir| dir.join(program)).find(|path| path.is_file());
+                let own = config
+                    .emulator_dirs
+                    .iter()
+                    .map(|dir| dir.join(program))
+                    .find(|path| path.is_file());
                 own.or_else(|| ferrovirt_sys::program::find_in_path(program))
             });
             if let Some(path) = found {
                 defaults.insert(*arch, path);
             }
         }
-        let probes =
-            Self { cache_dir: config.cache_dir.clone(), defaults, running: Mutex::new(BTreeMap::new()) };
+        let probes = Self {
+            cache_dir: config.cache_dir.clone(),
+            defaults,
+            running: Mutex::new(BTreeMap::new()),
+        };
         for path in probes.defaults.values() {
             probes.ask(path);
         }
@@ -157,8 +166,13 @@ impl Probes {
             return Err(Error::unsupported(format!("No emulator found for arch '{arch}'")));
         }
         self.defaults.get(arch).map(PathBuf::as_path).ok_or_else(|| {
-            let program = PROGRAMS.iter().find(|(known, _)| *known == arch).map_or("", |(_, p)| p[0]);
-            Error::unsupported(format!("No emulator found for arch '{arch}': there is no {program} on this machine"))
+            let program = PROGRAMS
+                .iter()
+                .find(|(known, _)| *known == arch)
+                .map_or("", |(_, p)| p[0]);
+            Error::unsupported(format!(
+                "No emulator found for arch '{arch}': there is no {program} on this machine"
+            ))
         })
     }
 
@@ -173,7 +187,11 @@ impl Probes {
     /// It is not there, or is no QEMU; named.
     pub async fn emulator(&self, path: &Path) -> Result<Arc<Emulator>> {
         if let Err(source) = std::fs::metadata(path) {
-            return Err(Error::Io { what: "Cannot check QEMU binary", path: path.to_owned(), source });
+            return Err(Error::Io {
+                what: "Cannot check QEMU binary",
+                path: path.to_owned(),
+                source,
+            });
         }
         let mut answer = self.ask(path);
         let outcome = match answer.wait_for(Option::is_some).await {
@@ -188,15 +206,24 @@ impl Probes {
                 }
                 self.lock().remove(path);
                 let mut answer = self.ask(path);
-                let value = answer.wait_for(Option::is_some).await.ok().and_then(|value| value.clone());
-                value.unwrap_or_else(|| Err("the probe ended without an answer".into())).map_err(|e| Error::Died(e.to_string()))
+                let value = answer
+                    .wait_for(Option::is_some)
+                    .await
+                    .ok()
+                    .and_then(|value| value.clone());
+                value
+                    .unwrap_or_else(|| Err("the probe ended without an answer".into()))
+                    .map_err(|e| Error::Died(e.to_string()))
             }
             Some(Err(text)) => {
                 // A failure is not kept: it may have been the moment.
                 self.lock().remove(path);
                 Err(Error::Died(text.to_string()))
             }
-            None => Err(Error::Died(format!("the probe of {} ended without an answer", path.display()))),
+            None => Err(Error::Died(format!(
+                "the probe of {} ended without an answer",
+                path.display()
+            ))),
         }
     }
 

@@ -39,7 +39,11 @@ pub(super) async fn probe(path: &Path) -> Result<Emulator> {
 
 /// Whether the host's KVM can be opened.
 pub(super) fn kvm_works() -> bool {
-    std::fs::OpenOptions::new().read(true).write(true).open("/dev/kvm").is_ok()
+    std::fs::OpenOptions::new()
+        .read(true)
+        .write(true)
+        .open("/dev/kvm")
+        .is_ok()
 }
 
 async fn ask(path: &Path, accelerator: &str) -> Result<Emulator> {
@@ -57,7 +61,8 @@ async fn ask(path: &Path, accelerator: &str) -> Result<Emulator> {
         .kill_on_drop(true)
         .spawn()
         .map_err(Error::io("Cannot check QEMU binary", path))?;
-    ours.set_nonblocking(true).map_err(Error::io("Cannot probe", path))?;
+    ours.set_nonblocking(true)
+        .map_err(Error::io("Cannot probe", path))?;
     let stream = UnixStream::from_std(ours).map_err(Error::io("Cannot probe", path))?;
     let (monitor, _events) = Monitor::new(stream);
     match questions(path, &monitor).await {
@@ -77,13 +82,20 @@ async fn last_words(path: &Path, child: &mut Child, error: &Error) -> String {
         let mut limited = stderr.take(4096);
         let _ = tokio::time::timeout(Duration::from_millis(500), limited.read_to_string(&mut text)).await;
     }
-    format!("Failed to probe QEMU binary '{}': {error}: {}", path.display(), text.trim())
-        .trim_end_matches([' ', ':'])
-        .to_owned()
+    format!(
+        "Failed to probe QEMU binary '{}': {error}: {}",
+        path.display(),
+        text.trim()
+    )
+    .trim_end_matches([' ', ':'])
+    .to_owned()
 }
 
 async fn questions(path: &Path, monitor: &Monitor) -> Result<Emulator> {
-    let kinds = commands::QomListTypes { implements: "device".into(), r#abstract: false };
+    let kinds = commands::QomListTypes {
+        implements: "device".into(),
+        r#abstract: false,
+    };
     // All at once: QEMU buffers them, and one slow answer does not wait for another.
     let (hello, version, target, machines, devices, cpus, kvm, names) = tokio::try_join!(
         monitor.negotiate(DEADLINE),
@@ -137,11 +149,17 @@ fn machine(machine: commands::Machine) -> Option<MachineType> {
 
 /// `qemu64-x86_64-cpu` is the model `qemu64`.
 fn cpu_of_type(kind: &str) -> String {
-    kind.strip_suffix("-cpu").and_then(|rest| rest.rsplit_once('-')).map_or(kind, |(model, _)| model).to_owned()
+    kind.strip_suffix("-cpu")
+        .and_then(|rest| rest.rsplit_once('-'))
+        .map_or(kind, |(model, _)| model)
+        .to_owned()
 }
 
 fn cpu(cpu: commands::CpuDefinition) -> CpuModel {
-    CpuModel { name: cpu.name, missing: cpu.unavailable_features }
+    CpuModel {
+        name: cpu.name,
+        missing: cpu.unavailable_features,
+    }
 }
 
 #[cfg(test)]
@@ -160,6 +178,9 @@ mod tests {
         let error = probe(Path::new("/bin/false")).await.unwrap_err();
         assert!(error.to_string().contains("/bin/false"), "{error}");
         let error = probe(Path::new("/no/such/qemu")).await.unwrap_err();
-        assert_eq!(error.to_string(), "Cannot check QEMU binary '/no/such/qemu': No such file or directory");
+        assert_eq!(
+            error.to_string(),
+            "Cannot check QEMU binary '/no/such/qemu': No such file or directory"
+        );
     }
 }

@@ -11,9 +11,16 @@ use crate::error::{Error, Result};
 pub(super) fn serials(context: &Context<'_>, args: &mut Arguments) -> Result<()> {
     for serial in &context.doc.devices.serials {
         let target = serial.target.clone().unwrap_or_default();
-        let kind = target.model.as_deref().or(target.kind.as_deref()).unwrap_or("isa-serial").to_owned();
+        let kind = target
+            .model
+            .as_deref()
+            .or(target.kind.as_deref())
+            .unwrap_or("isa-serial")
+            .to_owned();
         let chardev = backend(context, &serial.backend, &serial.info, args)?;
-        let device = Object::driver(&kind).text("chardev", &chardev).text("id", alias(&serial.info));
+        let device = Object::driver(&kind)
+            .text("chardev", &chardev)
+            .text("id", alias(&serial.info));
         args.device(match kind.as_str() {
             "isa-serial" => device.maybe_number("index", target.port),
             _ => device.append(&place(context.doc, &serial.info)),
@@ -26,7 +33,11 @@ pub(super) fn serials(context: &Context<'_>, args: &mut Arguments) -> Result<()>
 pub(super) fn parallels(context: &Context<'_>, args: &mut Arguments) -> Result<()> {
     for parallel in &context.doc.devices.parallels {
         let chardev = backend(context, &parallel.backend, &parallel.info, args)?;
-        args.device(Object::driver("isa-parallel").text("chardev", &chardev).text("id", alias(&parallel.info)));
+        args.device(
+            Object::driver("isa-parallel")
+                .text("chardev", &chardev)
+                .text("id", alias(&parallel.info)),
+        );
     }
     Ok(())
 }
@@ -62,7 +73,12 @@ pub(super) fn consoles(context: &Context<'_>, args: &mut Arguments) -> Result<()
 }
 
 /// Writes the host's end; returns its id.
-fn backend(context: &Context<'_>, backend: &Backend, info: &DeviceInfo, args: &mut Arguments) -> Result<String> {
+fn backend(
+    context: &Context<'_>,
+    backend: &Backend,
+    info: &DeviceInfo,
+    args: &mut Arguments,
+) -> Result<String> {
     let id = format!("char{}", alias(info));
     let source = backend.source.clone().unwrap_or_default();
     let missing = |what: &str| Error::Xml(format!("Missing source {what} attribute for char device"));
@@ -76,11 +92,16 @@ fn backend(context: &Context<'_>, backend: &Backend, info: &DeviceInfo, args: &m
                 // Opened by us, before QEMU gave up its rights.
                 Some(fd) => {
                     let set = file_set(context, alias(info));
-                    args.add("-add-fd", format!("set={set},fd={fd},opaque={}-source", alias(info)));
+                    args.add(
+                        "-add-fd",
+                        format!("set={set},fd={fd},opaque={}-source", alias(info)),
+                    );
                     format!("file,id={id},path=/dev/fdset/{set},append=on")
                 }
                 None => {
-                    let append = source.append.map_or("", |append| if append { ",append=on" } else { ",append=off" });
+                    let append = source
+                        .append
+                        .map_or("", |append| if append { ",append=on" } else { ",append=off" });
                     format!("file,id={id},path={}{append}", escaped(path))
                 }
             }
@@ -104,8 +125,16 @@ fn backend(context: &Context<'_>, backend: &Backend, info: &DeviceInfo, args: &m
                 }
                 Some(Protocol::Raw) | None => "",
             };
-            let server = if source.mode == Some(SocketMode::Bind) { ",server=on,wait=off" } else { "" };
-            format!("socket,id={id},host={},port={}{telnet}{server}", escaped(host), escaped(service))
+            let server = if source.mode == Some(SocketMode::Bind) {
+                ",server=on,wait=off"
+            } else {
+                ""
+            };
+            format!(
+                "socket,id={id},host={},port={}{telnet}{server}",
+                escaped(host),
+                escaped(service)
+            )
         }
     };
     if let Some(log) = &backend.log {
@@ -120,5 +149,8 @@ fn backend(context: &Context<'_>, backend: &Backend, info: &DeviceInfo, args: &m
 
 /// Number of a descriptor set: files are counted in the order of their aliases' appearance.
 fn file_set(context: &Context<'_>, alias: &str) -> usize {
-    crate::live::file_backends(context.doc).iter().position(|(name, _)| name == alias).unwrap_or(0)
+    crate::live::file_backends(context.doc)
+        .iter()
+        .position(|(name, _)| name == alias)
+        .unwrap_or(0)
 }

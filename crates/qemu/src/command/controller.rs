@@ -26,7 +26,12 @@ pub(super) fn all(context: &Context<'_>, args: &mut Arguments) {
         }
     }
     // q35 has no floppy controller of its own.
-    let floppy = context.doc.devices.controllers.iter().any(|c| c.kind == ControllerType::Fdc);
+    let floppy = context
+        .doc
+        .devices
+        .controllers
+        .iter()
+        .any(|c| c.kind == ControllerType::Fdc);
     if floppy && context.chipset == Chipset::Q35 {
         args.device(Object::driver("isa-fdc"));
     }
@@ -63,7 +68,9 @@ fn pci(controller: &Controller, model: &str, id: &str) -> Option<Object> {
             .maybe_number("chassis", target.chassis)
             .maybe_boolean("hotplug", target.hotplug)
             .text("id", id),
-        "pci-bridge" => Object::driver(device).maybe_number("chassis_nr", target.chassis_nr).text("id", id),
+        "pci-bridge" => Object::driver(device)
+            .maybe_number("chassis_nr", target.chassis_nr)
+            .text("id", id),
         "pcie-to-pci-bridge" | "dmi-to-pci-bridge" => Object::driver(device).text("id", id),
         _ => return None,
     })
@@ -77,7 +84,9 @@ fn usb(controller: &Controller, model: &str, id: &str) -> Option<Object> {
     };
     Some(match controller.info.master_startport {
         // A companion shares its master's bus and has no name of its own.
-        Some(port) => object.text("masterbus", &format!("{id}.0")).number("firstport", port),
+        Some(port) => object
+            .text("masterbus", &format!("{id}.0"))
+            .number("firstport", port),
         None => object.text("id", id),
     })
 }

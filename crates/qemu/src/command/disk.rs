@@ -1,8 +1,8 @@
 //! Disks: a node for the bytes, a node for the format where there is one, then the device.
 
 use ferrovirt_model::domain::{
-    Address, BackingStore, ControllerType, Discard, DetectZeroes, Disk, DiskBus, DiskCache, DiskDevice, DiskIo,
-    DiskType, ErrorPolicy,
+    Address, BackingStore, ControllerType, DetectZeroes, Discard, Disk, DiskBus, DiskCache, DiskDevice,
+    DiskIo, DiskType, ErrorPolicy,
 };
 
 use super::json::Object;
@@ -35,7 +35,13 @@ struct CacheMode {
 }
 
 fn cache_of(disk: &Disk) -> Option<CacheMode> {
-    let mode = |direct, no_flush, write_cache| Some(CacheMode { direct, no_flush, write_cache });
+    let mode = |direct, no_flush, write_cache| {
+        Some(CacheMode {
+            direct,
+            no_flush,
+            write_cache,
+        })
+    };
     match disk.driver.as_ref().and_then(|driver| driver.cache) {
         Some(DiskCache::None) => mode(true, false, true),
         Some(DiskCache::Writethrough) => mode(false, false, false),
@@ -64,7 +70,11 @@ impl Image<'_> {
 
     /// Raw data need no node of their own.
     fn node(&self) -> String {
-        if self.format == "raw" { self.storage() } else { format!("libvirt-{}-format", self.index) }
+        if self.format == "raw" {
+            self.storage()
+        } else {
+            format!("libvirt-{}-format", self.index)
+        }
     }
 }
 
@@ -80,10 +90,18 @@ enum Below {
 
 /// Writes the nodes of a disk, lowest first; returns the top one's name.
 fn nodes(disk: &Disk, args: &mut Arguments) -> Result<Option<String>> {
-    let Some((source, path)) = disk.source.as_ref().and_then(|source| Some((source, source.path()?))) else {
+    let Some((source, path)) = disk
+        .source
+        .as_ref()
+        .and_then(|source| Some((source, source.path()?)))
+    else {
         return Ok(None);
     };
-    let format = disk.driver.as_ref().and_then(|driver| driver.format.as_deref()).unwrap_or("raw");
+    let format = disk
+        .driver
+        .as_ref()
+        .and_then(|driver| driver.format.as_deref())
+        .unwrap_or("raw");
     let below = match &disk.backing_store {
         None => Below::Unknown,
         Some(store) => backing(disk, store, args)?,
@@ -91,7 +109,9 @@ fn nodes(disk: &Disk, args: &mut Arguments) -> Result<Option<String>> {
     let top = Image {
         kind: disk.kind,
         path,
-        index: source.index.ok_or_else(|| Error::Failed(format!("disk '{}' was not prepared", disk.target.dev)))?,
+        index: source
+            .index
+            .ok_or_else(|| Error::Failed(format!("disk '{}' was not prepared", disk.target.dev)))?,
         format,
         read_only: disk.readonly,
     };
@@ -104,23 +124,37 @@ fn nodes(disk: &Disk, args: &mut Arguments) -> Result<Option<String>> {
     let object = Object::driver("copy-on-read")
         .text("node-name", &name)
         .text("file", &top.node())
-        .maybe_text("discard", (driver.discard == Some(Discard::Unmap)).then_some("unmap"));
+        .maybe_text(
+            "discard",
+            (driver.discard == Some(Discard::Unmap)).then_some("unmap"),
+        );
     args.add("-blockdev", object.finish());
     Ok(Some(name))
 }
 
 fn backing(disk: &Disk, store: &BackingStore, args: &mut Arguments) -> Result<Below> {
-    let Some(kind) = store.kind else { return Ok(Below::Nothing) };
+    let Some(kind) = store.kind else {
+        return Ok(Below::Nothing);
+    };
     let path = store.source.as_ref().and_then(|source| source.path());
     let (Some(path), Some(index)) = (path, store.index) else {
-        return Err(Error::unsupported(format!("backing store of disk '{}' has no source", disk.target.dev)));
+        return Err(Error::unsupported(format!(
+            "backing store of disk '{}' has no source",
+            disk.target.dev
+        )));
     };
     let below = match &store.backing_store {
         None => Below::Unknown,
         Some(next) => backing(disk, next, args)?,
     };
     let format = store.format.as_deref().unwrap_or("raw");
-    let this = Image { kind, path, index, format, read_only: true };
+    let this = Image {
+        kind,
+        path,
+        index,
+        format,
+        read_only: true,
+    };
     image(disk, &this, &below, false, args);
     Ok(Below::Node(this.node()))
 }
@@ -129,7 +163,9 @@ fn image(disk: &Disk, image: &Image<'_>, below: &Below, top: bool, args: &mut Ar
     let driver = disk.driver.clone().unwrap_or_default();
     let raw = image.format == "raw";
     let cache = cache_of(disk).map(|cache| {
-        Object::default().boolean("direct", cache.direct).boolean("no-flush", cache.no_flush)
+        Object::default()
+            .boolean("direct", cache.direct)
+            .boolean("no-flush", cache.no_flush)
     });
     let with_cache = |object: Object| match &cache {
         Some(cache) => object.object("cache", cache),
@@ -137,9 +173,19 @@ fn image(disk: &Disk, image: &Image<'_>, below: &Below, top: bool, args: &mut Ar
     };
     // Belongs to the node the device sees.
     let top_options = |object: Object| {
-        if top { object.maybe_text("discard", discard(&driver)).maybe_text("detect-zeroes", zeroes(&driver)) } else { object }
+        if top {
+            object
+                .maybe_text("discard", discard(&driver))
+                .maybe_text("detect-zeroes", zeroes(&driver))
+        } else {
+            object
+        }
     };
-    let kind = if image.kind == DiskType::Block { "host_device" } else { "file" };
+    let kind = if image.kind == DiskType::Block {
+        "host_device"
+    } else {
+        "file"
+    };
     let aio = driver.io.map(|io| match io {
         DiskIo::Native => "native",
         DiskIo::Threads => "threads",
@@ -158,8 +204,12 @@ fn image(disk: &Disk, image: &Image<'_>, below: &Below, top: bool, args: &mut Ar
     if raw {
         return;
     }
-    let object = Object::default().text("node-name", &image.node()).boolean("read-only", image.read_only);
-    let object = with_cache(top_options(object)).text("driver", image.format).text("file", &image.storage());
+    let object = Object::default()
+        .text("node-name", &image.node())
+        .boolean("read-only", image.read_only);
+    let object = with_cache(top_options(object))
+        .text("driver", image.format)
+        .text("file", &image.storage());
     let object = match below {
         Below::Unknown => object,
         Below::Nothing => object.null("backing"),
@@ -169,7 +219,13 @@ fn image(disk: &Disk, image: &Image<'_>, below: &Below, top: bool, args: &mut Ar
 }
 
 fn discard(driver: &ferrovirt_model::domain::DiskDriver) -> Option<&'static str> {
-    driver.discard.map(|discard| if discard == Discard::Unmap { "unmap" } else { "ignore" })
+    driver.discard.map(|discard| {
+        if discard == Discard::Unmap {
+            "unmap"
+        } else {
+            "ignore"
+        }
+    })
 }
 
 fn zeroes(driver: &ferrovirt_model::domain::DiskDriver) -> Option<&'static str> {
@@ -198,7 +254,9 @@ fn device(context: &Context<'_>, disk: &Disk, drive: Option<&str>, boot: Option<
     };
     let usb = disk.target.bus == Some(DiskBus::Usb);
     let floppy = disk.device == DiskDevice::Floppy;
-    let write_cache = cache_of(disk).filter(|_| !floppy && !cd).map(|c| if c.write_cache { "on" } else { "off" });
+    let write_cache = cache_of(disk)
+        .filter(|_| !floppy && !cd)
+        .map(|c| if c.write_cache { "on" } else { "off" });
     let (werror, rerror) = policies(&driver);
     let object = object
         .maybe_boolean("share-rw", disk.shareable.then_some(true))
@@ -223,7 +281,9 @@ fn drive_address(disk: &Disk) -> ferrovirt_model::domain::DriveAddress {
 fn ide(context: &Context<'_>, disk: &Disk, driver: &str) -> Object {
     let address = drive_address(disk);
     let bus = controller_alias(context.doc, ControllerType::Ide, address.controller);
-    Object::driver(driver).text("bus", &format!("{bus}.{}", address.bus)).number("unit", address.unit)
+    Object::driver(driver)
+        .text("bus", &format!("{bus}.{}", address.bus))
+        .number("unit", address.unit)
 }
 
 fn sata(context: &Context<'_>, disk: &Disk, driver: &str) -> Object {
@@ -239,7 +299,10 @@ fn scsi(context: &Context<'_>, disk: &Disk, driver: &str) -> Object {
     let object = if crate::live::is_lsilogic(context.doc, address.controller) {
         object.number("scsi-id", address.unit)
     } else {
-        object.number("channel", address.bus).number("scsi-id", address.target).number("lun", address.unit)
+        object
+            .number("channel", address.bus)
+            .number("scsi-id", address.target)
+            .number("lun", address.unit)
     };
     object.text("device_id", &format!("drive-{}", alias(&disk.info)))
 }

@@ -13,7 +13,9 @@ pub(crate) const FIRST_PORT: i32 = 5900;
 /// Where sound goes: nowhere.
 pub(super) fn audio(context: &Context<'_>, args: &mut Arguments) {
     for audio in &context.doc.devices.audios {
-        let object = Object::default().text("id", &format!("audio{}", audio.id)).text("driver", "none");
+        let object = Object::default()
+            .text("id", &format!("audio{}", audio.id))
+            .text("driver", "none");
         args.add("-audiodev", object.finish());
     }
 }
@@ -26,7 +28,9 @@ pub(super) fn servers(context: &Context<'_>, args: &mut Arguments) -> Result<()>
             "only 1 graphics device of each type (sdl, vnc, spice, headless, dbus, rdp) is supported",
         ));
     }
-    let Some(graphics) = graphics.first() else { return Ok(()) };
+    let Some(graphics) = graphics.first() else {
+        return Ok(());
+    };
     let mut text = address(graphics)?;
     if graphics.passwd.is_some() {
         text += ",password=on";
@@ -51,11 +55,20 @@ fn address(graphics: &Graphics) -> Result<String> {
             Ok(format!("vnc=unix:{}", escaped(path)))
         }
         ListenType::Address => {
-            let host = listen.and_then(|listen| listen.address.as_deref()).or(graphics.listen.as_deref());
+            let host = listen
+                .and_then(|listen| listen.address.as_deref())
+                .or(graphics.listen.as_deref());
             let host = host.unwrap_or("127.0.0.1");
             // Without a port yet, the first: what is shown to who asks for the command line only.
-            let port = graphics.port.filter(|port| *port >= FIRST_PORT).unwrap_or(FIRST_PORT);
-            let host = if host.contains(':') { format!("[{host}]") } else { escaped(host) };
+            let port = graphics
+                .port
+                .filter(|port| *port >= FIRST_PORT)
+                .unwrap_or(FIRST_PORT);
+            let host = if host.contains(':') {
+                format!("[{host}]")
+            } else {
+                escaped(host)
+            };
             Ok(format!("{host}:{}", port - FIRST_PORT))
         }
     }
@@ -69,8 +82,12 @@ pub(super) fn videos(context: &Context<'_>, args: &mut Arguments) {
         let id = alias(&video.info);
         let mib = model.vram.map(|kib| kib / 1024);
         let object = match model.kind.as_str() {
-            "vga" => Object::driver("VGA").text("id", id).maybe_number("vgamem_mb", mib),
-            "vmvga" => Object::driver("vmware-svga").text("id", id).maybe_number("vgamem_mb", mib),
+            "vga" => Object::driver("VGA")
+                .text("id", id)
+                .maybe_number("vgamem_mb", mib),
+            "vmvga" => Object::driver("vmware-svga")
+                .text("id", id)
+                .maybe_number("vgamem_mb", mib),
             "cirrus" => Object::driver("cirrus-vga").text("id", id),
             "bochs" => Object::driver("bochs-display")
                 .text("id", id)

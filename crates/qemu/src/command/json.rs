@@ -107,7 +107,12 @@ mod tests {
     #[test]
     fn order_and_escapes() {
         let inner = Object::default().boolean("direct", true);
-        let text = Object::driver("a\"b\\").number("z", 1).null("y").object("c", &inner).maybe_text("x", None).finish();
+        let text = Object::driver("a\"b\\")
+            .number("z", 1)
+            .null("y")
+            .object("c", &inner)
+            .maybe_text("x", None)
+            .finish();
         assert_eq!(text, r#"{"driver":"a\"b\\","z":1,"y":null,"c":{"direct":true}}"#);
         assert!(serde_json::from_str::<serde_json::Value>(&text).is_ok());
     }

@@ -18,7 +18,11 @@ pub(super) fn inputs(context: &Context<'_>, args: &mut Arguments) {
             (Some(InputBus::Virtio), InputType::Keyboard) => "virtio-keyboard-pci",
             (Some(InputBus::Ps2) | None, _) => continue,
         };
-        args.device(Object::driver(driver).text("id", alias(&input.info)).append(&place(context.doc, &input.info)));
+        args.device(
+            Object::driver(driver)
+                .text("id", alias(&input.info))
+                .append(&place(context.doc, &input.info)),
+        );
     }
 }
 
@@ -50,12 +54,21 @@ pub(super) fn watchdogs(context: &Context<'_>, args: &mut Arguments) {
 
 /// `virtio-balloon-pci-transitional` for the model `virtio-transitional`.
 fn virtio(kind: &str, model: &str) -> String {
-    format!("virtio-{kind}-pci{}", model.strip_prefix("virtio").unwrap_or_default())
+    format!(
+        "virtio-{kind}-pci{}",
+        model.strip_prefix("virtio").unwrap_or_default()
+    )
 }
 
 /// The balloon.
 pub(super) fn balloon(context: &Context<'_>, args: &mut Arguments) {
-    let Some(balloon) = context.doc.devices.memballoon.as_ref().filter(|balloon| balloon.model != "none") else {
+    let Some(balloon) = context
+        .doc
+        .devices
+        .memballoon
+        .as_ref()
+        .filter(|balloon| balloon.model != "none")
+    else {
         return;
     };
     let object = Object::driver(&virtio("balloon", &balloon.model))
@@ -75,12 +88,18 @@ pub(super) fn rngs(context: &Context<'_>, args: &mut Arguments) {
                 .text("qom-type", "rng-random")
                 .text("id", &source)
                 .text("filename", rng.backend.path.as_deref().unwrap_or("/dev/urandom")),
-            RngSource::Builtin => Object::default().text("qom-type", "rng-builtin").text("id", &source),
+            RngSource::Builtin => Object::default()
+                .text("qom-type", "rng-builtin")
+                .text("id", &source),
         };
         args.add("-object", object.finish());
-        let mut device = Object::driver(&virtio("rng", &rng.model)).text("rng", &source).text("id", id);
+        let mut device = Object::driver(&virtio("rng", &rng.model))
+            .text("rng", &source)
+            .text("id", id);
         if let Some(rate) = &rng.rate {
-            device = device.number("max-bytes", rate.bytes).number("period", rate.period.unwrap_or(1000));
+            device = device
+                .number("max-bytes", rate.bytes)
+                .number("period", rate.period.unwrap_or(1000));
         }
         args.device(device.append(&place(context.doc, &rng.info)));
     }
@@ -89,10 +108,18 @@ pub(super) fn rngs(context: &Context<'_>, args: &mut Arguments) {
 /// Sandbox, panic devices, and time stamps in the log.
 pub(super) fn tail(context: &Context<'_>, args: &mut Arguments) {
     let doc = context.doc;
-    if doc.features.as_ref().and_then(|features| features.vmcoreinfo).is_some_and(|switch| switch.state) {
+    if doc
+        .features
+        .as_ref()
+        .and_then(|features| features.vmcoreinfo)
+        .is_some_and(|switch| switch.state)
+    {
         args.device(Object::driver("vmcoreinfo"));
     }
-    args.add("-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny");
+    args.add(
+        "-sandbox",
+        "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny",
+    );
     for panic in &doc.devices.panics {
         match panic.model.as_deref() {
             Some("pvpanic") => args.device(Object::driver("pvpanic-pci").append(&place(doc, &panic.info))),

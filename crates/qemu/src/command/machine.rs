@@ -32,7 +32,10 @@ pub(super) fn base(context: &Context<'_>, args: &mut Arguments) -> Result<()> {
     let memory = Object::default()
         .text("qom-type", "memory-backend-ram")
         .text("id", ram_id(context))
-        .number("size", i64::try_from(bytes).map_err(|_| Error::Xml("memory size is too large".to_owned()))?);
+        .number(
+            "size",
+            i64::try_from(bytes).map_err(|_| Error::Xml("memory size is too large".to_owned()))?,
+        );
     args.add("-object", memory.finish());
     args.add("-overcommit", "mem-lock=off");
     args.add("-smp", smp(doc));
@@ -46,7 +49,10 @@ pub(super) fn base(context: &Context<'_>, args: &mut Arguments) -> Result<()> {
     args.flag("-nodefaults");
     let monitor = match context.given.monitor {
         Some(fd) => format!("socket,id=charmonitor,fd={fd},server=on,wait=off"),
-        None => format!("socket,id=charmonitor,path={},server=on,wait=off", escaped(&format!("{dir}/monitor.sock"))),
+        None => format!(
+            "socket,id=charmonitor,path={},server=on,wait=off",
+            escaped(&format!("{dir}/monitor.sock"))
+        ),
     };
     args.add("-chardev", monitor);
     args.add("-mon", "chardev=charmonitor,id=monitor,mode=control");
@@ -55,7 +61,11 @@ pub(super) fn base(context: &Context<'_>, args: &mut Arguments) -> Result<()> {
 
 fn ram_id<'a>(context: &'a Context<'_>) -> &'a str {
     let name = context.doc.os.kind.machine.as_deref().unwrap_or_default();
-    context.emulator.machine(name).and_then(|machine| machine.ram_id.as_deref()).unwrap_or("pc.ram")
+    context
+        .emulator
+        .machine(name)
+        .and_then(|machine| machine.ram_id.as_deref())
+        .unwrap_or("pc.ram")
 }
 
 fn on_off(on: bool) -> &'static str {
@@ -65,12 +75,20 @@ fn on_off(on: bool) -> &'static str {
 fn machine(context: &Context<'_>) -> String {
     let doc = context.doc;
     let features = doc.features.clone().unwrap_or_default();
-    let mut text = format!("{},usb=off", escaped(doc.os.kind.machine.as_deref().unwrap_or_default()));
+    let mut text = format!(
+        "{},usb=off",
+        escaped(doc.os.kind.machine.as_deref().unwrap_or_default())
+    );
     if let Some(Switch { state }) = features.vmport {
         text += &format!(",vmport={}", on_off(state));
     }
     text += &format!(",dump-guest-core=off,memory-backend={}", ram_id(context));
-    let hpet = doc.clock.timers.iter().find(|timer| timer.name == TimerName::Hpet).and_then(|timer| timer.present);
+    let hpet = doc
+        .clock
+        .timers
+        .iter()
+        .find(|timer| timer.name == TimerName::Hpet)
+        .and_then(|timer| timer.present);
     if let Some(present) = hpet {
         text += &format!(",hpet={}", on_off(present));
     }
@@ -82,15 +100,22 @@ fn cpu(doc: &Domain) -> Result<Option<String>> {
     let Some(cpu) = &doc.cpu else { return Ok(None) };
     let kvm = doc.kind == VirtType::Kvm;
     let mut text = match cpu.mode.unwrap_or(CpuMode::Custom) {
-        CpuMode::Custom => {
-            escaped(cpu.model.as_ref().map(|model| model.name.as_str()).unwrap_or("qemu64"))
-        }
+        CpuMode::Custom => escaped(
+            cpu.model
+                .as_ref()
+                .map(|model| model.name.as_str())
+                .unwrap_or("qemu64"),
+        ),
         CpuMode::Maximum => "max".to_owned(),
         CpuMode::HostModel | CpuMode::HostPassthrough if kvm => {
             format!("host,migratable={}", on_off(cpu.migratable != Some(false)))
         }
         mode => {
-            let name = if mode == CpuMode::HostModel { "host-model" } else { "host-passthrough" };
+            let name = if mode == CpuMode::HostModel {
+                "host-model"
+            } else {
+                "host-passthrough"
+            };
             return Err(Error::unsupported(format!(
                 "CPU mode '{name}' for x86_64 qemu domain on x86_64 host is not supported by hypervisor"
             )));
@@ -135,7 +160,10 @@ pub(super) fn clock_and_power(context: &Context<'_>, args: &mut Arguments) {
     };
     let timer = |name| doc.clock.timers.iter().find(move |timer| timer.name == name);
     let catchup = timer(TimerName::Rtc).is_some_and(|rtc| rtc.tick_policy == Some(TickPolicy::Catchup));
-    args.add("-rtc", format!("base={base}{}", if catchup { ",driftfix=slew" } else { "" }));
+    args.add(
+        "-rtc",
+        format!("base={base}{}", if catchup { ",driftfix=slew" } else { "" }),
+    );
     match timer(TimerName::Pit).and_then(|pit| pit.tick_policy) {
         Some(TickPolicy::Delay) => args.add("-global", "kvm-pit.lost_tick_policy=delay"),
         Some(TickPolicy::Discard) => args.add("-global", "kvm-pit.lost_tick_policy=discard"),
@@ -143,10 +171,17 @@ pub(super) fn clock_and_power(context: &Context<'_>, args: &mut Arguments) {
     }
     args.flag("-no-shutdown");
     let Some(pm) = &doc.pm else { return };
-    let device = if context.chipset == Chipset::Q35 { "ICH9-LPC" } else { "PIIX4_PM" };
+    let device = if context.chipset == Chipset::Q35 {
+        "ICH9-LPC"
+    } else {
+        "PIIX4_PM"
+    };
     for (state, power) in [("s3", pm.suspend_to_mem), ("s4", pm.suspend_to_disk)] {
         if let Some(enabled) = power.and_then(|power| power.enabled) {
-            args.add("-global", format!("{device}.disable_{state}={}", u8::from(!enabled)));
+            args.add(
+                "-global",
+                format!("{device}.disable_{state}={}", u8::from(!enabled)),
+            );
         }
     }
 }
@@ -162,7 +197,11 @@ pub(super) fn boot(context: &Context<'_>, args: &mut Arguments) {
         }
     }
     args.add("-boot", boot + "strict=on");
-    for (option, value) in [("-kernel", &os.kernel), ("-initrd", &os.initrd), ("-append", &os.cmdline)] {
+    for (option, value) in [
+        ("-kernel", &os.kernel),
+        ("-initrd", &os.initrd),
+        ("-append", &os.cmdline),
+    ] {
         if let Some(value) = value {
             args.add(option, value.clone());
         }

@@ -105,7 +105,13 @@ impl BootOrder {
 /// # Errors
 /// The document asks for something that has no form here; the text names it.
 pub fn build(doc: &Domain, emulator: &Emulator, given: &Given) -> Result<Vec<String>> {
-    let mut context = Context { doc, emulator, given, chipset: Chipset::of(doc), boot: BootOrder::of(doc) };
+    let mut context = Context {
+        doc,
+        emulator,
+        given,
+        chipset: Chipset::of(doc),
+        boot: BootOrder::of(doc),
+    };
     let mut args = Arguments::default();
     machine::base(&context, &mut args)?;
     machine::clock_and_power(&context, &mut args);
@@ -152,9 +158,11 @@ pub fn environment(guest_dir: &Path, privileged: bool) -> Vec<(String, String)> 
             env.push((name.to_owned(), value));
         }
     }
-    for (name, below) in
-        [("XDG_DATA_HOME", ".local/share"), ("XDG_CACHE_HOME", ".cache"), ("XDG_CONFIG_HOME", ".config")]
-    {
+    for (name, below) in [
+        ("XDG_DATA_HOME", ".local/share"),
+        ("XDG_CACHE_HOME", ".cache"),
+        ("XDG_CONFIG_HOME", ".config"),
+    ] {
         env.push((name.to_owned(), format!("{dir}/{below}")));
     }
     env

@@ -7,7 +7,6 @@ use super::place::{alias, place};
 use super::{Arguments, Context};
 use crate::define::card_device;
 
-
 /// All cards.
 pub(super) fn all(context: &mut Context<'_>, args: &mut Arguments) {
     let doc = context.doc;
@@ -20,12 +19,17 @@ pub(super) fn all(context: &mut Context<'_>, args: &mut Arguments) {
             InterfaceType::User => Object::default().text("type", "user").text("id", &host),
             InterfaceType::Network | InterfaceType::Bridge => {
                 let fd = context.given.of(id).unwrap_or(-1);
-                Object::default().text("type", "tap").text("fd", &fd.to_string()).text("id", &host)
+                Object::default()
+                    .text("type", "tap")
+                    .text("fd", &fd.to_string())
+                    .text("id", &host)
             }
         };
         args.add("-netdev", netdev.finish());
         let boot = interface.info.boot.or(context.boot.network.take());
-        let mtu = interface.mtu.filter(|_| model.starts_with("virtio") && interface.kind != InterfaceType::User);
+        let mtu = interface
+            .mtu
+            .filter(|_| model.starts_with("virtio") && interface.kind != InterfaceType::User);
         let device = Object::driver(driver)
             .maybe_number("host_mtu", mtu)
             .text("netdev", &host)

@@ -10,19 +10,30 @@ pub(super) fn place(doc: &Domain, info: &DeviceInfo) -> Object {
         Some(Address::Pci(address)) => {
             let function = address.function.unwrap_or(0);
             let slot = address.slot.unwrap_or(0);
-            let addr = if function == 0 { format!("{slot:#x}") } else { format!("{slot:#x}.{function:#x}") };
+            let addr = if function == 0 {
+                format!("{slot:#x}")
+            } else {
+                format!("{slot:#x}.{function:#x}")
+            };
             Object::default()
                 .text("bus", &bus(doc, address.bus.unwrap_or(0)))
                 .maybe_boolean("multifunction", address.multifunction)
                 .text("addr", &addr)
         }
         Some(Address::Usb(address)) => Object::default()
-            .text("bus", &format!("{}.0", controller_alias(doc, ControllerType::Usb, address.bus)))
+            .text(
+                "bus",
+                &format!("{}.0", controller_alias(doc, ControllerType::Usb, address.bus)),
+            )
             .maybe_text("port", address.port.as_deref()),
         Some(Address::VirtioSerial(address)) => Object::default()
             .text(
                 "bus",
-                &format!("{}.{}", controller_alias(doc, ControllerType::VirtioSerial, address.controller), address.bus),
+                &format!(
+                    "{}.{}",
+                    controller_alias(doc, ControllerType::VirtioSerial, address.controller),
+                    address.bus
+                ),
             )
             .number("nr", address.port),
         _ => Object::default(),

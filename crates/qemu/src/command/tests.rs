@@ -11,18 +11,25 @@ use crate::{define, live, testing};
 /// Where the reference says a guest that is not running would have its things.
 fn given(doc: &Domain) -> Given {
     let name: String = doc.name.chars().take(20).collect();
-    Given { guest_dir: PathBuf::from(format!("/var/lib/libvirt/qemu/domain--1-{name}")), ..Given::default() }
+    Given {
+        guest_dir: PathBuf::from(format!("/var/lib/libvirt/qemu/domain--1-{name}")),
+        ..Given::default()
+    }
 }
 
 fn ours(input: &str) -> Result<Vec<String>, String> {
-    let mut doc = Domain::parse(input, UnknownPolicy::Refuse).map_err(|e| e.to_string())?.value;
+    let mut doc = Domain::parse(input, UnknownPolicy::Refuse)
+        .map_err(|e| e.to_string())?
+        .value;
     let emulator = testing::emulator();
     define::complete(&mut doc, &emulator).map_err(|e| e.to_string())?;
     live::alias::assign(&mut doc);
     let dir = PathBuf::from("/run/libvirt/qemu/channel").join(live_name(&doc));
     live::socket::channels(&mut doc, &dir);
     for graphics in &mut doc.devices.graphics {
-        graphics.listens[0].address.get_or_insert_with(|| "127.0.0.1".to_owned());
+        graphics.listens[0]
+            .address
+            .get_or_insert_with(|| "127.0.0.1".to_owned());
     }
     let args = build(&doc, &emulator, &given(&doc)).map_err(|e| e.to_string())?;
     Ok(lines(&args))
@@ -51,7 +58,9 @@ fn lines(args: &[String]) -> Vec<String> {
 
 fn strip(line: &str) -> String {
     let start = line.find("\"host_mtu\":");
-    let Some(start) = start else { return line.to_owned() };
+    let Some(start) = start else {
+        return line.to_owned();
+    };
     let end = line[start..].find(',').map_or(line.len(), |end| start + end + 1);
     format!("{}{}", &line[..start], &line[end..])
 }
@@ -70,7 +79,11 @@ fn theirs(text: &str) -> Vec<String> {
 }
 
 fn unquoted(value: &str) -> String {
-    value.strip_prefix('\'').and_then(|rest| rest.strip_suffix('\'')).unwrap_or(value).to_owned()
+    value
+        .strip_prefix('\'')
+        .and_then(|rest| rest.strip_suffix('\''))
+        .unwrap_or(value)
+        .to_owned()
 }
 
 #[test]
@@ -91,10 +104,18 @@ fn command_lines_are_as_the_reference_writes_them() {
             Err(error) => vec![error],
         };
         if ours != theirs {
-            wrong.push(format!("{name}: {}", testing::first_difference(&ours.join("\n"), &theirs.join("\n"))));
+            wrong.push(format!(
+                "{name}: {}",
+                testing::first_difference(&ours.join("\n"), &theirs.join("\n"))
+            ));
         }
     }
     wrong.sort();
     assert!(count > 12);
-    assert!(wrong.is_empty(), "{} of {count} differ:\n{}", wrong.len(), wrong.join("\n"));
+    assert!(
+        wrong.is_empty(),
+        "{} of {count} differ:\n{}",
+        wrong.len(),
+        wrong.join("\n")
+    );
 }

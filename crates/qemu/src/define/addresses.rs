@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 
 use ferrovirt_model::domain::{
-    Address, Controller, ControllerType, DeviceInfo, DiskBus, Domain, InputBus, UsbAddress, VirtioSerialAddress,
+    Address, Controller, ControllerType, DeviceInfo, DiskBus, Domain, InputBus, UsbAddress,
+    VirtioSerialAddress,
 };
 
 use crate::error::{Error, Result};
@@ -30,10 +31,18 @@ fn channels(doc: &mut Domain) -> Result<()> {
         _ => None,
     };
     let mut taken: BTreeSet<(u32, u32)> = BTreeSet::new();
-    let infos = doc.devices.channels.iter().map(|c| &c.info).chain(doc.devices.consoles.iter().map(|c| &c.info));
+    let infos = doc
+        .devices
+        .channels
+        .iter()
+        .map(|c| &c.info)
+        .chain(doc.devices.consoles.iter().map(|c| &c.info));
     for place in infos.filter_map(given) {
         if !taken.insert(place) {
-            return Err(Error::Xml(format!("virtio serial port {} on controller {} is already occupied", place.1, place.0)));
+            return Err(Error::Xml(format!(
+                "virtio serial port {} on controller {} is already occupied",
+                place.1, place.0
+            )));
         }
     }
     for channel in &mut doc.devices.channels {
@@ -52,8 +61,11 @@ fn channels(doc: &mut Domain) -> Result<()> {
             .find(|place| !taken.contains(place))
             .ok_or_else(|| Error::Xml("Unable to find a free virtio-serial port".to_owned()))?;
         taken.insert(place);
-        channel.info.address =
-            Some(Address::VirtioSerial(VirtioSerialAddress { controller: place.0, bus: 0, port: place.1 }));
+        channel.info.address = Some(Address::VirtioSerial(VirtioSerialAddress {
+            controller: place.0,
+            bus: 0,
+            port: place.1,
+        }));
     }
     Ok(())
 }
@@ -71,12 +83,25 @@ fn usb_ports(controller: &Controller) -> u32 {
 
 fn usb(doc: &mut Domain) -> Result<()> {
     let mut free: Vec<(u32, String)> = Vec::new();
-    for controller in doc.devices.controllers.iter().filter(|c| c.kind == ControllerType::Usb) {
+    for controller in doc
+        .devices
+        .controllers
+        .iter()
+        .filter(|c| c.kind == ControllerType::Usb)
+    {
         free.extend((1..=usb_ports(controller)).map(|port| (controller.number(), port.to_string())));
     }
     let devices = &mut doc.devices;
-    let disks = devices.disks.iter_mut().filter(|d| d.target.bus == Some(DiskBus::Usb)).map(|d| &mut d.info);
-    let inputs = devices.inputs.iter_mut().filter(|i| i.bus == Some(InputBus::Usb)).map(|i| &mut i.info);
+    let disks = devices
+        .disks
+        .iter_mut()
+        .filter(|d| d.target.bus == Some(DiskBus::Usb))
+        .map(|d| &mut d.info);
+    let inputs = devices
+        .inputs
+        .iter_mut()
+        .filter(|i| i.bus == Some(InputBus::Usb))
+        .map(|i| &mut i.info);
     let serials = devices
         .serials
         .iter_mut()
@@ -84,11 +109,17 @@ fn usb(doc: &mut Domain) -> Result<()> {
         .map(|s| &mut s.info);
     let mut users: Vec<&mut DeviceInfo> = disks.chain(inputs).chain(serials).collect();
     for info in &users {
-        if let Some(Address::Usb(UsbAddress { bus, port: Some(port) })) = &info.address {
+        if let Some(Address::Usb(UsbAddress {
+            bus,
+            port: Some(port),
+        })) = &info.address
+        {
             let before = free.len();
             free.retain(|place| !(place.0 == *bus && place.1 == *port));
             if free.len() == before {
-                return Err(Error::Xml(format!("USB bus {bus} does not have a free port {port}")));
+                return Err(Error::Xml(format!(
+                    "USB bus {bus} does not have a free port {port}"
+                )));
             }
         }
     }
@@ -103,7 +134,10 @@ fn usb(doc: &mut Domain) -> Result<()> {
             .position(|place| bus.is_none_or(|bus| bus == place.0))
             .ok_or_else(|| Error::unsupported("No free USB ports (hubs are not supported by this driver)"))?;
         let (bus, port) = free.remove(at);
-        info.address = Some(Address::Usb(UsbAddress { bus, port: Some(port) }));
+        info.address = Some(Address::Usb(UsbAddress {
+            bus,
+            port: Some(port),
+        }));
     }
     Ok(())
 }

@@ -21,7 +21,9 @@ pub(super) fn settle(doc: &mut Domain, emulator: &Emulator, chipset: Chipset) ->
         models(doc, index, emulator, chipset)?;
     }
     if doc.devices.controllers.iter().any(no_usb) && uses_usb(doc) {
-        return Err(Error::unsupported("USB is disabled for this domain, but USB devices are present in the domain XML"));
+        return Err(Error::unsupported(
+            "USB is disabled for this domain, but USB devices are present in the domain XML",
+        ));
     }
     Ok(())
 }
@@ -31,9 +33,20 @@ fn no_usb(controller: &Controller) -> bool {
 }
 
 fn uses_usb(doc: &Domain) -> bool {
-    doc.devices.inputs.iter().any(|input| input.bus == Some(InputBus::Usb))
-        || doc.devices.disks.iter().any(|disk| disk.target.bus == Some(DiskBus::Usb))
-        || doc.devices.serials.iter().any(|s| s.target.as_ref().and_then(|t| t.kind.as_deref()) == Some("usb-serial"))
+    doc.devices
+        .inputs
+        .iter()
+        .any(|input| input.bus == Some(InputBus::Usb))
+        || doc
+            .devices
+            .disks
+            .iter()
+            .any(|disk| disk.target.bus == Some(DiskBus::Usb))
+        || doc
+            .devices
+            .serials
+            .iter()
+            .any(|s| s.target.as_ref().and_then(|t| t.kind.as_deref()) == Some("usb-serial"))
 }
 
 /// Puts a controller where libvirt would: after its kind's lower numbers, else at the end.
@@ -67,11 +80,21 @@ fn number(controllers: &mut [Controller]) {
         }
         let kind = controllers[at].kind;
         let companion = |c: &Controller| {
-            c.kind == ControllerType::Usb && c.model.as_deref().is_some_and(|model| model.starts_with("ich9-uhci"))
+            c.kind == ControllerType::Usb
+                && c.model
+                    .as_deref()
+                    .is_some_and(|model| model.starts_with("ich9-uhci"))
         };
-        let taken: Vec<u32> = controllers.iter().filter(|c| c.kind == kind).filter_map(|c| c.index).collect();
+        let taken: Vec<u32> = controllers
+            .iter()
+            .filter(|c| c.kind == kind)
+            .filter_map(|c| c.index)
+            .collect();
         let index = if companion(&controllers[at]) && !taken.is_empty() {
-            let master = controllers.iter().rev().find(|c| c.model.as_deref() == Some("ich9-ehci1"));
+            let master = controllers
+                .iter()
+                .rev()
+                .find(|c| c.model.as_deref() == Some("ich9-ehci1"));
             master.and_then(|c| c.index).unwrap_or(taken[taken.len() - 1])
         } else {
             (0..).find(|index| !taken.contains(index)).unwrap_or(0)
@@ -81,7 +104,10 @@ fn number(controllers: &mut [Controller]) {
 }
 
 fn has(doc: &Domain, kind: ControllerType, index: u32) -> bool {
-    doc.devices.controllers.iter().any(|c| c.kind == kind && c.number() == index)
+    doc.devices
+        .controllers
+        .iter()
+        .any(|c| c.kind == kind && c.number() == index)
 }
 
 fn ensure(doc: &mut Domain, kind: ControllerType, index: u32, model: Option<&str>) {
@@ -91,7 +117,12 @@ fn ensure(doc: &mut Domain, kind: ControllerType, index: u32, model: Option<&str
 }
 
 fn chipset_controllers(doc: &mut Domain, chipset: Chipset) {
-    if !doc.devices.controllers.iter().any(|c| c.kind == ControllerType::Usb) {
+    if !doc
+        .devices
+        .controllers
+        .iter()
+        .any(|c| c.kind == ControllerType::Usb)
+    {
         ensure(doc, ControllerType::Usb, 0, None);
     }
     match chipset {
@@ -119,25 +150,42 @@ fn disk_addresses(doc: &mut Domain) -> Result<()> {
     let mut taken: Vec<(DiskBus, DriveAddress)> = Vec::new();
     for disk in &mut doc.devices.disks {
         let Some(bus) = disk.target.bus else { continue };
-        let Some((_, buses, units)) = shape(bus) else { continue };
+        let Some((_, buses, units)) = shape(bus) else {
+            continue;
+        };
         let address = match &disk.info.address {
             Some(Address::Drive(given)) => *given,
             Some(_) => {
-                return Err(Error::unsupported(format!("invalid address type for disk '{}'", disk.target.dev)));
+                return Err(Error::unsupported(format!(
+                    "invalid address type for disk '{}'",
+                    disk.target.dev
+                )));
             }
             None => {
                 let index = super::disk::device_index(&disk.target.dev).unwrap_or(0);
                 let (controller, rest) = (index / (buses * units), index % (buses * units));
-                DriveAddress { controller, bus: rest / units, target: 0, unit: rest % units }
+                DriveAddress {
+                    controller,
+                    bus: rest / units,
+                    target: 0,
+                    unit: rest % units,
+                }
             }
         };
         if bus == DiskBus::Ide && (address.controller > 0 || address.bus > 1 || address.unit > 1) {
-            return Err(Error::unsupported("Only a single IDE controller is supported for this machine type"));
+            return Err(Error::unsupported(
+                "Only a single IDE controller is supported for this machine type",
+            ));
         }
         if taken.contains(&(bus, address)) {
-            return Err(Error::Xml("Found duplicate drive address for disk with target name '".to_owned()
-                + &disk.target.dev + &format!("' controller='{}' bus='{}' target='{}' unit='{}'",
-                address.controller, address.bus, address.target, address.unit)));
+            return Err(Error::Xml(
+                "Found duplicate drive address for disk with target name '".to_owned()
+                    + &disk.target.dev
+                    + &format!(
+                        "' controller='{}' bus='{}' target='{}' unit='{}'",
+                        address.controller, address.bus, address.target, address.unit
+                    ),
+            ));
         }
         taken.push((bus, address));
         disk.info.address = Some(Address::Drive(address));
@@ -153,7 +201,10 @@ fn for_disks(doc: &mut Domain) {
             .devices
             .disks
             .iter()
-            .filter(|disk| disk.target.bus == Some(bus) && (kind != ControllerType::Fdc || disk.device == DiskDevice::Floppy))
+            .filter(|disk| {
+                disk.target.bus == Some(bus)
+                    && (kind != ControllerType::Fdc || disk.device == DiskDevice::Floppy)
+            })
             .filter_map(|disk| match &disk.info.address {
                 Some(Address::Drive(address)) => Some(address.controller),
                 _ => None,
@@ -197,11 +248,16 @@ fn for_channels(doc: &mut Domain) {
 /// The model of a controller that has none, and whether this driver has the one it has.
 fn models(doc: &mut Domain, at: usize, emulator: &Emulator, chipset: Chipset) -> Result<()> {
     let controller = &mut doc.devices.controllers[at];
-    let unsupported =
-        |kind: &str, model: &str| Err(Error::unsupported(format!("{kind} controller model '{model}' is not supported")));
+    let unsupported = |kind: &str, model: &str| {
+        Err(Error::unsupported(format!(
+            "{kind} controller model '{model}' is not supported"
+        )))
+    };
     match controller.kind {
         ControllerType::Usb => {
-            let model = controller.model.get_or_insert_with(|| default_usb(emulator, chipset).to_owned());
+            let model = controller
+                .model
+                .get_or_insert_with(|| default_usb(emulator, chipset).to_owned());
             if model != "none" && usb_device(model).is_none_or(|device| !emulator.has(device)) {
                 return unsupported("USB", model);
             }
@@ -217,17 +273,24 @@ fn models(doc: &mut Domain, at: usize, emulator: &Emulator, chipset: Chipset) ->
         }
         ControllerType::Pci => pci(controller, chipset)?,
         ControllerType::Ide if chipset == Chipset::Q35 => {
-            return Err(Error::unsupported("IDE controllers are unsupported for this QEMU binary or machine type"));
+            return Err(Error::unsupported(
+                "IDE controllers are unsupported for this QEMU binary or machine type",
+            ));
         }
         ControllerType::Ide if controller.number() > 0 => {
-            return Err(Error::unsupported("Only a single IDE controller is supported for this machine type"));
+            return Err(Error::unsupported(
+                "Only a single IDE controller is supported for this machine type",
+            ));
         }
         ControllerType::Fdc if controller.number() > 0 => {
             return Err(Error::unsupported("Only a single fdc controller is supported"));
         }
         ControllerType::VirtioSerial => {
             if let Some(model) = controller.model.as_deref()
-                && !matches!(model, "virtio" | "virtio-transitional" | "virtio-non-transitional")
+                && !matches!(
+                    model,
+                    "virtio" | "virtio-transitional" | "virtio-non-transitional"
+                )
             {
                 return unsupported("virtio-serial", &model.to_owned());
             }
@@ -288,14 +351,21 @@ fn pci(controller: &Controller, chipset: Chipset) -> Result<()> {
         Chipset::I440fx => "pci-root",
     };
     if index == 0 && model != root {
-        return Err(Error::unsupported(format!("The PCI controller with index=0 must be model='{root}' for this machine type, but model='{model}' was found instead")));
+        return Err(Error::unsupported(format!(
+            "The PCI controller with index=0 must be model='{root}' for this machine type, but model='{model}' was found instead"
+        )));
     }
     let known = match chipset {
-        Chipset::Q35 => matches!(model, "pcie-root-port" | "pcie-to-pci-bridge" | "pci-bridge" | "dmi-to-pci-bridge"),
+        Chipset::Q35 => matches!(
+            model,
+            "pcie-root-port" | "pcie-to-pci-bridge" | "pci-bridge" | "dmi-to-pci-bridge"
+        ),
         Chipset::I440fx => model == "pci-bridge",
     };
     if index > 0 && !known {
-        return Err(Error::unsupported(format!("PCI controller model '{model}' is not supported for this machine type")));
+        return Err(Error::unsupported(format!(
+            "PCI controller model '{model}' is not supported for this machine type"
+        )));
     }
     Ok(())
 }

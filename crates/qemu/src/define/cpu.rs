@@ -8,8 +8,16 @@ use crate::error::{Error, Result};
 /// Settles `<cpu>`.
 pub(super) fn settle(doc: &mut Domain, emulator: &Emulator) -> Result<()> {
     let kvm = doc.kind == VirtType::Kvm;
-    let machine = doc.os.kind.machine.as_deref().and_then(|name| emulator.machine(name));
-    let default = match (super::architecture(doc), machine.and_then(|m| m.default_cpu.as_deref())) {
+    let machine = doc
+        .os
+        .kind
+        .machine
+        .as_deref()
+        .and_then(|name| emulator.machine(name));
+    let default = match (
+        super::architecture(doc),
+        machine.and_then(|m| m.default_cpu.as_deref()),
+    ) {
         // An x86_64 binary may be the one that runs it.
         ("i686", _) => "qemu32",
         (_, Some(model)) => model,
@@ -20,10 +28,15 @@ pub(super) fn settle(doc: &mut Domain, emulator: &Emulator) -> Result<()> {
     match cpu.mode.get_or_insert(CpuMode::Custom) {
         CpuMode::Custom => {
             cpu.matching.get_or_insert(CpuMatch::Exact);
-            cpu.check.get_or_insert(if kvm && cpu.model.is_some() { CpuCheck::Partial } else { CpuCheck::None });
-            let model = cpu
-                .model
-                .get_or_insert_with(|| CpuModel { fallback: Some(ModelFallback::Forbid), name: default });
+            cpu.check.get_or_insert(if kvm && cpu.model.is_some() {
+                CpuCheck::Partial
+            } else {
+                CpuCheck::None
+            });
+            let model = cpu.model.get_or_insert_with(|| CpuModel {
+                fallback: Some(ModelFallback::Forbid),
+                name: default,
+            });
             model.fallback.get_or_insert(ModelFallback::Allow);
             known(&model.name, emulator, kvm)?;
         }
@@ -49,5 +62,7 @@ fn known(model: &str, emulator: &Emulator, kvm: bool) -> Result<()> {
     if models.is_empty() || models.iter().any(|known| known.name == model) {
         return Ok(());
     }
-    Err(Error::unsupported(format!("CPU model '{model}' not supported by hypervisor")))
+    Err(Error::unsupported(format!(
+        "CPU model '{model}' not supported by hypervisor"
+    )))
 }

@@ -11,7 +11,9 @@ pub(super) fn settle(doc: &mut Domain) -> Result<()> {
     for disk in &mut doc.devices.disks {
         settle_one(disk)?;
         if disk.target.bus == Some(DiskBus::Ide) && machine.starts_with("pc-q35") {
-            return Err(Error::unsupported("IDE controllers are unsupported for this QEMU binary or machine type"));
+            return Err(Error::unsupported(
+                "IDE controllers are unsupported for this QEMU binary or machine type",
+            ));
         }
     }
     unique(&doc.devices.disks)
@@ -39,7 +41,9 @@ pub fn sort(disks: &mut Vec<Disk>) {
 /// The number in a name by libvirt's convention: `vda` is 0, `sdaa` is 26.
 #[must_use]
 pub fn device_index(name: &str) -> Option<u32> {
-    let prefix = ["fd", "hd", "vd", "sd", "xvd", "ubd"].into_iter().find(|prefix| name.starts_with(prefix))?;
+    let prefix = ["fd", "hd", "vd", "sd", "xvd", "ubd"]
+        .into_iter()
+        .find(|prefix| name.starts_with(prefix))?;
     let letters = name[prefix.len()..].trim_end_matches(|c: char| c.is_ascii_digit());
     if letters.is_empty() {
         return None;
@@ -72,7 +76,9 @@ fn settle_one(disk: &mut Disk) -> Result<()> {
     let bus = match disk.target.bus {
         Some(bus) => bus,
         None if disk.device == DiskDevice::Floppy => DiskBus::Fdc,
-        None => bus_of_name(&dev).ok_or_else(|| Error::unsupported(format!("unsupported disk type '{dev}'")))?,
+        None => {
+            bus_of_name(&dev).ok_or_else(|| Error::unsupported(format!("unsupported disk type '{dev}'")))?
+        }
     };
     disk.target.bus = Some(bus);
     if disk.device == DiskDevice::Cdrom {
@@ -90,32 +96,52 @@ fn settle_one(disk: &mut Disk) -> Result<()> {
 fn check(disk: &Disk, bus: DiskBus) -> Result<()> {
     let dev = &disk.target.dev;
     let driver = disk.driver.as_ref();
-    if let Some(name) = driver.and_then(|d| d.name.as_deref()).filter(|name| *name != "qemu") {
-        return Err(Error::unsupported(format!("unsupported driver name '{name}' for disk '{dev}'")));
+    if let Some(name) = driver
+        .and_then(|d| d.name.as_deref())
+        .filter(|name| *name != "qemu")
+    {
+        return Err(Error::unsupported(format!(
+            "unsupported driver name '{name}' for disk '{dev}'"
+        )));
     }
     let format = driver.and_then(|d| d.format.as_deref()).unwrap_or("raw");
     if !matches!(format, "raw" | "qcow2") {
-        return Err(Error::unsupported(format!("unsupported disk driver type '{format}' for disk '{dev}'")));
+        return Err(Error::unsupported(format!(
+            "unsupported disk driver type '{format}' for disk '{dev}'"
+        )));
     }
     if disk.device == DiskDevice::Lun {
-        return Err(Error::unsupported(format!("disk device='lun' is not supported for disk '{dev}'")));
+        return Err(Error::unsupported(format!(
+            "disk device='lun' is not supported for disk '{dev}'"
+        )));
     }
     match (disk.device, bus) {
         (DiskDevice::Disk, DiskBus::Ide | DiskBus::Sata) if disk.readonly => {
             let bus = if bus == DiskBus::Ide { "ide" } else { "sata" };
-            return Err(Error::unsupported(format!("readonly {bus} disks are not supported")));
+            return Err(Error::unsupported(format!(
+                "readonly {bus} disks are not supported"
+            )));
         }
         (DiskDevice::Cdrom, DiskBus::Virtio) | (DiskDevice::Floppy, DiskBus::Virtio) => {
-            return Err(Error::unsupported(format!("disk type '{}' of '{dev}' does not support this device", "virtio")));
+            return Err(Error::unsupported(format!(
+                "disk type '{}' of '{dev}' does not support this device",
+                "virtio"
+            )));
         }
         (DiskDevice::Floppy, other) if other != DiskBus::Fdc => {
-            return Err(Error::unsupported(format!("Invalid bus type for floppy disk '{dev}'")));
+            return Err(Error::unsupported(format!(
+                "Invalid bus type for floppy disk '{dev}'"
+            )));
         }
         (kind, DiskBus::Fdc) if kind != DiskDevice::Floppy => {
-            return Err(Error::unsupported(format!("Invalid bus type 'fdc' for disk '{dev}'")));
+            return Err(Error::unsupported(format!(
+                "Invalid bus type 'fdc' for disk '{dev}'"
+            )));
         }
         (_, DiskBus::Xen | DiskBus::Uml | DiskBus::Sd | DiskBus::Nvme) => {
-            return Err(Error::unsupported(format!("disk bus of '{dev}' is not supported with qemu")));
+            return Err(Error::unsupported(format!(
+                "disk bus of '{dev}' is not supported with qemu"
+            )));
         }
         _ => {}
     }
@@ -125,15 +151,20 @@ fn check(disk: &Disk, bus: DiskBus) -> Result<()> {
         )));
     }
     if disk.readonly && driver.is_some_and(|d| d.copy_on_read == Some(true)) {
-        return Err(Error::unsupported(format!("copy_on_read is not compatible with read-only disk '{dev}'")));
+        return Err(Error::unsupported(format!(
+            "copy_on_read is not compatible with read-only disk '{dev}'"
+        )));
     }
     if disk.device == DiskDevice::Disk && disk.source.as_ref().is_none_or(|source| source.path().is_none()) {
         return Err(Error::Xml(format!("disk '{dev}' must have a source")));
     }
     if let Some(serial) = &disk.serial {
-        let safe = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | ' ' | '+' | '.' | '/' | ':');
+        let safe =
+            |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | ' ' | '+' | '.' | '/' | ':');
         if !serial.chars().all(|c| safe(c) && c != ' ') {
-            return Err(Error::Failed(format!("driver serial '{serial}' contains unsafe characters")));
+            return Err(Error::Failed(format!(
+                "driver serial '{serial}' contains unsafe characters"
+            )));
         }
     }
     Ok(())
@@ -141,16 +172,26 @@ fn check(disk: &Disk, bus: DiskBus) -> Result<()> {
 
 fn unique(disks: &[Disk]) -> Result<()> {
     for (at, disk) in disks.iter().enumerate() {
-        if disks[..at].iter().any(|other| other.target.dev == disk.target.dev) {
-            return Err(Error::Xml(format!("target '{}' duplicated for disk sources '{}' and '{}'",
-                disk.target.dev, path_of(disks, &disk.target.dev), path(disk))));
+        if disks[..at]
+            .iter()
+            .any(|other| other.target.dev == disk.target.dev)
+        {
+            return Err(Error::Xml(format!(
+                "target '{}' duplicated for disk sources '{}' and '{}'",
+                disk.target.dev,
+                path_of(disks, &disk.target.dev),
+                path(disk)
+            )));
         }
     }
     Ok(())
 }
 
 fn path(disk: &Disk) -> &str {
-    disk.source.as_ref().and_then(|source| source.path()).unwrap_or_default()
+    disk.source
+        .as_ref()
+        .and_then(|source| source.path())
+        .unwrap_or_default()
 }
 
 fn path_of<'a>(disks: &'a [Disk], dev: &str) -> &'a str {

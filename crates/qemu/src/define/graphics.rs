@@ -14,7 +14,10 @@ pub(super) fn settle(doc: &mut Domain, emulator: &Emulator) -> Result<()> {
     }
     inputs(doc)?;
     if doc.devices.audios.is_empty() {
-        doc.devices.audios.push(Audio { id: 1, ..Audio::default() });
+        doc.devices.audios.push(Audio {
+            id: 1,
+            ..Audio::default()
+        });
     }
     if !doc.devices.graphics.is_empty() && doc.devices.videos.is_empty() {
         doc.devices.videos.push(Video::default());
@@ -24,7 +27,11 @@ pub(super) fn settle(doc: &mut Domain, emulator: &Emulator) -> Result<()> {
 
 fn server(graphics: &mut Graphics) {
     if graphics.listens.is_empty() {
-        graphics.listens.push(Listen { kind: ListenType::Address, address: graphics.listen.clone(), socket: None });
+        graphics.listens.push(Listen {
+            kind: ListenType::Address,
+            address: graphics.listen.clone(),
+            socket: None,
+        });
     }
     if graphics.listens[0].kind == ListenType::Address {
         let auto = match (graphics.autoport, graphics.port) {
@@ -54,7 +61,10 @@ fn inputs(doc: &mut Domain) -> Result<()> {
         }
     }
     for kind in [InputType::Mouse, InputType::Keyboard] {
-        if !inputs.iter().any(|input| input.kind == kind && input.bus == Some(InputBus::Ps2)) {
+        if !inputs
+            .iter()
+            .any(|input| input.kind == kind && input.bus == Some(InputBus::Ps2))
+        {
             inputs.push(Input::new(kind, InputBus::Ps2));
         }
     }
@@ -76,16 +86,25 @@ fn device_of(model: &str) -> Option<&'static str> {
 fn videos(videos: &mut [Video], emulator: &Emulator) -> Result<()> {
     let several = videos.len() > 1;
     // With none marked, the first one shows the boot.
-    let primary = videos.iter().position(|video| video.model.primary == Some(true)).unwrap_or(0);
+    let primary = videos
+        .iter()
+        .position(|video| video.model.primary == Some(true))
+        .unwrap_or(0);
     for (at, video) in videos.iter_mut().enumerate() {
-        let default = if emulator.has("cirrus-vga") { "cirrus" } else { "vga" };
+        let default = if emulator.has("cirrus-vga") {
+            "cirrus"
+        } else {
+            "vga"
+        };
         let model: &mut VideoModel = &mut video.model;
         if model.kind.is_empty() || model.kind == "default" {
             model.kind = default.to_owned();
         }
         if model.kind == "none" {
             if several {
-                return Err(Error::unsupported("a 'none' video type must be the only video device defined for the domain"));
+                return Err(Error::unsupported(
+                    "a 'none' video type must be the only video device defined for the domain",
+                ));
             }
             continue;
         }

@@ -21,7 +21,9 @@ pub(super) fn settle(doc: &mut Domain, emulator: &Emulator) -> Result<()> {
     for interface in &mut doc.devices.interfaces {
         let mac = *interface.mac.get_or_insert_with(MacAddress::random);
         if mac.is_multicast() {
-            return Err(Error::Xml(format!("expected unicast mac address, found multicast '{mac}'")));
+            return Err(Error::Xml(format!(
+                "expected unicast mac address, found multicast '{mac}'"
+            )));
         }
         let default = ["rtl8139", "e1000", "virtio"]
             .into_iter()
@@ -29,7 +31,9 @@ pub(super) fn settle(doc: &mut Domain, emulator: &Emulator) -> Result<()> {
             .unwrap_or("virtio");
         let model = interface.model.get_or_insert_with(|| default.to_owned());
         if !emulator.has(device_of(model)) {
-            return Err(Error::unsupported(format!("unsupported network card model '{model}'")));
+            return Err(Error::unsupported(format!(
+                "unsupported network card model '{model}'"
+            )));
         }
         // Names the daemon gives belong to a run.
         if interface.id_is_generated() {
@@ -54,7 +58,9 @@ impl Generated for ferrovirt_model::domain::Interface {
         let target: Option<&InterfaceTarget> = self.target.as_ref();
         target.and_then(|t| t.dev.as_deref()).is_some_and(|dev| {
             dev.strip_prefix(ferrovirt_model::domain::GENERATED_PREFIX)
-                .is_some_and(|rest| rest.is_empty() || rest == "%d" || rest.bytes().all(|b| b.is_ascii_digit()))
+                .is_some_and(|rest| {
+                    rest.is_empty() || rest == "%d" || rest.bytes().all(|b| b.is_ascii_digit())
+                })
         })
     }
 }

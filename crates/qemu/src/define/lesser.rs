@@ -9,9 +9,10 @@ use crate::error::{Error, Result};
 pub(super) fn settle(doc: &mut Domain, chipset: Chipset) -> Result<()> {
     let devices = &mut doc.devices;
     watchdogs(&mut devices.watchdogs, chipset)?;
-    let balloon = devices
-        .memballoon
-        .get_or_insert_with(|| MemBalloon { model: "virtio".to_owned(), ..MemBalloon::default() });
+    let balloon = devices.memballoon.get_or_insert_with(|| MemBalloon {
+        model: "virtio".to_owned(),
+        ..MemBalloon::default()
+    });
     if balloon.model != "none" {
         virtio("memballoon", &balloon.model)?;
     }
@@ -30,7 +31,9 @@ pub(super) fn settle(doc: &mut Domain, chipset: Chipset) -> Result<()> {
         isa += usize::from(panic.model.as_deref() == Some("isa"));
     }
     if isa > 1 {
-        return Err(Error::unsupported("only one panic device of model 'isa' is supported"));
+        return Err(Error::unsupported(
+            "only one panic device of model 'isa' is supported",
+        ));
     }
     Ok(())
 }
@@ -38,7 +41,9 @@ pub(super) fn settle(doc: &mut Domain, chipset: Chipset) -> Result<()> {
 fn virtio(element: &str, model: &str) -> Result<()> {
     match model {
         "virtio" | "virtio-transitional" | "virtio-non-transitional" => Ok(()),
-        other => Err(Error::unsupported(format!("{element} model '{other}' is not supported"))),
+        other => Err(Error::unsupported(format!(
+            "{element} model '{other}' is not supported"
+        ))),
     }
 }
 
@@ -51,15 +56,29 @@ fn watchdogs(watchdogs: &mut Vec<Watchdog>, chipset: Chipset) -> Result<()> {
                     "{model} model of watchdog cannot be used with this machine type"
                 )));
             }
-            (other, _) => return Err(Error::unsupported(format!("watchdog model '{other}' is not supported"))),
+            (other, _) => {
+                return Err(Error::unsupported(format!(
+                    "watchdog model '{other}' is not supported"
+                )));
+            }
         }
     }
     // The chipset of q35 has one; it does what the others do.
     if chipset == Chipset::Q35 && !watchdogs.iter().any(|watchdog| watchdog.model == "itco") {
-        let action = watchdogs.first().map(|watchdog| watchdog.action).unwrap_or_default();
-        watchdogs.push(Watchdog { model: "itco".to_owned(), action, ..Watchdog::default() });
+        let action = watchdogs
+            .first()
+            .map(|watchdog| watchdog.action)
+            .unwrap_or_default();
+        watchdogs.push(Watchdog {
+            model: "itco".to_owned(),
+            action,
+            ..Watchdog::default()
+        });
     }
-    if watchdogs.iter().any(|watchdog| watchdog.action != watchdogs[0].action) {
+    if watchdogs
+        .iter()
+        .any(|watchdog| watchdog.action != watchdogs[0].action)
+    {
         return Err(Error::unsupported("all watchdogs must have the same action"));
     }
     Ok(())
@@ -68,6 +87,8 @@ fn watchdogs(watchdogs: &mut Vec<Watchdog>, chipset: Chipset) -> Result<()> {
 fn settle_panic(panic: &mut Panic) -> Result<()> {
     match panic.model.get_or_insert_with(|| "isa".to_owned()).as_str() {
         "isa" | "pvpanic" => Ok(()),
-        other => Err(Error::unsupported(format!("panic model '{other}' is not supported"))),
+        other => Err(Error::unsupported(format!(
+            "panic model '{other}' is not supported"
+        ))),
     }
 }

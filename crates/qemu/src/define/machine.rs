@@ -20,7 +20,11 @@ impl Chipset {
     pub fn of_machine(name: &str) -> Option<Self> {
         if name.starts_with("pc-q35-") || name == "q35" {
             Some(Self::Q35)
-        } else if name == "pc" || name.starts_with("pc-i440fx-") || name.starts_with("pc-0.") || name.starts_with("pc-1.") {
+        } else if name == "pc"
+            || name.starts_with("pc-i440fx-")
+            || name.starts_with("pc-0.")
+            || name.starts_with("pc-1.")
+        {
             Some(Self::I440fx)
         } else {
             None
@@ -30,7 +34,12 @@ impl Chipset {
     /// The chipset of a completed document; `I440fx` for one without a machine.
     #[must_use]
     pub fn of(doc: &Domain) -> Self {
-        doc.os.kind.machine.as_deref().and_then(Self::of_machine).unwrap_or(Self::I440fx)
+        doc.os
+            .kind
+            .machine
+            .as_deref()
+            .and_then(Self::of_machine)
+            .unwrap_or(Self::I440fx)
     }
 }
 
@@ -38,15 +47,22 @@ impl Chipset {
 pub(super) fn settle(doc: &mut Domain, emulator: &Emulator) -> Result<Chipset> {
     let path = emulator.path.display().to_string();
     if doc.os.kind.kind != "hvm" {
-        return Err(Error::unsupported(format!("Emulator '{path}' does not support os type '{}'", doc.os.kind.kind)));
+        return Err(Error::unsupported(format!(
+            "Emulator '{path}' does not support os type '{}'",
+            doc.os.kind.kind
+        )));
     }
     let arch = super::architecture(doc).to_owned();
     // An x86_64 binary runs i686 guests as well.
     if emulator.arch != arch && !(emulator.arch == "x86_64" && arch == "i686") {
-        return Err(Error::unsupported(format!("Emulator '{path}' does not support arch '{arch}'")));
+        return Err(Error::unsupported(format!(
+            "Emulator '{path}' does not support arch '{arch}'"
+        )));
     }
     if doc.kind == VirtType::Kvm && !emulator.kvm {
-        return Err(Error::unsupported(format!("Emulator '{path}' does not support virt type 'kvm'")));
+        return Err(Error::unsupported(format!(
+            "Emulator '{path}' does not support virt type 'kvm'"
+        )));
     }
     doc.os.kind.arch = Some(arch);
     if doc.devices.emulator.is_none() {
@@ -58,7 +74,9 @@ pub(super) fn settle(doc: &mut Domain, emulator: &Emulator) -> Result<Chipset> {
     };
     let Some(machine) = machine else {
         let name = doc.os.kind.machine.clone().unwrap_or_default();
-        return Err(Error::unsupported(format!("Emulator '{path}' does not support machine type '{name}'")));
+        return Err(Error::unsupported(format!(
+            "Emulator '{path}' does not support machine type '{name}'"
+        )));
     };
     doc.os.kind.machine = Some(machine.name.clone());
     if machine.cpu_max > 0 && doc.vcpu.count > machine.cpu_max {
@@ -67,8 +85,12 @@ pub(super) fn settle(doc: &mut Domain, emulator: &Emulator) -> Result<Chipset> {
             machine.cpu_max
         )));
     }
-    let chipset = Chipset::of_machine(&machine.name)
-        .ok_or_else(|| Error::unsupported(format!("machine type '{}' is not supported by this driver", machine.name)))?;
+    let chipset = Chipset::of_machine(&machine.name).ok_or_else(|| {
+        Error::unsupported(format!(
+            "machine type '{}' is not supported by this driver",
+            machine.name
+        ))
+    })?;
     boot_order(doc)?;
     lifecycle(doc)?;
     Ok(chipset)
@@ -85,14 +107,19 @@ fn boot_order(doc: &mut Domain) -> Result<()> {
         .flatten()
         .collect();
     if !orders.is_empty() && !doc.os.boot.is_empty() {
-        return Err(Error::unsupported("per-device boot elements cannot be used together with os/boot elements"));
+        return Err(Error::unsupported(
+            "per-device boot elements cannot be used together with os/boot elements",
+        ));
     }
     if orders.is_empty() && doc.os.boot.is_empty() {
         doc.os.boot.push(BootDevice::Hd);
     }
     orders.sort_unstable();
     if let Some(pair) = orders.windows(2).find(|pair| pair[0] == pair[1]) {
-        return Err(Error::Xml(format!("boot order '{}' used for more than one device", pair[0])));
+        return Err(Error::Xml(format!(
+            "boot order '{}' used for more than one device",
+            pair[0]
+        )));
     }
     Ok(())
 }

@@ -4,9 +4,7 @@
 //! The rehearsal of a q35 guest that leaves its buses to us ends with one root port too many: room to plug
 //! something in. That of a `pc` guest takes one slot too many: room for a bridge.
 
-use ferrovirt_model::domain::{
-    Address, Controller, ControllerTarget, ControllerType, Domain, PciAddress,
-};
+use ferrovirt_model::domain::{Address, Controller, ControllerTarget, ControllerType, Domain, PciAddress};
 
 use super::controllers;
 use super::machine::Chipset;
@@ -25,12 +23,19 @@ struct Bus {
 
 impl Bus {
     fn new(model: &str) -> Self {
-        Self { model: model.to_owned(), slots: [0; 32], shared: [false; 32] }
+        Self {
+            model: model.to_owned(),
+            slots: [0; 32],
+            shared: [false; 32],
+        }
     }
 
     fn accepts(&self, connect: Connect) -> bool {
         match connect {
-            Connect::Pci => matches!(self.model.as_str(), "pci-root" | "pci-bridge" | "pcie-to-pci-bridge" | "dmi-to-pci-bridge"),
+            Connect::Pci => matches!(
+                self.model.as_str(),
+                "pci-root" | "pci-bridge" | "pcie-to-pci-bridge" | "dmi-to-pci-bridge"
+            ),
             Connect::Pcie => self.model == "pcie-root-port",
             Connect::RootPort => self.model == "pcie-root",
         }
@@ -38,7 +43,11 @@ impl Bus {
 
     /// Slot numbers that exist for devices.
     fn range(&self) -> std::ops::RangeInclusive<u32> {
-        if self.model == "pcie-root-port" { 0..=0 } else { 1..=31 }
+        if self.model == "pcie-root-port" {
+            0..=0
+        } else {
+            1..=31
+        }
     }
 
     fn is_full(&self) -> bool {
@@ -58,18 +67,32 @@ struct Map {
 impl Map {
     fn of(doc: &Domain, chipset: Chipset) -> Result<Self> {
         let mut buses: Vec<Option<Bus>> = Vec::new();
-        for controller in doc.devices.controllers.iter().filter(|c| c.kind == ControllerType::Pci) {
+        for controller in doc
+            .devices
+            .controllers
+            .iter()
+            .filter(|c| c.kind == ControllerType::Pci)
+        {
             let index = controller.number() as usize;
             if index > 255 {
-                return Err(Error::Xml(format!("PCI controller index {index} too high, maximum is 255")));
+                return Err(Error::Xml(format!(
+                    "PCI controller index {index} too high, maximum is 255"
+                )));
             }
             if buses.len() <= index {
                 buses.resize(index + 1, None);
             }
             buses[index] = Some(Bus::new(controller.model.as_deref().unwrap_or_default()));
         }
-        let fill = if chipset == Chipset::Q35 { "pcie-root-port" } else { "pci-bridge" };
-        let buses = buses.into_iter().map(|bus| bus.unwrap_or_else(|| Bus::new(fill))).collect();
+        let fill = if chipset == Chipset::Q35 {
+            "pcie-root-port"
+        } else {
+            "pci-bridge"
+        };
+        let buses = buses
+            .into_iter()
+            .map(|bus| bus.unwrap_or_else(|| Bus::new(fill)))
+            .collect();
         Ok(Self { chipset, buses })
     }
 
@@ -124,32 +147,47 @@ impl Map {
             }
             _ => return Err(Error::Failed("No more available PCI slots".to_owned())),
         }
-        self.find(connect).ok_or_else(|| Error::Failed("No more available PCI slots".to_owned()))
+        self.find(connect)
+            .ok_or_else(|| Error::Failed("No more available PCI slots".to_owned()))
     }
 
     /// Takes a place that the document gives.
     fn reserve(&mut self, address: &PciAddress, connect: Connect) -> Result<()> {
         let text = text(address);
-        let (bus_number, slot) = (address.bus.unwrap_or(0) as usize, address.slot.unwrap_or(0) as usize);
+        let (bus_number, slot) = (
+            address.bus.unwrap_or(0) as usize,
+            address.slot.unwrap_or(0) as usize,
+        );
         if address.domain.unwrap_or(0) != 0 {
-            return Err(Error::Xml(format!("Invalid PCI address {text}. Only PCI domain 0 is available")));
+            return Err(Error::Xml(format!(
+                "Invalid PCI address {text}. Only PCI domain 0 is available"
+            )));
         }
         while self.buses.len() <= bus_number {
-            let model = if self.chipset == Chipset::Q35 { "pcie-root-port" } else { "pci-bridge" };
+            let model = if self.chipset == Chipset::Q35 {
+                "pcie-root-port"
+            } else {
+                "pci-bridge"
+            };
             self.add(model)?;
         }
         let bus = &mut self.buses[bus_number];
         // On the root bus the document may put whatever it likes; a root port has one slot only.
         if !bus.range().contains(&u32::try_from(slot).unwrap_or(u32::MAX)) && slot != 0 || slot > 31 {
-            return Err(Error::Xml(format!("Invalid PCI address {text}. slot must be <= {}", bus.range().end())));
+            return Err(Error::Xml(format!(
+                "Invalid PCI address {text}. slot must be <= {}",
+                bus.range().end()
+            )));
         }
         if slot == 0 && *bus.range().start() > 0 {
-            return Err(Error::Xml(format!("Invalid PCI address {text}. slot must be >= 1")));
+            return Err(Error::Xml(format!(
+                "Invalid PCI address {text}. slot must be >= 1"
+            )));
         }
         let function = address.function.unwrap_or(0);
-        let bit = 1u8.checked_shl(function).ok_or_else(|| {
-            Error::Xml(format!("Invalid PCI address {text}. function must be <= 7"))
-        })?;
+        let bit = 1u8
+            .checked_shl(function)
+            .ok_or_else(|| Error::Xml(format!("Invalid PCI address {text}. function must be <= 7")))?;
         if bus.slots[slot] == WHOLE_SLOT || bus.slots[slot] & bit != 0 {
             return Err(Error::Xml(format!("Attempted double use of PCI Address {text}")));
         }
@@ -183,7 +221,11 @@ fn text(address: &PciAddress) -> String {
 /// Places everything.
 pub(super) fn settle(doc: &mut Domain, chipset: Chipset) -> Result<()> {
     tidy(doc, chipset)?;
-    let own_buses = doc.devices.controllers.iter().any(|c| c.kind == ControllerType::Pci && c.number() > 0);
+    let own_buses = doc
+        .devices
+        .controllers
+        .iter()
+        .any(|c| c.kind == ControllerType::Pci && c.number() > 0);
     let before = Map::of(doc, chipset)?.buses.len();
     chipset_devices(doc, chipset)?;
     let rehearsal = rehearse(doc, chipset, if own_buses { usize::MAX } else { before })?;
@@ -198,8 +240,11 @@ pub(super) fn settle(doc: &mut Domain, chipset: Chipset) -> Result<()> {
 fn add_buses(doc: &mut Domain, map: &Map) {
     for (index, bus) in map.buses.iter().enumerate() {
         let index = u32::try_from(index).unwrap_or(0);
-        let there =
-            doc.devices.controllers.iter().any(|c| c.kind == ControllerType::Pci && c.number() == index);
+        let there = doc
+            .devices
+            .controllers
+            .iter()
+            .any(|c| c.kind == ControllerType::Pci && c.number() == index);
         if !there {
             let controller = Controller::new(ControllerType::Pci, index, Some(&bus.model));
             controllers::insert(&mut doc.devices.controllers, controller);
@@ -211,11 +256,15 @@ fn add_buses(doc: &mut Domain, map: &Map) {
 fn tidy(doc: &mut Domain, chipset: Chipset) -> Result<()> {
     for device in all(doc) {
         let wanted = connect(doc, chipset, device);
-        let Some(info) = info_mut(doc, device) else { continue };
+        let Some(info) = info_mut(doc, device) else {
+            continue;
+        };
         match &mut info.address {
             Some(Address::Pci(address)) if !address.is_given() => info.address = None,
             Some(Address::Pci(_)) if wanted.is_none() => {
-                return Err(Error::Xml("a PCI address was given to a device that is not on PCI".to_owned()));
+                return Err(Error::Xml(
+                    "a PCI address was given to a device that is not on PCI".to_owned(),
+                ));
             }
             Some(Address::Pci(address)) => {
                 address.domain.get_or_insert(0);
@@ -238,7 +287,11 @@ fn chipset_devices(doc: &mut Domain, chipset: Chipset) -> Result<()> {
         let place = match (chipset, controller.kind, controller.number()) {
             (Chipset::Q35, ControllerType::Sata, 0) => Some((0x1f, 2)),
             (Chipset::I440fx, ControllerType::Ide, 0) => Some((1, 1)),
-            (Chipset::I440fx, ControllerType::Usb, 0) if controller.model.as_deref() == Some("piix3-uhci") => Some((1, 2)),
+            (Chipset::I440fx, ControllerType::Usb, 0)
+                if controller.model.as_deref() == Some("piix3-uhci") =>
+            {
+                Some((1, 2))
+            }
             _ => None,
         };
         if let Some((slot, function)) = place {
@@ -249,9 +302,15 @@ fn chipset_devices(doc: &mut Domain, chipset: Chipset) -> Result<()> {
     let slot = if chipset == Chipset::Q35 { 1 } else { 2 };
     let wanted = PciAddress::new(0, slot, 0);
     let used = all(doc).into_iter().any(|device| {
-        info(doc, device).and_then(|info| info.pci()).is_some_and(|a| a.bus == Some(0) && a.slot == Some(slot))
+        info(doc, device)
+            .and_then(|info| info.pci())
+            .is_some_and(|a| a.bus == Some(0) && a.slot == Some(slot))
     });
-    let primary = doc.devices.videos.iter_mut().find(|video| video.model.primary == Some(true));
+    let primary = doc
+        .devices
+        .videos
+        .iter_mut()
+        .find(|video| video.model.primary == Some(true));
     if let Some(video) = primary
         && video.info.address.is_none()
         && !used
@@ -281,16 +340,25 @@ fn ich9_usb(doc: &mut Domain, chipset: Chipset) -> Result<()> {
         if controller.kind != ControllerType::Usb || controller.info.address.is_some() {
             continue;
         }
-        let Some(function) = controller.model.as_deref().and_then(ich9_function) else { continue };
+        let Some(function) = controller.model.as_deref().and_then(ich9_function) else {
+            continue;
+        };
         let index = controller.number();
-        let place = slots.iter().find(|(i, ..)| *i == index).map(|(_, bus, slot)| (*bus, *slot));
+        let place = slots
+            .iter()
+            .find(|(i, ..)| *i == index)
+            .map(|(_, bus, slot)| (*bus, *slot));
         let (bus, slot) = match place {
             Some(place) => place,
             None => {
                 let whole = doc.devices.controllers.iter().any(|c| {
-                    c.kind == ControllerType::Usb && c.number() == index && c.model.as_deref() == Some("ich9-uhci1")
+                    c.kind == ControllerType::Usb
+                        && c.number() == index
+                        && c.model.as_deref() == Some("ich9-uhci1")
                 });
-                let own = (chipset == Chipset::Q35 && whole).then(|| of_chipset.next()).flatten();
+                let own = (chipset == Chipset::Q35 && whole)
+                    .then(|| of_chipset.next())
+                    .flatten();
                 let place = match own {
                     Some(slot) => (0, slot),
                     None => {
@@ -333,7 +401,9 @@ fn reserved(doc: &Domain, chipset: Chipset) -> Result<Map> {
         Chipset::Q35 => root.slots[0x1f] |= 0b1001,
     }
     for device in all(doc) {
-        let Some(connect) = connect(doc, chipset, device) else { continue };
+        let Some(connect) = connect(doc, chipset, device) else {
+            continue;
+        };
         if let Some(address) = info(doc, device).and_then(|info| info.pci()) {
             map.reserve(address, connect)?;
         }
@@ -347,7 +417,9 @@ fn rehearse(doc: &Domain, chipset: Chipset, leave: usize) -> Result<Map> {
     let mut map = reserved(doc, chipset)?;
     let full = map.buses.iter().all(Bus::is_full);
     for device in all(doc) {
-        let Some(connect) = connect(doc, chipset, device) else { continue };
+        let Some(connect) = connect(doc, chipset, device) else {
+            continue;
+        };
         if info(doc, device).is_some_and(|info| info.pci().is_none()) {
             map.take(connect)?;
         }
@@ -368,8 +440,12 @@ fn place(doc: &mut Domain, chipset: Chipset) -> Result<()> {
     let mut map = reserved(doc, chipset)?;
     let buses = map.buses.len();
     for device in all(doc) {
-        let Some(connect) = connect(doc, chipset, device) else { continue };
-        let Some(info) = info_mut(doc, device) else { continue };
+        let Some(connect) = connect(doc, chipset, device) else {
+            continue;
+        };
+        let Some(info) = info_mut(doc, device) else {
+            continue;
+        };
         if info.pci().is_none() {
             info.address = Some(Address::Pci(map.take(connect)?));
         }
@@ -385,7 +461,9 @@ fn multifunction(doc: &mut Domain) {
     let shared: Vec<(u32, u32)> = all(doc)
         .into_iter()
         .filter_map(|device| match device {
-            Device::Controller(at) if doc.devices.controllers[at].kind == ControllerType::Pci => info(doc, device)?.pci(),
+            Device::Controller(at) if doc.devices.controllers[at].kind == ControllerType::Pci => {
+                info(doc, device)?.pci()
+            }
             _ => None,
         })
         .filter(|address| address.function.unwrap_or(0) > 0)
@@ -406,7 +484,12 @@ fn multifunction(doc: &mut Domain) {
 
 /// QEMU's device, chassis and port numbers of each bus.
 fn describe_buses(doc: &mut Domain) {
-    for controller in doc.devices.controllers.iter_mut().filter(|c| c.kind == ControllerType::Pci) {
+    for controller in doc
+        .devices
+        .controllers
+        .iter_mut()
+        .filter(|c| c.kind == ControllerType::Pci)
+    {
         let index = controller.number();
         let model = controller.model.clone().unwrap_or_default();
         let device = match model.as_str() {
@@ -419,7 +502,10 @@ fn describe_buses(doc: &mut Domain) {
         controller.device.get_or_insert_with(|| device.to_owned());
         match model.as_str() {
             "pcie-root-port" => {
-                let port = controller.info.pci().map(|a| (a.slot.unwrap_or(0) << 3) + a.function.unwrap_or(0));
+                let port = controller
+                    .info
+                    .pci()
+                    .map(|a| (a.slot.unwrap_or(0) << 3) + a.function.unwrap_or(0));
                 let target = controller.target.get_or_insert_with(ControllerTarget::default);
                 target.chassis.get_or_insert(index);
                 if target.port.is_none() {
@@ -427,7 +513,11 @@ fn describe_buses(doc: &mut Domain) {
                 }
             }
             "pci-bridge" => {
-                controller.target.get_or_insert_with(ControllerTarget::default).chassis_nr.get_or_insert(index);
+                controller
+                    .target
+                    .get_or_insert_with(ControllerTarget::default)
+                    .chassis_nr
+                    .get_or_insert(index);
             }
             _ => {}
         }

@@ -110,7 +110,11 @@ pub(super) fn connect(doc: &Domain, chipset: Chipset, device: Device) -> Option<
 
 /// virtio devices are Express unless they are the transitional kind.
 fn virtio(model: &str) -> Connect {
-    if model.ends_with("transitional") && model != "virtio-non-transitional" { Connect::Pci } else { Connect::Pcie }
+    if model.ends_with("transitional") && model != "virtio-non-transitional" {
+        Connect::Pci
+    } else {
+        Connect::Pcie
+    }
 }
 
 fn express(doc: &Domain, device: Device) -> Option<Connect> {
@@ -124,9 +128,11 @@ fn express(doc: &Domain, device: Device) -> Option<Connect> {
             _ => Some(Connect::Pcie),
         },
         Device::Disk(at) => (d.disks[at].target.bus == Some(DiskBus::Virtio)).then_some(Connect::Pcie),
-        Device::Balloon => {
-            d.memballoon.as_ref().filter(|balloon| balloon.model != "none").map(|balloon| virtio(&balloon.model))
-        }
+        Device::Balloon => d
+            .memballoon
+            .as_ref()
+            .filter(|balloon| balloon.model != "none")
+            .map(|balloon| virtio(&balloon.model)),
         Device::Rng(at) => Some(virtio(&d.rngs[at].model)),
         Device::Watchdog(at) => (d.watchdogs[at].model == "i6300esb").then_some(Connect::Pci),
         Device::Video(at) => match d.videos[at].model.kind.as_str() {
@@ -136,7 +142,10 @@ fn express(doc: &Domain, device: Device) -> Option<Connect> {
         },
         Device::Input(at) => (d.inputs[at].bus == Some(InputBus::Virtio)).then_some(Connect::Pcie),
         Device::Serial(at) => {
-            let kind = d.serials[at].target.as_ref().and_then(|target| target.kind.as_deref());
+            let kind = d.serials[at]
+                .target
+                .as_ref()
+                .and_then(|target| target.kind.as_deref());
             (kind == Some("pci-serial")).then_some(Connect::Pci)
         }
         Device::Panic(at) => (d.panics[at].model.as_deref() == Some("pvpanic")).then_some(Connect::Pci),

@@ -25,7 +25,9 @@ fn cases() -> Vec<(String, String, String)> {
 }
 
 fn completed(input: &str) -> Result<Domain, String> {
-    let mut doc = Domain::parse(input, UnknownPolicy::Refuse).map_err(|e| e.to_string())?.value;
+    let mut doc = Domain::parse(input, UnknownPolicy::Refuse)
+        .map_err(|e| e.to_string())?
+        .value;
     super::complete(&mut doc, &testing::emulator()).map_err(|e| e.to_string())?;
     Ok(doc)
 }
@@ -51,7 +53,9 @@ fn documents_are_completed_as_the_reference_does() {
 fn completing_again_changes_nothing() {
     for (name, input, _) in cases() {
         let Ok(once) = completed(&input) else { continue };
-        let mut twice = Domain::parse(&once.to_xml(&Form::STORED), UnknownPolicy::Refuse).unwrap().value;
+        let mut twice = Domain::parse(&once.to_xml(&Form::STORED), UnknownPolicy::Refuse)
+            .unwrap()
+            .value;
         super::complete(&mut twice, &testing::emulator()).unwrap();
         assert_eq!(once.to_xml(&Form::STORED), twice.to_xml(&Form::STORED), "{name}");
     }

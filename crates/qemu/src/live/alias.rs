@@ -19,7 +19,13 @@ pub fn assign(doc: &mut Domain) {
     numbered("parallel", d.parallels.iter_mut().map(|device| &mut device.info));
     numbered("channel", d.channels.iter_mut().map(|device| &mut device.info));
     numbered("input", d.inputs.iter_mut().map(|device| &mut device.info));
-    numbered("video", d.videos.iter_mut().filter(|v| v.model.kind != "none").map(|device| &mut device.info));
+    numbered(
+        "video",
+        d.videos
+            .iter_mut()
+            .filter(|v| v.model.kind != "none")
+            .map(|device| &mut device.info),
+    );
     numbered("watchdog", d.watchdogs.iter_mut().map(|device| &mut device.info));
     numbered("rng", d.rngs.iter_mut().map(|device| &mut device.info));
     if let Some(balloon) = d.memballoon.as_mut().filter(|balloon| balloon.model != "none") {
@@ -42,7 +48,11 @@ fn numbered<'a>(kind: &str, infos: impl Iterator<Item = &'a mut DeviceInfo>) {
 
 /// The first console is the first serial port by another name.
 fn consoles(doc: &mut Domain) {
-    let serial = doc.devices.serials.first().and_then(|serial| serial.info.alias.clone());
+    let serial = doc
+        .devices
+        .serials
+        .first()
+        .and_then(|serial| serial.info.alias.clone());
     for (number, console) in doc.devices.consoles.iter_mut().enumerate() {
         let of_serial = console.target.as_ref().and_then(|target| target.kind.as_deref()) == Some("serial");
         match (&serial, of_serial) {
@@ -67,7 +77,9 @@ fn controller_name(controller: &Controller, chipset: Chipset) -> String {
         (ControllerType::Usb, 0, _) => "usb".to_owned(),
         (ControllerType::Usb, ..) => format!("usb{number}"),
         // The one that is part of the machine has QEMU's own name.
-        (ControllerType::Ide, 0, Chipset::I440fx) | (ControllerType::Sata, 0, Chipset::Q35) => "ide".to_owned(),
+        (ControllerType::Ide, 0, Chipset::I440fx) | (ControllerType::Sata, 0, Chipset::Q35) => {
+            "ide".to_owned()
+        }
         (ControllerType::Ide, ..) => format!("ide{number}"),
         (ControllerType::Sata, ..) => format!("sata{number}"),
         (ControllerType::Scsi, ..) => format!("scsi{number}"),
@@ -77,7 +89,12 @@ fn controller_name(controller: &Controller, chipset: Chipset) -> String {
 }
 
 fn disks(doc: &mut Domain) {
-    let names: Vec<Option<String>> = doc.devices.disks.iter().map(|disk| disk_name(doc, disk)).collect();
+    let names: Vec<Option<String>> = doc
+        .devices
+        .disks
+        .iter()
+        .map(|disk| disk_name(doc, disk))
+        .collect();
     for (disk, name) in doc.devices.disks.iter_mut().zip(names) {
         if let Some(name) = name {
             set(&mut disk.info, name);
@@ -104,7 +121,12 @@ fn disk_name(doc: &Domain, disk: &Disk) -> Option<String> {
         Some(Address::Drive(address)) => *address,
         _ => DriveAddress::default(),
     };
-    let DriveAddress { controller, bus, target, unit } = address;
+    let DriveAddress {
+        controller,
+        bus,
+        target,
+        unit,
+    } = address;
     Some(match disk.target.bus? {
         DiskBus::Virtio => format!("virtio-disk{index}"),
         DiskBus::Usb => format!("usb-disk{index}"),

@@ -29,10 +29,15 @@ pub fn inspect(doc: &mut Domain) -> Result<()> {
 }
 
 fn inspect_disk(disk: &mut Disk) -> Result<()> {
-    let Some(source) = disk.source.clone() else { return Ok(()) };
+    let Some(source) = disk.source.clone() else {
+        return Ok(());
+    };
     let Some(path) = source.path() else { return Ok(()) };
     if let Err(error) = check(Path::new(path)) {
-        let optional = matches!(source.startup_policy, Some(StartupPolicy::Optional | StartupPolicy::Requisite));
+        let optional = matches!(
+            source.startup_policy,
+            Some(StartupPolicy::Optional | StartupPolicy::Requisite)
+        );
         if optional && disk.device == DiskDevice::Cdrom {
             tracing::warn!("disk {}: {error}; the drive stays empty", disk.target.dev);
             disk.source = None;
@@ -44,7 +49,12 @@ fn inspect_disk(disk: &mut Disk) -> Result<()> {
     if disk.backing_store.as_ref().is_some_and(|store| !store.detected) {
         return Ok(());
     }
-    let format = disk.driver.as_ref().and_then(|driver| driver.format.as_deref()).unwrap_or("raw").to_owned();
+    let format = disk
+        .driver
+        .as_ref()
+        .and_then(|driver| driver.format.as_deref())
+        .unwrap_or("raw")
+        .to_owned();
     disk.backing_store = Some(Box::new(chain(Path::new(path), &format, 0)?));
     Ok(())
 }
@@ -52,18 +62,28 @@ fn inspect_disk(disk: &mut Disk) -> Result<()> {
 /// # Errors
 /// The file is not there or may not be read.
 fn check(path: &Path) -> Result<()> {
-    std::fs::metadata(path).map(|_| ()).map_err(Error::io("Cannot access storage file", path))
+    std::fs::metadata(path)
+        .map(|_| ())
+        .map_err(Error::io("Cannot access storage file", path))
 }
 
 fn chain(path: &Path, format: &str, depth: usize) -> Result<BackingStore> {
-    let end = BackingStore { detected: true, ..BackingStore::default() };
+    let end = BackingStore {
+        detected: true,
+        ..BackingStore::default()
+    };
     if format != "qcow2" {
         return Ok(end);
     }
     if depth >= DEPTH {
-        return Err(Error::Failed(format!("the chain of images below '{}' has no end", path.display())));
+        return Err(Error::Failed(format!(
+            "the chain of images below '{}' has no end",
+            path.display()
+        )));
     }
-    let Some((name, below_format)) = backing_of(path)? else { return Ok(end) };
+    let Some((name, below_format)) = backing_of(path)? else {
+        return Ok(end);
+    };
     let place = path.parent().unwrap_or(Path::new("/")).join(&name);
     check(&place)?;
     let block = std::fs::metadata(&place).is_ok_and(|meta| {
@@ -72,9 +92,15 @@ fn chain(path: &Path, format: &str, depth: usize) -> Result<BackingStore> {
     });
     let text = place.display().to_string();
     let source = if block {
-        DiskSource { dev: Some(text), ..DiskSource::default() }
+        DiskSource {
+            dev: Some(text),
+            ..DiskSource::default()
+        }
     } else {
-        DiskSource { file: Some(text), ..DiskSource::default() }
+        DiskSource {
+            file: Some(text),
+            ..DiskSource::default()
+        }
     };
     Ok(BackingStore {
         kind: Some(if block { DiskType::Block } else { DiskType::File }),
@@ -98,7 +124,10 @@ fn long(bytes: &[u8], at: usize) -> Option<u64> {
 fn backing_of(path: &Path) -> Result<Option<(PathBuf, String)>> {
     let mut file = File::open(path).map_err(Error::io("Failed to open file", path))?;
     let mut header = Vec::new();
-    Read::by_ref(&mut file).take(64 * 1024).read_to_end(&mut header).map_err(Error::io("cannot read header", path))?;
+    Read::by_ref(&mut file)
+        .take(64 * 1024)
+        .read_to_end(&mut header)
+        .map_err(Error::io("cannot read header", path))?;
     let Some((offset, length, format)) = parse(&header) else {
         // A file that says nothing of itself: QEMU has the better words.
         return Ok(None);
@@ -107,14 +136,20 @@ fn backing_of(path: &Path) -> Result<Option<(PathBuf, String)>> {
         return Ok(None);
     }
     let mut name = vec![0; length as usize];
-    let read = file.seek(SeekFrom::Start(offset)).and_then(|_| file.read_exact(&mut name));
+    let read = file
+        .seek(SeekFrom::Start(offset))
+        .and_then(|_| file.read_exact(&mut name));
     match read {
         Ok(()) => {}
         Err(error) if error.kind() == ErrorKind::UnexpectedEof => return Ok(None),
         Err(error) => return Err(Error::io("cannot read header", path)(error)),
     }
-    let name = String::from_utf8(name)
-        .map_err(|_| Error::Failed(format!("the name of the image below '{}' is not UTF-8", path.display())))?;
+    let name = String::from_utf8(name).map_err(|_| {
+        Error::Failed(format!(
+            "the name of the image below '{}' is not UTF-8",
+            path.display()
+        ))
+    })?;
     let Some(format) = format else {
         return Err(Error::Failed(format!(
             "format of backing image '{name}' of image '{}' was not specified in the image metadata",
@@ -122,7 +157,10 @@ fn backing_of(path: &Path) -> Result<Option<(PathBuf, String)>> {
         )));
     };
     if name.contains(':') && !name.starts_with('/') {
-        return Err(Error::unsupported(format!("backing image '{name}' of image '{}' is not a file", path.display())));
+        return Err(Error::unsupported(format!(
+            "backing image '{name}' of image '{}' is not a file",
+            path.display()
+        )));
     }
     Ok(Some((PathBuf::from(name), format)))
 }
@@ -138,7 +176,11 @@ fn parse(header: &[u8]) -> Option<(u64, u32, Option<String>)> {
     if length > NAME {
         return None;
     }
-    let mut at = if version >= 3 { number(header, 100)? as usize } else { 72 };
+    let mut at = if version >= 3 {
+        number(header, 100)? as usize
+    } else {
+        72
+    };
     let mut format = None;
     while let (Some(kind), Some(size)) = (number(header, at), number(header, at.checked_add(4)?)) {
         if kind == 0 {
@@ -147,7 +189,9 @@ fn parse(header: &[u8]) -> Option<(u64, u32, Option<String>)> {
         let start = at.checked_add(8)?;
         let end = start.checked_add(size as usize)?;
         if kind == FORMAT_EXTENSION {
-            format = header.get(start..end).and_then(|bytes| String::from_utf8(bytes.to_vec()).ok());
+            format = header
+                .get(start..end)
+                .and_then(|bytes| String::from_utf8(bytes.to_vec()).ok());
         }
         at = end.checked_next_multiple_of(8)?;
     }
@@ -199,7 +243,10 @@ mod tests {
     #[test]
     fn r30_a_missing_image_is_named_in_libvirts_words() {
         let error = check(Path::new("/no/such/image")).unwrap_err();
-        assert_eq!(error.to_string(), "Cannot access storage file '/no/such/image': No such file or directory");
+        assert_eq!(
+            error.to_string(),
+            "Cannot access storage file '/no/such/image': No such file or directory"
+        );
     }
 
     proptest! {

@@ -21,7 +21,10 @@ impl Ports {
     /// First and last port to give.
     #[must_use]
     pub fn new(range: (u16, u16)) -> Self {
-        Self { range, taken: Arc::default() }
+        Self {
+            range,
+            taken: Arc::default(),
+        }
     }
 
     fn taken(&self) -> std::sync::MutexGuard<'_, BTreeSet<u16>> {
@@ -37,7 +40,10 @@ impl Ports {
         let port = (self.range.0..=self.range.1)
             .find(|port| !taken.contains(port) && is_free(*port))
             .ok_or_else(|| {
-                Error::Failed(format!("Unable to find an unused port in range 'vnc' ({}-{})", self.range.0, self.range.1))
+                Error::Failed(format!(
+                    "Unable to find an unused port in range 'vnc' ({}-{})",
+                    self.range.0, self.range.1
+                ))
             })?;
         taken.insert(port);
         Ok(port)
@@ -55,11 +61,16 @@ impl Ports {
 }
 
 fn is_free(port: u16) -> bool {
-    let any = [IpAddr::V4(Ipv4Addr::UNSPECIFIED), IpAddr::V6(Ipv6Addr::UNSPECIFIED)];
-    any.into_iter().all(|address| match TcpListener::bind(SocketAddr::new(address, port)) {
-        Ok(_) => true,
-        Err(error) => error.kind() != std::io::ErrorKind::AddrInUse,
-    })
+    let any = [
+        IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+        IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+    ];
+    any.into_iter().all(
+        |address| match TcpListener::bind(SocketAddr::new(address, port)) {
+            Ok(_) => true,
+            Err(error) => error.kind() != std::io::ErrorKind::AddrInUse,
+        },
+    )
 }
 
 /// Ports and addresses of the VNC servers that leave them to us.
@@ -68,7 +79,9 @@ fn is_free(port: u16) -> bool {
 /// No port is free.
 pub fn displays(doc: &mut Domain, ports: &Ports, listen: &str) -> Result<()> {
     for graphics in &mut doc.devices.graphics {
-        let Some(first) = graphics.listens.first_mut() else { continue };
+        let Some(first) = graphics.listens.first_mut() else {
+            continue;
+        };
         if first.kind != ListenType::Address {
             continue;
         }

@@ -18,11 +18,18 @@ pub async fn make(links: &Links, interface: &mut Interface) -> Result<Option<(Ow
     if interface.kind == InterfaceType::User {
         return Ok(None);
     }
-    let bridge = interface.source.as_ref().and_then(|source| source.bridge.clone()).ok_or_else(|| {
-        Error::Xml("interface has no bridge: its network was not plugged in".to_owned())
-    })?;
-    let mac = interface.mac.ok_or_else(|| Error::Xml("interface has no MAC address".to_owned()))?;
-    let virtio = interface.model.as_deref().is_some_and(|model| model.starts_with("virtio"));
+    let bridge = interface
+        .source
+        .as_ref()
+        .and_then(|source| source.bridge.clone())
+        .ok_or_else(|| Error::Xml("interface has no bridge: its network was not plugged in".to_owned()))?;
+    let mac = interface
+        .mac
+        .ok_or_else(|| Error::Xml("interface has no MAC address".to_owned()))?;
+    let virtio = interface
+        .model
+        .as_deref()
+        .is_some_and(|model| model.starts_with("virtio"));
     let spec = TapSpec {
         name: interface.target_dev().unwrap_or(PATTERN).to_owned(),
         mac: mac.of_tap().0,

@@ -101,7 +101,11 @@ impl Monitor {
         let waiting = Arc::new(Mutex::new(Some(HashMap::new())));
         tokio::spawn(write_lines(write, rx));
         tokio::spawn(read_lines(read, Arc::clone(&waiting), listener));
-        Self { tx, waiting, next: Arc::new(AtomicU64::new(1)) }
+        Self {
+            tx,
+            waiting,
+            next: Arc::new(AtomicU64::new(1)),
+        }
     }
 
     /// Leaves capabilities negotiation. QEMU buffers what follows, so requests may be sent beside this one
@@ -110,7 +114,9 @@ impl Monitor {
     /// # Errors
     /// Refused, closed or late.
     pub async fn negotiate(&self, deadline: Duration) -> Result<(), QmpError> {
-        self.execute(&commands::QmpCapabilities {}, deadline).await.map(|commands::Empty {}| ())
+        self.execute(&commands::QmpCapabilities {}, deadline)
+            .await
+            .map(|commands::Empty {}| ())
     }
 
     /// Runs one command.
@@ -138,12 +144,20 @@ impl Monitor {
             id: u64,
         }
         let id = self.next.fetch_add(1, Ordering::Relaxed);
-        let request = Request { execute: C::NAME, arguments: command, id };
-        let bytes = serde_json::to_vec(&request)
-            .map_err(|source| QmpError::Encode { command: C::NAME.into(), source })?;
+        let request = Request {
+            execute: C::NAME,
+            arguments: command,
+            id,
+        };
+        let bytes = serde_json::to_vec(&request).map_err(|source| QmpError::Encode {
+            command: C::NAME.into(),
+            source,
+        })?;
         let raw = self.ask(C::NAME, id, bytes, fds, deadline).await?;
-        serde_json::from_str(raw.get())
-            .map_err(|source| QmpError::Reply { command: C::NAME.into(), source })
+        serde_json::from_str(raw.get()).map_err(|source| QmpError::Reply {
+            command: C::NAME.into(),
+            source,
+        })
     }
 
     /// Runs a command given by name with arguments as they are; the way of `qemu-monitor-command`.
@@ -164,8 +178,15 @@ impl Monitor {
             id: u64,
         }
         let id = self.next.fetch_add(1, Ordering::Relaxed);
-        let bytes = serde_json::to_vec(&Request { execute: name, arguments, id })
-            .map_err(|source| QmpError::Encode { command: name.into(), source })?;
+        let bytes = serde_json::to_vec(&Request {
+            execute: name,
+            arguments,
+            id,
+        })
+        .map_err(|source| QmpError::Encode {
+            command: name.into(),
+            source,
+        })?;
         self.ask(name, id, bytes, Vec::new(), deadline).await
     }
 
@@ -174,8 +195,12 @@ impl Monitor {
     /// # Errors
     /// As [`Monitor::execute`].
     pub async fn send_fd(&self, name: &str, fd: OwnedFd, deadline: Duration) -> Result<(), QmpError> {
-        let command = commands::GetFd { fdname: name.to_owned() };
-        self.execute_with(&command, vec![fd], deadline).await.map(|commands::Empty {}| ())
+        let command = commands::GetFd {
+            fdname: name.to_owned(),
+        };
+        self.execute_with(&command, vec![fd], deadline)
+            .await
+            .map(|commands::Empty {}| ())
     }
 
     /// Whether the socket has been closed.
@@ -192,19 +217,30 @@ impl Monitor {
         fds: Vec<OwnedFd>,
         deadline: Duration,
     ) -> Result<Box<RawValue>, QmpError> {
-        let closed = || QmpError::Closed { command: name.to_owned() };
+        let closed = || QmpError::Closed {
+            command: name.to_owned(),
+        };
         bytes.extend_from_slice(b"\r\n");
         let (answer, wait) = oneshot::channel();
         match lock(&self.waiting).as_mut() {
             Some(map) => map.insert(id, answer),
             None => return Err(closed()),
         };
-        let _claim = Claim { waiting: &self.waiting, id };
+        let _claim = Claim {
+            waiting: &self.waiting,
+            id,
+        };
         self.tx.send(Outgoing { bytes, fds }).map_err(|_| closed())?;
         match tokio::time::timeout(deadline, wait).await {
-            Err(_) => Err(QmpError::Timeout { command: name.to_owned(), after: deadline }),
+            Err(_) => Err(QmpError::Timeout {
+                command: name.to_owned(),
+                after: deadline,
+            }),
             Ok(Err(_)) => Err(closed()),
-            Ok(Ok(Err(refusal))) => Err(QmpError::Refused { command: name.to_owned(), refusal }),
+            Ok(Ok(Err(refusal))) => Err(QmpError::Refused {
+                command: name.to_owned(),
+                refusal,
+            }),
             Ok(Ok(Ok(raw))) => Ok(raw),
         }
     }
@@ -240,9 +276,17 @@ fn send(socket: &UnixStream, bytes: &[u8], fds: &[OwnedFd]) -> io::Result<usize>
     let mut control = SendAncillaryBuffer::new(&mut space);
     let borrowed: Vec<_> = fds.iter().map(AsFd::as_fd).collect();
     if !borrowed.is_empty() && !control.push(SendAncillaryMessage::ScmRights(&borrowed)) {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "too many descriptors for one command"));
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            "too many descriptors for one command",
+        ));
     }
-    Ok(rustix::net::sendmsg(socket, &[IoSlice::new(bytes)], &mut control, SendFlags::NOSIGNAL)?)
+    Ok(rustix::net::sendmsg(
+        socket,
+        &[IoSlice::new(bytes)],
+        &mut control,
+        SendFlags::NOSIGNAL,
+    )?)
 }
 
 async fn read_lines(socket: OwnedReadHalf, waiting: Arc<Waiting>, mut listener: impl FnMut(Event) + Send) {
@@ -269,7 +313,15 @@ fn take_line(text: &str, waiting: &Waiting, listener: &mut impl FnMut(Event)) {
             return;
         }
     };
-    let Line { ret, error, id, event, data, timestamp, .. } = line;
+    let Line {
+        ret,
+        error,
+        id,
+        event,
+        data,
+        timestamp,
+        ..
+    } = line;
     if let Some(name) = event {
         listener(Event {
             name: name.into_owned(),

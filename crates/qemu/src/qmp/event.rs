@@ -29,7 +29,10 @@ impl Event {
     /// details changed is still the event.
     #[must_use]
     pub fn data_or_default<T: DeserializeOwned + Default>(&self) -> T {
-        self.data.as_deref().and_then(|raw| serde_json::from_str(raw.get()).ok()).unwrap_or_default()
+        self.data
+            .as_deref()
+            .and_then(|raw| serde_json::from_str(raw.get()).ok())
+            .unwrap_or_default()
     }
 }
 

@@ -21,7 +21,10 @@ async fn request(peer: &mut BufReader<UnixStream>, name: &str) -> u64 {
 }
 
 async fn say(peer: &mut BufReader<UnixStream>, text: &str) {
-    peer.get_mut().write_all(format!("{text}\r\n").as_bytes()).await.unwrap();
+    peer.get_mut()
+        .write_all(format!("{text}\r\n").as_bytes())
+        .await
+        .unwrap();
 }
 
 fn pair() -> (UnixStream, BufReader<UnixStream>) {
@@ -53,13 +56,19 @@ async fn unknown_events_members_and_garbage_pass_by() {
     let (ours, mut peer) = pair();
     let (monitor, mut events) = Monitor::new(ours);
     let script = async {
-        say(&mut peer, r#"{"event": "FROM_THE_FUTURE", "data": [1, 2], "more": 1}"#).await;
+        say(
+            &mut peer,
+            r#"{"event": "FROM_THE_FUTURE", "data": [1, 2], "more": 1}"#,
+        )
+        .await;
         say(&mut peer, "this is not JSON").await;
         say(&mut peer, r#"{"event": 7}"#).await;
         let id = request(&mut peer, "query-status").await;
         say(
             &mut peer,
-            &format!(r#"{{"new": 1, "return": {{"running": false, "status": "dreaming", "x": []}}, "id": {id}}}"#),
+            &format!(
+                r#"{{"new": 1, "return": {{"running": false, "status": "dreaming", "x": []}}, "id": {id}}}"#
+            ),
         )
         .await;
         peer
@@ -75,7 +84,11 @@ async fn an_error_reply_carries_class_and_text() {
     let (monitor, _events) = Monitor::new(ours);
     let script = async {
         let id = request(&mut peer, "cont").await;
-        say(&mut peer, &format!(r#"{{"error": {{"class": "GenericError", "desc": "no"}}, "id": {id}}}"#)).await;
+        say(
+            &mut peer,
+            &format!(r#"{{"error": {{"class": "GenericError", "desc": "no"}}, "id": {id}}}"#),
+        )
+        .await;
         peer
     };
     let (done, _peer) = tokio::join!(monitor.execute(&commands::Cont {}, SOON), script);
@@ -96,20 +109,33 @@ async fn end_of_file_ends_everybody_who_waits() {
     assert!(matches!(done, Err(QmpError::Closed { .. })));
     assert!(events.recv().await.is_none());
     assert!(monitor.is_closed());
-    assert!(matches!(monitor.execute(&commands::Stop {}, SOON).await, Err(QmpError::Closed { .. })));
+    assert!(matches!(
+        monitor.execute(&commands::Stop {}, SOON).await,
+        Err(QmpError::Closed { .. })
+    ));
 }
 
 #[tokio::test]
 async fn a_late_answer_is_nobodys_and_the_next_command_gets_its_own() {
     let (ours, mut peer) = pair();
     let (monitor, _events) = Monitor::new(ours);
-    let late = monitor.execute(&commands::QueryBalloon {}, Duration::from_millis(20)).await;
+    let late = monitor
+        .execute(&commands::QueryBalloon {}, Duration::from_millis(20))
+        .await;
     assert!(matches!(late, Err(QmpError::Timeout { .. })));
     let script = async {
         let first = request(&mut peer, "query-balloon").await;
         let second = request(&mut peer, "query-balloon").await;
-        say(&mut peer, &format!(r#"{{"return": {{"actual": 1}}, "id": {first}}}"#)).await;
-        say(&mut peer, &format!(r#"{{"return": {{"actual": 2}}, "id": {second}}}"#)).await;
+        say(
+            &mut peer,
+            &format!(r#"{{"return": {{"actual": 1}}, "id": {first}}}"#),
+        )
+        .await;
+        say(
+            &mut peer,
+            &format!(r#"{{"return": {{"actual": 2}}, "id": {second}}}"#),
+        )
+        .await;
         peer
     };
     let (balloon, _peer) = tokio::join!(monitor.execute(&commands::QueryBalloon {}, SOON), script);
@@ -123,7 +149,11 @@ async fn answers_find_their_requests_in_any_order() {
     let script = async {
         let a = request(&mut peer, "query-balloon").await;
         let b = request(&mut peer, "query-status").await;
-        say(&mut peer, &format!(r#"{{"return": {{"running": true, "status": "running"}}, "id": {b}}}"#)).await;
+        say(
+            &mut peer,
+            &format!(r#"{{"return": {{"running": true, "status": "running"}}, "id": {b}}}"#),
+        )
+        .await;
         say(&mut peer, &format!(r#"{{"return": {{"actual": 9}}, "id": {a}}}"#)).await;
         peer
     };
@@ -181,7 +211,10 @@ async fn descriptors_travel_with_their_command() {
             }
         }
         assert_eq!(fds, 1);
-        let text = std::str::from_utf8(&bytes[..got.bytes]).unwrap().trim_end().to_owned();
+        let text = std::str::from_utf8(&bytes[..got.bytes])
+            .unwrap()
+            .trim_end()
+            .to_owned();
         let value: serde_json::Value = serde_json::from_str(&text).unwrap();
         assert_eq!(value["arguments"]["fdname"], "net0");
         let answer = format!("{{\"return\": {{}}, \"id\": {}}}\r\n", value["id"]);
