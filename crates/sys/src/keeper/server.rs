@@ -22,9 +22,16 @@ const AGAIN: Duration = Duration::from_millis(20);
 /// After this long of killing, what still lives cannot be killed (it sleeps in the kernel, or belongs to another user).
 const GIVE_UP: Duration = Duration::from_secs(3);
 
+/// How long a keeper outlives its daemon when it holds nothing. Whoever kills a list of processes one after the other
+/// (the end of a machine or a container) kills the daemon first, and finds the keepers of its list still there.
+const LINGER: Timespec = Timespec {
+    tv_sec: 0,
+    tv_nsec: 300_000_000,
+};
+
 /// The main function of `ferrovirt-keeper`.
 pub fn main() -> ExitCode {
-    match Keeper::new().and_then(|mut keeper| keeper.serve()) {
+    match Keeper::new().and_then(|mut keeper| keeper.serve().map(|()| keeper.linger())) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("ferrovirt-keeper: {error} (this program is started by the daemon, not by hand)");
@@ -107,6 +114,13 @@ impl Keeper {
             self.let_go_if_empty();
         }
         Ok(())
+    }
+
+    /// The last moment of a keeper whose daemon is gone; SIGTERM makes it shorter.
+    fn linger(&self) {
+        if !self.leaving {
+            let _ = poll(&mut [PollFd::new(&self.signals, PollFlags::IN)], Some(&LINGER));
+        }
     }
 
     /// With the daemon gone, what the script left behind is on its own as soon as it cannot miss its pipes.
