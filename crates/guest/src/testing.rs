@@ -10,7 +10,9 @@ use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use ferrovirt_hook::{BoxFuture, Call, Driver, Engine, HookEvent, NetworkOperation, Object, Origin};
+use ferrovirt_hook::{BoxFuture, Call, Driver, HookEvent, NetworkOperation, Object};
+/// What a test of a backend needs to make [`crate::Guests`]; backends themselves know nothing of hooks.
+pub use ferrovirt_hook::{Engine, EngineConfig, Origin};
 use ferrovirt_model::Uuid;
 use ferrovirt_model::domain::{Domain, InterfaceTarget};
 use ferrovirt_model::network_port::{NetworkPort, Plug, PlugKind, PortMac, PortOwner};

@@ -103,7 +103,8 @@ async fn free_name(shared: &Arc<Shared>, template: &str, taken: &[String]) -> Re
     for number in 0..NAMES {
         let name = template.replacen("%d", &number.to_string(), 1);
         // An ordinary user's daemon makes no bridges, so devices are none of its business.
-        if !taken.contains(&name) && !(shared.config.privileged && shared.links()?.exists(&name).await?) {
+        let device = shared.config.privileged && shared.links()?.exists(&name).await?;
+        if !device && !taken.contains(&name) {
             return Ok(name);
         }
     }

@@ -19,6 +19,7 @@ mod load;
 mod networks;
 mod owner;
 mod port;
+mod request;
 mod sequence;
 mod shared;
 mod slots;

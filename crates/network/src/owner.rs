@@ -18,97 +18,13 @@ use crate::Snapshot;
 use crate::dnsmasq::Dnsmasq;
 use crate::error::{Error, Result};
 use crate::handle::NetworkHandle;
-use crate::port::{PortCall, PortRequest, PortWork};
+use crate::request::{Reply, Report, Reports, Request};
 use crate::sequence::{Live, Way};
 use crate::shared::Shared;
 use crate::slots::Slots;
 use crate::status::{Journal, Status};
 
-/// Where an answer is waited for.
-pub(crate) type Reply<T> = oneshot::Sender<Result<T>>;
-
-/// What clients ask of a network.
-pub(crate) enum Request {
-    /// Start it, with this document in the place of the definition.
-    Start {
-        doc: Option<Arc<Network>>,
-        origin: Origin,
-        reply: Reply<()>,
-    },
-    /// End it.
-    Destroy { origin: Origin, reply: Reply<()> },
-    /// The definition on disk is now this one, or there is none any more.
-    SetConfig {
-        config: Option<Arc<Network>>,
-        reply: Reply<()>,
-    },
-    /// The mark on disk is now so.
-    SetAutostart { autostart: bool, reply: Reply<()> },
-    /// Be gone, if off and without definition: the start that it was made for was refused.
-    Leave { reply: Reply<()> },
-    /// Make a port.
-    CreatePort {
-        request: PortRequest,
-        call: PortCall,
-        reply: Reply<Arc<NetworkPort>>,
-    },
-    /// Take a port away.
-    DeletePort {
-        uuid: Uuid,
-        call: PortCall,
-        reply: Reply<()>,
-    },
-}
-
-/// What an operation reports.
-pub(crate) enum Report {
-    /// All is made; the `started` hook comes.
-    Up(Arc<Network>),
-    /// The start is over.
-    Started(Result<Live>),
-    /// The end wants to know which ports are lost, as soon as no port's hook runs.
-    TakePorts(oneshot::Sender<Vec<Arc<NetworkPort>>>),
-    /// All is undone; the `stopped` hook comes.
-    Down,
-    /// The end is over.
-    Ended,
-    /// A port's hook is over.
-    PortMade {
-        uuid: Uuid,
-        result: Result<()>,
-        reply: Reply<Arc<NetworkPort>>,
-    },
-    /// A port is gone.
-    PortGone { uuid: Uuid, reply: Reply<()> },
-}
-
-/// The way back from an operation to its owner.
-#[derive(Clone)]
-pub(crate) struct Reports(mpsc::UnboundedSender<Report>);
-
-impl Reports {
-    fn send(&self, report: Report) {
-        // Without an owner there is nobody left to tell: the daemon is going down.
-        let _ = self.0.send(report);
-    }
-
-    /// See [`Report::Up`].
-    pub(crate) fn up(&self, network: Arc<Network>) {
-        self.send(Report::Up(network));
-    }
-
-    /// See [`Report::Down`].
-    pub(crate) fn down(&self) {
-        self.send(Report::Down);
-    }
-
-    /// See [`Report::TakePorts`].
-    pub(crate) async fn take_ports(&self) -> Vec<Arc<NetworkPort>> {
-        let (reply, answer) = oneshot::channel();
-        self.send(Report::TakePorts(reply));
-        answer.await.unwrap_or_default()
-    }
-}
+mod ports;
 
 /// In what state a network is.
 enum State {
@@ -498,80 +414,6 @@ impl Owner {
         }
     }
 
-    fn admit_port(&mut self, request: PortRequest, mut call: PortCall, reply: Reply<Arc<NetworkPort>>) {
-        let State::Active(live) = &self.state else {
-            let _ = reply.send(Err(self.no_ports()));
-            return;
-        };
-        let network = live.network.clone();
-        // The network's end cancels the hook, too.
-        call.cancel = call.cancel.child_token();
-        let port = Arc::new(request.port(&network));
-        if !self.slots.begin(port.clone(), call.cancel.clone()) {
-            let text = format!("network port with UUID {} already exists", port.uuid);
-            let _ = reply.send(Err(Error::Failed(text)));
-            return;
-        }
-        let uuid = port.uuid;
-        let work = PortWork {
-            shared: self.shared.clone(),
-            network,
-            port,
-            connections: self.slots.count(),
-            call,
-        };
-        let reports = self.reports.clone();
-        tokio::spawn(async move {
-            let result = AssertUnwindSafe(work.create()).catch_unwind().await;
-            let result = result.unwrap_or_else(|_| Err(Error::Internal("the port was given up".to_owned())));
-            reports.send(Report::PortMade { uuid, result, reply });
-        });
-    }
-
-    fn admit_port_end(&mut self, uuid: Uuid, call: PortCall, reply: Reply<()>) {
-        let unknown = || Error::NoPort(format!("Network port with UUID {uuid} does not exist"));
-        let network = match &self.state {
-            State::Active(live) => live.network.clone(),
-            // The end of the network takes its ports away itself.
-            State::Ending { .. } if self.slots.contains(&uuid) => {
-                let _ = reply.send(Ok(()));
-                return;
-            }
-            _ => {
-                let _ = reply.send(Err(unknown()));
-                return;
-            }
-        };
-        let Some(port) = self.slots.begin_end(&uuid) else {
-            let _ = reply.send(Err(unknown()));
-            return;
-        };
-        let work = PortWork {
-            shared: self.shared.clone(),
-            network,
-            port,
-            connections: self.slots.count(),
-            call,
-        };
-        let reports = self.reports.clone();
-        tokio::spawn(async move {
-            if AssertUnwindSafe(work.delete()).catch_unwind().await.is_err() {
-                tracing::error!("the end of a port was given up");
-            }
-            reports.send(Report::PortGone { uuid, reply });
-        });
-    }
-
-    /// Tells the end which ports are lost, once no port's hook runs.
-    fn give_ports(&mut self) {
-        if self.slots.any_at_work() {
-            return;
-        }
-        if let Some(wanted) = self.ports_wanted.take() {
-            let _ = wanted.send(self.slots.present());
-        }
-    }
-
     /// A network that is off and has no definition is over.
     fn leave_if_over(&mut self) {
         if self.config.is_some() || !matches!(self.state, State::Inactive) {
@@ -583,13 +425,6 @@ impl Owner {
         if let Some(bridge) = &snapshot.bridge {
             let dnsmasq = Dnsmasq::new(&self.shared.config, &self.name, bridge);
             tokio::spawn(async move { dnsmasq.forget().await });
-        }
-    }
-
-    fn no_ports(&self) -> Error {
-        match self.state {
-            State::Starting { .. } => self.busy("is being started"),
-            _ => Error::Invalid(format!("network '{}' is not active", self.name)),
         }
     }
 

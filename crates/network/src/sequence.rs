@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 use crate::dnsmasq::{self, Dnsmasq, Supervisor};
 use crate::document::hook_data;
 use crate::error::{Error, Result};
-use crate::owner::Reports;
+use crate::request::Reports;
 use crate::shared::Shared;
 use crate::status::{Journal, Phase};
 use crate::{bridge, firewall, store};

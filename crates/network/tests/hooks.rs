@@ -1,4 +1,5 @@
 //! Hooks that run side by side, hang, call back and fail: ports, R90, R91, R95.
+#![allow(clippy::unwrap_used, reason = "a test may panic, also in its helpers")]
 
 mod world;
 

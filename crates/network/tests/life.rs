@@ -1,4 +1,5 @@
 //! The life of a network, with real bridges, dnsmasq and nft, in private network namespaces.
+#![allow(clippy::unwrap_used, reason = "a test may panic, also in its helpers")]
 
 mod world;
 

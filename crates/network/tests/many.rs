@@ -1,4 +1,5 @@
 //! Many networks at once: what serializes would show here. The figures are printed; only gross waits fail.
+#![allow(clippy::unwrap_used, reason = "a test may panic, also in its helpers")]
 
 mod world;
 

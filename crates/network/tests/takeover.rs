@@ -1,5 +1,6 @@
 //! What a new daemon makes of what the one before left: networks that are up, that vanished, and what was cut short by
 //! a SIGKILL at any moment (R24, R96).
+#![allow(clippy::unwrap_used, reason = "a test may panic, also in its helpers")]
 
 mod world;
 

@@ -1,5 +1,6 @@
 //! Packets: a guest gets its address from the network, and a connection that a hook's own DNAT rule sends to it arrives.
 //! The guest and the client outside are namespaces of their own on a virtual cable.
+#![allow(clippy::unwrap_used, reason = "a test may panic, also in its helpers")]
 
 mod world;
 
@@ -86,134 +87,105 @@ impl Drop for Background {
     }
 }
 
+/// A guest on network `n1` that asked for its address, and the address that it was given.
+async fn guest_with_address(world: &World) -> (Host, String) {
+    let guest = Host::new("guest-h", "guest-g");
+    guest.run(&["ip", "link", "set", "guest-g", "address", "52:54:00:00:00:77"]);
+    run("ip", &["link", "set", "guest-h", "master", "virbr-t1"]);
+    let script = world.file("dhcp");
+    let text = "#!/bin/sh\n[ \"$1\" != bound ] || { ip addr add $ip/24 dev $interface; ip route add default via $router; \
+                echo $ip > $0.ip; }\n";
+    std::fs::write(&script, text).unwrap();
+    run("chmod", &["755", &script.to_string_lossy()]);
+    let client = "busybox udhcpc -i guest-g -n -q -t 20 -T 1 -x hostname:vm1 -s";
+    let words: Vec<&str> = client.split(' ').collect();
+    guest.run(&[&words[..], &[&script.to_string_lossy()]].concat());
+    let ip = std::fs::read_to_string(world.file("dhcp.ip")).unwrap();
+    let ip = ip.trim().to_owned();
+    assert!(ip.starts_with("192.168.101."), "{ip}");
+    // The file that dnsmasq's helper writes
+    let file = world.file("state/virbr-t1.status");
+    until("the lease is written", || {
+        std::fs::read_to_string(&file).is_ok_and(|text| text.contains(&ip))
+    })
+    .await;
+    (guest, ip)
+}
+
+/// Runs a command line without quotes.
+fn run_line(line: &str) -> String {
+    let words: Vec<&str> = line.split(' ').collect();
+    run(words[0], &words[1..])
+}
+
 #[test]
-fn r15_a_guest_gets_its_address_and_a_redirected_connection_arrives() {
-    private(
-        "r15_a_guest_gets_its_address_and_a_redirected_connection_arrives",
-        || async {
-            let world = World::new();
-            let networks = world.daemon();
-            networks.load().await.unwrap();
-            let mut doc = nat("n1", 1);
-            doc.bridge.as_mut().unwrap().stp = Some(false);
-            let network = up(&networks, doc).await;
+fn r15_a_guest_gets_its_address_and_the_lease_tells() {
+    private("r15_a_guest_gets_its_address_and_the_lease_tells", || async {
+        let world = World::new();
+        let networks = world.daemon();
+        networks.load().await.unwrap();
+        let mut doc = nat("n1", 1);
+        doc.bridge.as_mut().unwrap().stp = Some(false);
+        let network = up(&networks, doc).await;
+        let (_guest, ip) = guest_with_address(&world).await;
 
-            let guest = Host::new("guest-h", "guest-g");
-            guest.run(&["ip", "link", "set", "guest-g", "address", "52:54:00:00:00:77"]);
-            run("ip", &["link", "set", "guest-h", "master", "virbr-t1"]);
-            let script = world.file("dhcp");
-            let text = "#!/bin/sh\n[ \"$1\" != bound ] || { ip addr add $ip/24 dev $interface; ip route add default via $router; \
-                    echo $ip > $0.ip; }\n";
-            std::fs::write(&script, text).unwrap();
-            run("chmod", &["755", &script.to_string_lossy()]);
-            let arguments = [
-                "busybox",
-                "udhcpc",
-                "-i",
-                "guest-g",
-                "-n",
-                "-q",
-                "-t",
-                "20",
-                "-T",
-                "1",
-                "-x",
-                "hostname:vm1",
-                "-s",
-            ];
-            guest.run(&[&arguments[..], &[&script.to_string_lossy()]].concat());
-            let ip = std::fs::read_to_string(world.file("dhcp.ip"))
-                .unwrap()
-                .trim()
-                .to_owned();
-            assert!(ip.starts_with("192.168.101."), "{ip}");
+        let lease = network.leases(None).await.unwrap().remove(0);
+        assert_eq!(
+            (lease.ip.as_str(), lease.prefix, lease.kind),
+            (ip.as_str(), 24, LeaseKind::Ipv4)
+        );
+        assert_eq!(
+            (lease.mac.as_deref(), lease.hostname.as_deref()),
+            (Some("52:54:00:00:00:77"), Some("vm1"))
+        );
+        assert_eq!(lease.iface, "virbr-t1");
+        assert!(lease.expiry > 1_000_000_000);
+        let other = Some("52:54:00:00:00:78".parse().unwrap());
+        assert!(network.leases(other).await.unwrap().is_empty());
+    });
+}
 
-            // The lease is where hooks look for it, and clients are told of it.
-            let file = world.file("state/virbr-t1.status");
-            until("the lease is written", || {
-                std::fs::read_to_string(&file).is_ok_and(|text| text.contains(&ip))
-            })
-            .await;
-            let lease = network.leases(None).await.unwrap().remove(0);
-            assert_eq!(
-                (lease.ip.as_str(), lease.prefix, lease.kind),
-                (ip.as_str(), 24, LeaseKind::Ipv4)
-            );
-            assert_eq!(
-                (lease.mac.as_deref(), lease.hostname.as_deref()),
-                (Some("52:54:00:00:00:77"), Some("vm1"))
-            );
-            assert_eq!(lease.iface, "virbr-t1");
-            assert!(lease.expiry > 1_000_000_000);
-            assert!(
-                network
-                    .leases(Some("52:54:00:00:00:78".parse().unwrap()))
-                    .await
-                    .unwrap()
-                    .is_empty()
-            );
+#[test]
+fn a_connection_that_a_hook_redirects_arrives() {
+    private("a_connection_that_a_hook_redirects_arrives", || async {
+        let world = World::new();
+        let networks = world.daemon();
+        networks.load().await.unwrap();
+        let mut doc = nat("n1", 1);
+        doc.bridge.as_mut().unwrap().stp = Some(false);
+        let network = up(&networks, doc).await;
+        let (guest, ip) = guest_with_address(&world).await;
 
-            // Somebody outside: the guest reaches it, under the host's address.
-            let outside = Host::new("out-h", "out-g");
-            run("ip", &["addr", "add", "10.99.0.1/24", "dev", "out-h"]);
-            outside.run(&["ip", "addr", "add", "10.99.0.2/24", "dev", "out-g"]);
-            guest.run(&["busybox", "ping", "-c", "1", "-W", "3", "10.99.0.2"]);
+        // Somebody outside: the guest reaches it, under the host's address.
+        let outside = Host::new("out-h", "out-g");
+        run_line("ip addr add 10.99.0.1/24 dev out-h");
+        outside.run(&["ip", "addr", "add", "10.99.0.2/24", "dev", "out-g"]);
+        guest.run(&["busybox", "ping", "-c", "1", "-W", "3", "10.99.0.2"]);
 
-            // It does not reach the guest by itself, but it does where a hook redirects a port of the host's.
-            outside.run(&["ip", "route", "add", "192.168.101.0/24", "via", "10.99.0.1"]);
-            let serve = [
-                "busybox",
-                "nc",
-                "-ll",
-                "-p",
-                "80",
-                "-e",
-                "echo",
-                "hello from the guest",
-            ];
-            let _serving = Background(guest.command(&serve).stdin(Stdio::null()).spawn().unwrap());
-            until("the guest serves", || guest.connect("127.0.0.1", "80").is_some()).await;
-            assert_eq!(outside.connect(&ip, "80"), None);
-            let rule = format!(
-                "table ip hooks_own {{\n chain pre {{\n type nat hook prerouting priority dstnat\n tcp dport 8080 dnat to {ip}:80\n \
+        // It does not reach the guest by itself, but it does where a hook redirects a port of the host's.
+        outside.run(&["ip", "route", "add", "192.168.101.0/24", "via", "10.99.0.1"]);
+        let words = "hello from the guest";
+        let serve = ["busybox", "nc", "-ll", "-p", "80", "-e", "echo", words];
+        let _serving = Background(guest.command(&serve).stdin(Stdio::null()).spawn().unwrap());
+        until("the guest serves", || guest.connect("127.0.0.1", "80").is_some()).await;
+        assert_eq!(outside.connect(&ip, "80"), None);
+        let rule = format!(
+            "table ip hooks_own {{\n chain pre {{\n type nat hook prerouting priority dstnat\n tcp dport 8080 dnat to {ip}:80\n \
              }}\n}}\n"
-            );
-            std::fs::write(world.file("dnat.nft"), rule).unwrap();
-            run("nft", &["-f", &world.file("dnat.nft").to_string_lossy()]);
-            assert_eq!(
-                outside.connect("10.99.0.1", "8080").as_deref(),
-                Some("hello from the guest")
-            );
-            if ferrovirt_sys::program::find_in_path("iptables").is_some() {
-                let to = format!("{ip}:80");
-                run(
-                    "iptables",
-                    &[
-                        "-t",
-                        "nat",
-                        "-A",
-                        "PREROUTING",
-                        "-p",
-                        "tcp",
-                        "--dport",
-                        "8081",
-                        "-j",
-                        "DNAT",
-                        "--to",
-                        &to,
-                    ],
-                );
-                assert_eq!(
-                    outside.connect("10.99.0.1", "8081").as_deref(),
-                    Some("hello from the guest")
-                );
-            }
-            // The end of the network takes nothing of theirs away.
-            network.destroy(Origin::client()).await.unwrap();
-            assert!(run("nft", &["list", "ruleset"]).contains("tcp dport 8080 dnat to"));
-            assert!(!run("nft", &["list", "tables"]).contains("ferrovirt_"));
-        },
-    );
+        );
+        std::fs::write(world.file("dnat.nft"), rule).unwrap();
+        run("nft", &["-f", &world.file("dnat.nft").to_string_lossy()]);
+        assert_eq!(outside.connect("10.99.0.1", "8080").as_deref(), Some(words));
+        run_line(&format!(
+            "iptables -t nat -A PREROUTING -p tcp --dport 8081 -j DNAT --to {ip}:80"
+        ));
+        assert_eq!(outside.connect("10.99.0.1", "8081").as_deref(), Some(words));
+
+        // The end of the network takes nothing of theirs away.
+        network.destroy(Origin::client()).await.unwrap();
+        assert!(run("nft", &["list", "ruleset"]).contains("tcp dport 8080 dnat to"));
+        assert!(!run("nft", &["list", "tables"]).contains("ferrovirt_"));
+    });
 }
 
 #[test]

@@ -4,11 +4,11 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use ferrovirt_guest::Driver;
 use ferrovirt_guest::{
     Adopted, Backend, BackendError, BackendEvent, Figures, Gone, Power, ReleaseStage, Run, ShutdownMode,
     Statistics, Status,
 };
-use ferrovirt_hook::Driver;
 use ferrovirt_link::Links;
 use ferrovirt_model::Uuid;
 use ferrovirt_model::domain::Domain;

@@ -7,9 +7,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Once};
 use std::time::{Duration, Instant};
 
-use ferrovirt_guest::testing::{FakePorts, Hooks, Trace};
+use ferrovirt_guest::testing::{Engine, EngineConfig, FakePorts, Hooks, Origin, Trace};
 use ferrovirt_guest::{Backend, Config, DestroyFlags, GuestHandle, Guests, ShutdownMode, StartFlags, State};
-use ferrovirt_hook::{Engine, EngineConfig, Origin};
 use ferrovirt_link::Links;
 use ferrovirt_model::domain::Domain;
 use ferrovirt_model::{Form, UnknownPolicy};

@@ -213,7 +213,7 @@ mod tests {
         let text = std::fs::read_to_string(path).unwrap();
         let ends: Vec<_> = text
             .lines()
-            .map(|l| l.splitn(4, ": ").nth(2).unwrap().to_owned())
+            .map(|l| l.split(": ").nth(2).unwrap().to_owned())
             .collect();
         assert_eq!(ends.len(), 4, "{text}");
         assert!(text.contains(": error : virHookCall:"), "{text}");

@@ -98,105 +98,108 @@ fn what_is_missing_is_filled_in() {
     );
 }
 
+/// Documents that cannot be, and what their refusal names.
+const REFUSED: &[(&str, &str)] = &[
+    ("<forward mode='private'/>", "private"),
+    ("<forward mode='hostdev'><pf dev='eth2'/></forward>", "mode"),
+    (
+        "<forward mode='bridge'><interface dev='x'/></forward><bridge name='b'/>",
+        "<interface dev='x'>",
+    ),
+    ("<forward mode='bridge'/>", "without a <bridge"),
+    (
+        "<forward mode='bridge'/><bridge name='br0' stp='on'/>",
+        "bridge delay/stp/zone options only allowed",
+    ),
+    (
+        "<forward mode='bridge'/><bridge name='br0'/><mac address='52:54:00:00:00:01'/>",
+        "Unsupported <mac> element",
+    ),
+    (
+        "<forward mode='nat'/>",
+        "nat forwarding requested, but no IP address provided for network 'e'",
+    ),
+    (
+        "<forward mode='open' dev='e1'/>",
+        "forward dev not allowed for network 'e' with forward mode='open'",
+    ),
+    (
+        "<forward mode='route'><nat/></forward>",
+        "The <nat> element can only be used",
+    ),
+    (
+        "<forward dev='a'><interface dev='b'/></forward>",
+        "must match first <interface dev='b'/>",
+    ),
+    ("<bridge macTableManager='libvirt'/>", "macTableManager"),
+    ("<bridge name='a/b'/>", "Invalid bridge name 'a/b'"),
+    ("<bridge name='sixteen-letters-'/>", "Invalid bridge name"),
+    (
+        "<mac address='53:54:00:00:00:01'/>",
+        "Invalid multicast bridge mac address '53:54:00:00:00:01'",
+    ),
+    (
+        "<dns enable='no'><txt name='a' value='b'/></dns>",
+        "Extra data in disabled network 'e'",
+    ),
+    ("<dns><forwarder/></dns>", "Invalid forwarder element"),
+    (
+        "<dns><host ip='1.2.3.4'/></dns>",
+        "Missing hostname in network 'e' DNS HOST record",
+    ),
+    (
+        "<dns><txt name='a b' value='c'/></dns>",
+        "prohibited character in DNS TXT record name 'a b'",
+    ),
+    (
+        "<dns><txt name='a' value='b&#10;log-queries'/></dns>",
+        "control character",
+    ),
+    (
+        "<ip address='10.1.1.1' prefix='33'/>",
+        "Invalid IPv4 prefix '33' in network 'e'",
+    ),
+    (
+        "<ip address='10.1.1.1' prefix='8' netmask='255.0.0.0'/>",
+        "cannot have both a prefix and a netmask",
+    ),
+    (
+        "<ip address='10.1.1.1' netmask='255.0.255.0'/>",
+        "Invalid netmask '255.0.255.0'",
+    ),
+    (
+        "<ip address='fd00::1' prefix='64'/>",
+        "no family specified for non-IPv4 address 'fd00::1'",
+    ),
+    (
+        "<ip family='ipv6' address='10.1.1.1'/>",
+        "Family 'ipv6' specified for non-IPv6 address '10.1.1.1'",
+    ),
+    (
+        "<ip address='10.1.1.1' prefix='24'><dhcp><range start='10.1.2.1' end='10.1.2.2'/></dhcp></ip>",
+        "range 10.1.2.1 - 10.1.2.2 is not entirely within network 10.1.1.1/24",
+    ),
+    (
+        "<ip address='10.1.1.1' prefix='24'><dhcp><range start='10.1.1.9' end='10.1.1.2'/></dhcp></ip>",
+        "range 10.1.1.9 - 10.1.1.2 is reversed",
+    ),
+    (
+        "<ip address='10.1.1.1' prefix='24'><dhcp><host ip='10.1.1.7'/></dhcp></ip>",
+        "must have mac or name attribute",
+    ),
+    (
+        "<route address='10.0.0.0' prefix='8' gateway='10.1.1.1'/>",
+        "unreachable static route gateway '10.1.1.1'",
+    ),
+    ("<title>a\nb</title>", "Network title can't contain newlines"),
+    ("<vlan><tag id='5'/></vlan>", "network/vlan"),
+    ("<portgroup name='p'/>", "network/portgroup"),
+    ("<bandwidth/>", "network/bandwidth"),
+];
+
 #[test]
 fn what_cannot_be_is_refused_by_name() {
-    for (body, words) in [
-        ("<forward mode='private'/>", "private"),
-        ("<forward mode='hostdev'><pf dev='eth2'/></forward>", "mode"),
-        (
-            "<forward mode='bridge'><interface dev='x'/></forward><bridge name='b'/>",
-            "<interface dev='x'>",
-        ),
-        ("<forward mode='bridge'/>", "without a <bridge"),
-        (
-            "<forward mode='bridge'/><bridge name='br0' stp='on'/>",
-            "bridge delay/stp/zone options only allowed",
-        ),
-        (
-            "<forward mode='bridge'/><bridge name='br0'/><mac address='52:54:00:00:00:01'/>",
-            "Unsupported <mac> element",
-        ),
-        (
-            "<forward mode='nat'/>",
-            "nat forwarding requested, but no IP address provided for network 'e'",
-        ),
-        (
-            "<forward mode='open' dev='e1'/>",
-            "forward dev not allowed for network 'e' with forward mode='open'",
-        ),
-        (
-            "<forward mode='route'><nat/></forward>",
-            "The <nat> element can only be used",
-        ),
-        (
-            "<forward dev='a'><interface dev='b'/></forward>",
-            "must match first <interface dev='b'/>",
-        ),
-        ("<bridge macTableManager='libvirt'/>", "macTableManager"),
-        ("<bridge name='a/b'/>", "Invalid bridge name 'a/b'"),
-        ("<bridge name='sixteen-letters-'/>", "Invalid bridge name"),
-        (
-            "<mac address='53:54:00:00:00:01'/>",
-            "Invalid multicast bridge mac address '53:54:00:00:00:01'",
-        ),
-        (
-            "<dns enable='no'><txt name='a' value='b'/></dns>",
-            "Extra data in disabled network 'e'",
-        ),
-        ("<dns><forwarder/></dns>", "Invalid forwarder element"),
-        (
-            "<dns><host ip='1.2.3.4'/></dns>",
-            "Missing hostname in network 'e' DNS HOST record",
-        ),
-        (
-            "<dns><txt name='a b' value='c'/></dns>",
-            "prohibited character in DNS TXT record name 'a b'",
-        ),
-        (
-            "<dns><txt name='a' value='b&#10;log-queries'/></dns>",
-            "control character",
-        ),
-        (
-            "<ip address='10.1.1.1' prefix='33'/>",
-            "Invalid IPv4 prefix '33' in network 'e'",
-        ),
-        (
-            "<ip address='10.1.1.1' prefix='8' netmask='255.0.0.0'/>",
-            "cannot have both a prefix and a netmask",
-        ),
-        (
-            "<ip address='10.1.1.1' netmask='255.0.255.0'/>",
-            "Invalid netmask '255.0.255.0'",
-        ),
-        (
-            "<ip address='fd00::1' prefix='64'/>",
-            "no family specified for non-IPv4 address 'fd00::1'",
-        ),
-        (
-            "<ip family='ipv6' address='10.1.1.1'/>",
-            "Family 'ipv6' specified for non-IPv6 address '10.1.1.1'",
-        ),
-        (
-            "<ip address='10.1.1.1' prefix='24'><dhcp><range start='10.1.2.1' end='10.1.2.2'/></dhcp></ip>",
-            "range 10.1.2.1 - 10.1.2.2 is not entirely within network 10.1.1.1/24",
-        ),
-        (
-            "<ip address='10.1.1.1' prefix='24'><dhcp><range start='10.1.1.9' end='10.1.1.2'/></dhcp></ip>",
-            "range 10.1.1.9 - 10.1.1.2 is reversed",
-        ),
-        (
-            "<ip address='10.1.1.1' prefix='24'><dhcp><host ip='10.1.1.7'/></dhcp></ip>",
-            "must have mac or name attribute",
-        ),
-        (
-            "<route address='10.0.0.0' prefix='8' gateway='10.1.1.1'/>",
-            "unreachable static route gateway '10.1.1.1'",
-        ),
-        ("<title>a\nb</title>", "Network title can't contain newlines"),
-        ("<vlan><tag id='5'/></vlan>", "network/vlan"),
-        ("<portgroup name='p'/>", "network/portgroup"),
-        ("<bandwidth/>", "network/bandwidth"),
-    ] {
+    for (body, words) in REFUSED {
         let text = refused(body);
         assert!(text.contains(words), "{body}: {text}");
     }

@@ -4,7 +4,7 @@
 //! that come while one is under way are joined to one: forty networks that start at once cost a few commits. A
 //! joined batch that fails is taken apart again, so that each network hears of its own failure only.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -71,7 +71,7 @@ async fn serve(nft: PathBuf, mut inbox: mpsc::UnboundedReceiver<Request>) {
 }
 
 /// Runs nft once. The error is its text, with the program's name.
-async fn run(nft: &PathBuf, text: &str) -> std::result::Result<(), String> {
+async fn run(nft: &Path, text: &str) -> std::result::Result<(), String> {
     let name = nft.display();
     let program = ferrovirt_sys::program::find_in_path(&nft.to_string_lossy()).ok_or_else(|| {
         format!("Cannot find '{name}' in path: it makes the packet filter rules of networks")

@@ -292,7 +292,7 @@ fn models(doc: &mut Domain, at: usize, emulator: &Emulator, chipset: Chipset) ->
                     "virtio" | "virtio-transitional" | "virtio-non-transitional"
                 )
             {
-                return unsupported("virtio-serial", &model.to_owned());
+                return unsupported("virtio-serial", model);
             }
         }
         _ => {}

@@ -33,7 +33,7 @@ pub(super) fn settle(doc: &mut Domain, emulator: &Emulator) -> Result<()> {
             } else {
                 CpuCheck::None
             });
-            let model = cpu.model.get_or_insert_with(|| CpuModel {
+            let model = cpu.model.get_or_insert(CpuModel {
                 fallback: Some(ModelFallback::Forbid),
                 name: default,
             });

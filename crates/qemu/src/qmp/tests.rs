@@ -218,7 +218,7 @@ async fn descriptors_travel_with_their_command() {
         let value: serde_json::Value = serde_json::from_str(&text).unwrap();
         assert_eq!(value["arguments"]["fdname"], "net0");
         let answer = format!("{{\"return\": {{}}, \"id\": {}}}\r\n", value["id"]);
-        (&theirs).try_write(answer.as_bytes()).unwrap();
+        theirs.try_write(answer.as_bytes()).unwrap();
         theirs
     };
     let (done, _peer) = tokio::join!(monitor.send_fd("net0", file.into(), SOON), script);
