@@ -212,11 +212,19 @@ fn r6_what_cannot_be_executed_is_a_failed_hook_with_its_reason() {
         for (text, reason) in [
             ("no interpreter line\n", "Exec format error"),
             ("#!/no/such/interpreter\n", "No such file or directory"),
-            ("#!/bin/sh\r\nexit 0\r\n", "CR"),
+            ("#!/bin/sh\r\nexit 0\r\n", "No such file or directory"),
         ] {
             w.hook("qemu", text);
             w.virsh("start g")
                 .fails_with(&["/etc/libvirt/hooks/qemu", reason]);
+        }
+        // the client has libvirt's words, the log has what can be said beyond them
+        for reason in [
+            "without a first line like #!",
+            "/no/such/interpreter does not exist",
+            "CRLF",
+        ] {
+            assert!(w.daemon_log().contains(reason), "{reason}");
         }
         // any interpreter will do
         w.hook("qemu", "#!/usr/bin/awk -f\nBEGIN { exit 0 }\n");

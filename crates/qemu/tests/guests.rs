@@ -1,5 +1,6 @@
 //! Guests with a real QEMU: no disk, little memory, everything below a directory of the test. What needs network
 //! devices runs again inside a network namespace of its own.
+#![allow(clippy::unwrap_used, reason = "a test may panic, also in its helpers")]
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -13,6 +14,7 @@ use ferrovirt_link::Links;
 use ferrovirt_model::domain::Domain;
 use ferrovirt_model::{Form, UnknownPolicy};
 use ferrovirt_qemu::{QemuBackend, QemuConfig};
+use ferrovirt_sys::process::ProcessId;
 use tokio::runtime::Runtime;
 
 /// The programs of `ferrovirt-sys`, beside the tests.
@@ -176,6 +178,27 @@ fn guest(name: &str, devices: &str) -> String {
     )
 }
 
+/// The files of a running guest are where libvirt's are.
+fn files_are_there(world: &World, pid: ProcessId) {
+    let (places, name) = (world.config(), &world.name);
+    assert!(
+        places
+            .state_dir
+            .join(format!("domain-1-{name}/monitor.sock"))
+            .exists()
+    );
+    assert_eq!(
+        std::fs::read_to_string(places.run_dir.join(format!("{name}.pid"))).unwrap(),
+        pid.pid.to_string()
+    );
+    assert!(
+        places
+            .run_dir
+            .join(format!("channel/1-{name}/org.qemu.guest_agent.0"))
+            .exists()
+    );
+}
+
 #[test]
 fn r32_a_guest_starts_is_described_and_ends() {
     let world = World::new();
@@ -206,23 +229,7 @@ fn r32_a_guest_starts_is_described_and_ends() {
     ] {
         assert!(xml.contains(part), "{part} is not in\n{xml}");
     }
-    let (places, name) = (world.config(), &world.name);
-    assert!(
-        places
-            .state_dir
-            .join(format!("domain-1-{name}/monitor.sock"))
-            .exists()
-    );
-    assert_eq!(
-        std::fs::read_to_string(places.run_dir.join(format!("{name}.pid"))).unwrap(),
-        pid.pid.to_string()
-    );
-    assert!(
-        places
-            .run_dir
-            .join(format!("channel/1-{name}/org.qemu.guest_agent.0"))
-            .exists()
-    );
+    files_are_there(&world, pid);
     let command = std::fs::read_to_string(format!("/proc/{}/cmdline", pid.pid)).unwrap();
     assert!(
         command.contains(&format!("\0-name\0guest={name},debug-threads=on\0-S\0")),
@@ -234,6 +241,7 @@ fn r32_a_guest_starts_is_described_and_ends() {
 
     daemon.destroy(&guest);
     assert!(!pid.is_alive());
+    let (places, name) = (world.config(), &world.name);
     assert!(!places.state_dir.join(format!("domain-1-{}", world.name)).exists());
     assert!(!places.run_dir.join(format!("channel/1-{name}")).exists());
     assert!(!places.run_dir.join(format!("{name}.pid")).exists());

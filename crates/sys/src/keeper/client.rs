@@ -179,7 +179,8 @@ fn spawn(program: &Path) -> io::Result<(Child, OwnedFd)> {
         .process_group(0)
         .stdin(Stdio::from(theirs))
         .stdout(Stdio::null())
-        .stderr(Stdio::inherit())
+        // Not ours: a keeper outlives the daemon and may not hold what our starter reads to its end.
+        .stderr(Stdio::null())
         .spawn()?;
     Ok((child, ours))
 }

@@ -64,7 +64,7 @@ fn ask(helper: &PathBuf, orders: &Orders) -> io::Result<Answer> {
         .env_clear()
         .stdin(Stdio::from(theirs))
         .stdout(Stdio::null())
-        .stderr(Stdio::inherit())
+        .stderr(Stdio::null())
         .spawn()?;
     let answer = talk(&ours, orders);
     if answer.is_err() {
