@@ -232,7 +232,7 @@ fn r32_a_guest_starts_is_described_and_ends() {
     files_are_there(&world, pid);
     let command = std::fs::read_to_string(format!("/proc/{}/cmdline", pid.pid)).unwrap();
     assert!(
-        command.contains(&format!("\0-name\0guest={name},debug-threads=on\0-S\0")),
+        command.contains(&format!("\0-name\0guest={},debug-threads=on\0-S\0", world.name)),
         "{command}"
     );
     assert!(file.exists());

@@ -67,6 +67,12 @@ impl FromStr for ProcessId {
     }
 }
 
+/// The start time of the leader of a process group, if this process is one.
+pub(crate) fn leader_start(pid: i32) -> Option<u64> {
+    let stat = Stat::read(pid).ok()?;
+    (stat.group == pid).then_some(stat.start_time)
+}
+
 /// The parents of a process, nearest first, without the process itself; empty when it is gone.
 pub fn ancestors(pid: i32) -> Vec<i32> {
     let mut chain = Vec::new();
@@ -113,6 +119,8 @@ pub fn descendants(root: i32) -> Vec<ProcessId> {
 struct Stat {
     state: u8,
     parent: i32,
+    /// The leader of its process group; 0 where that is outside of our process namespace.
+    group: i32,
     start_time: u64,
 }
 
@@ -135,10 +143,12 @@ impl Stat {
         let mut fields = rest.split_ascii_whitespace();
         let state = *fields.next()?.as_bytes().first()?;
         let parent = fields.next()?.parse().ok()?;
-        let start_time = fields.nth(17)?.parse().ok()?;
+        let group = fields.next()?.parse().ok()?;
+        let start_time = fields.nth(16)?.parse().ok()?;
         Some(Stat {
             state,
             parent,
+            group,
             start_time,
         })
     }

@@ -26,8 +26,7 @@ pub fn send(to: ProcessId, signal: i32) -> io::Result<()> {
 pub fn kill_group(leader: i32, not_before: ProcessId) -> io::Result<()> {
     let gone = || io::Error::from_raw_os_error(libc::ESRCH);
     let pid = rustix::process::Pid::from_raw(leader).ok_or_else(gone)?;
-    let same = ProcessId::of(leader)?.start_time >= not_before.start_time;
-    if !same || rustix::process::getpgid(Some(pid))? != pid {
+    if crate::process::leader_start(leader).is_none_or(|start| start < not_before.start_time) {
         return Err(gone());
     }
     Ok(rustix::process::kill_process_group(
