@@ -562,26 +562,3 @@ fn inside_taps() {
         .unwrap_err();
     assert!(error.contains("br8"), "{error}");
 }
-
-/// Not a gate: prints how long a start takes beside the bare emulator, for people.
-#[test]
-#[ignore = "a measurement"]
-fn measure_starts() {
-    let world = World::new();
-    let daemon = world.daemon();
-    let mut times = Vec::new();
-    for _ in 0..20 {
-        let begin = Instant::now();
-        let started = daemon.create(&world.guest("")).unwrap();
-        let up = begin.elapsed();
-        daemon.destroy(&started);
-        times.push((up, begin.elapsed() - up));
-    }
-    times.sort();
-    println!(
-        "start {:?}, destroy {:?} (median of {})",
-        times[10].0,
-        times[10].1,
-        times.len()
-    );
-}
