@@ -1,6 +1,7 @@
 //! The netlink connection and what is common to every kind of device.
 
-use std::sync::Arc;
+use std::io;
+use std::sync::{Arc, mpsc};
 
 use futures_util::StreamExt;
 use rtnetlink::packet_route::link::{LinkAttribute, LinkMessage};
@@ -20,13 +21,19 @@ pub struct Links {
 }
 
 impl Links {
-    /// Opens the connection; a task of the current runtime reads it until the last clone is gone.
+    /// Opens the connection. A thread of its own serves it until the last clone is gone: the kernel does what it is
+    /// asked for while the request is written, and the end of a device takes it tens of milliseconds.
     ///
     /// # Errors
-    /// `Open` when the kernel gives no netlink socket.
+    /// `Open` when the kernel gives no netlink socket, or there can be no thread.
     pub fn open() -> Result<Links, LinkError> {
-        let (connection, handle, _events) = rtnetlink::new_connection().map_err(LinkError::Open)?;
-        tokio::spawn(connection);
+        let (tell, opened) = mpsc::sync_channel(1);
+        std::thread::Builder::new()
+            .name("netlink".to_owned())
+            .spawn(move || serve(&tell))
+            .map_err(LinkError::Open)?;
+        let gone = |_| LinkError::Open(io::ErrorKind::BrokenPipe.into());
+        let handle = opened.recv().map_err(gone)?.map_err(LinkError::Open)?;
         Ok(Links {
             handle,
             listing: Arc::default(),
@@ -186,6 +193,28 @@ impl Links {
                 error if error.errno() == Some(ENODEV) => Ok(None),
                 error => Err(error),
             },
+        }
+    }
+}
+
+/// What the thread of a connection does.
+fn serve(tell: &mpsc::SyncSender<io::Result<rtnetlink::Handle>>) {
+    let opened = tokio::runtime::Builder::new_current_thread().enable_io().build();
+    let opened = opened.and_then(|runtime| {
+        let entered = runtime.enter();
+        let opened = rtnetlink::new_connection();
+        drop(entered);
+        opened.map(|(connection, handle, _events)| (runtime, connection, handle))
+    });
+    match opened {
+        Err(error) => {
+            // Who waits is there: it does nothing else meanwhile.
+            let _ = tell.send(Err(error));
+        }
+        Ok((runtime, connection, handle)) => {
+            if tell.send(Ok(handle)).is_ok() {
+                runtime.block_on(connection);
+            }
         }
     }
 }

@@ -38,7 +38,11 @@ impl Links {
     /// # Errors
     /// `Missing` without the bridge, `Kernel` otherwise; nothing is left behind.
     pub async fn add_tap(&self, spec: &TapSpec) -> Result<Tap, LinkError> {
-        let made = ferrovirt_sys::tap::create(&spec.name, spec.vnet_hdr, false);
+        let (wanted, vnet_hdr) = (spec.name.clone(), spec.vnet_hdr);
+        let made = tokio::task::spawn_blocking(move || ferrovirt_sys::tap::create(&wanted, vnet_hdr, false));
+        let made = made
+            .await
+            .unwrap_or_else(|error| Err(std::io::Error::other(error)));
         let (fd, name) = made.map_err(|source| LinkError::Kernel {
             action: "creating tap device",
             device: spec.name.clone(),

@@ -12,6 +12,7 @@ use ferrovirt_guest::{
 use ferrovirt_link::Links;
 use ferrovirt_model::Uuid;
 use ferrovirt_model::domain::Domain;
+use ferrovirt_sys::blocking;
 use tokio::sync::mpsc;
 
 use crate::capabilities::{Emulator, Probes};
@@ -149,7 +150,7 @@ impl Backend for QemuBackend {
             None if run.process().is_some() => "crashed",
             None => "failed",
         };
-        release::release(run, stage, &inner.config, &inner.ports, reason);
+        blocking::here(|| release::release(run, stage, &inner.config, &inner.ports, reason));
     }
 
     async fn adopt(&self, status: &Status) -> std::result::Result<Adopted<Machine>, Gone> {

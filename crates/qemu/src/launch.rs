@@ -15,6 +15,7 @@ use ferrovirt_guest::{BackendError, Run};
 use ferrovirt_model::domain::{
     ChannelState, CharType, CpuCheck, CpuMode, Domain, Lifecycle, LinkState, SocketMode, VirtType,
 };
+use ferrovirt_sys::blocking;
 use ferrovirt_sys::cgroup::Scope;
 use ferrovirt_sys::launch::Orders;
 use ferrovirt_sys::process::ProcessId;
@@ -49,11 +50,13 @@ pub async fn launch(
 ) -> std::result::Result<Machine, BackendError> {
     let places = Places::of_run(config, run);
     let log = Log::of(&config.log_dir, run.name());
-    let file = log.open()?;
-    let (listener, stream) = monitor_socket(&places, config)?;
-    write_key(&places, config)?;
+    let (file, (listener, stream), sockets) = blocking::here(|| {
+        write_key(&places, config)?;
+        let monitor = monitor_socket(&places, config)?;
+        Ok::<_, Error>((log.open()?, monitor, channel_sockets(&run.doc, config)?))
+    })?;
     let mut descriptors = prepared.descriptors;
-    descriptors.extend(channel_sockets(&run.doc, config)?);
+    descriptors.extend(sockets);
     let mut given = Given {
         guest_dir: places.guest_dir.clone(),
         monitor: Some(FIRST_FD),
@@ -82,7 +85,11 @@ pub async fn launch(
             .into(),
     );
     orders.stderr = Some(file.into());
-    let scope = if config.privileged { scope(run) } else { None };
+    let scope = if config.privileged {
+        blocking::here(|| scope(run))
+    } else {
+        None
+    };
     if let Some(scope) = &scope {
         orders.cgroup_procs.clone_from(&scope.procs_files);
     }

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use ferrovirt_guest::{BackendError, Run, Step};
 use ferrovirt_model::domain::{BackingStore, CharType, Domain, SecLabel, SecLabelType};
+use ferrovirt_sys::blocking;
 
 use crate::config::QemuConfig;
 use crate::error::{Error, Plain, Result};
@@ -107,7 +108,7 @@ fn is_off(doc: &Domain, config: &QemuConfig) -> bool {
 pub async fn take(run: &mut Run, config: &QemuConfig) -> std::result::Result<(), BackendError> {
     let off = is_off(&run.doc, config);
     for path in files(&run.doc) {
-        let meta = std::fs::metadata(&path).map_err(Error::io("unable to stat", &path))?;
+        let meta = blocking::here(|| std::fs::metadata(&path)).map_err(Error::io("unable to stat", &path))?;
         if off || (meta.uid() == config.uid && meta.gid() == config.gid) {
             continue;
         }
@@ -116,7 +117,7 @@ pub async fn take(run: &mut Run, config: &QemuConfig) -> std::result::Result<(),
             .with("uid", meta.uid().to_string())
             .with("gid", meta.gid().to_string());
         run.journal(step).await?;
-        change(&path, config.uid, config.gid)?;
+        blocking::here(|| change(&path, config.uid, config.gid))?;
     }
     Ok(())
 }

@@ -9,6 +9,7 @@ use std::path::Path;
 use ferrovirt_guest::{BackendError, Run, Step};
 use ferrovirt_link::Links;
 use ferrovirt_model::domain::Domain;
+use ferrovirt_sys::blocking;
 
 use crate::config::QemuConfig;
 use crate::error::{Error, Result};
@@ -45,15 +46,10 @@ pub async fn prepare(
     ownership::label(&mut run.doc, config);
     run.monitor = Some(places.monitor());
     run.journal(Step::new(STEP)).await?;
-    places.make(config)?;
-    let mut prepared = Prepared::default();
-    for (alias, backend) in file_backends(&run.doc) {
-        let path = backend.path().unwrap_or_default().to_owned();
-        let append = backend.source.as_ref().and_then(|source| source.append) == Some(true);
-        prepared
-            .descriptors
-            .push((alias, open_file(Path::new(&path), append)?));
-    }
+    let mut prepared = blocking::here(|| {
+        places.make(config)?;
+        opened_files(&run.doc)
+    })?;
     for interface in &mut run.doc.devices.interfaces {
         if let Some((fd, _)) = tap::make(links, interface).await? {
             prepared
@@ -74,6 +70,18 @@ async fn inspected(doc: Domain) -> Result<Domain> {
     looked
         .await
         .map_err(|error| Error::Failed(format!("looking at the guest's images failed: {error}")))?
+}
+
+fn opened_files(doc: &Domain) -> Result<Prepared> {
+    let mut prepared = Prepared::default();
+    for (alias, backend) in file_backends(doc) {
+        let path = backend.path().unwrap_or_default().to_owned();
+        let append = backend.source.as_ref().and_then(|source| source.append) == Some(true);
+        prepared
+            .descriptors
+            .push((alias, open_file(Path::new(&path), append)?));
+    }
+    Ok(prepared)
 }
 
 /// A file that a character device writes to; the daemon opens it, QEMU may not have the right.

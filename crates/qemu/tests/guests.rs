@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Once};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use ferrovirt_guest::testing::{Engine, EngineConfig, FakePorts, Hooks, Origin, Trace};
 use ferrovirt_guest::{Backend, Config, DestroyFlags, GuestHandle, Guests, ShutdownMode, StartFlags, State};

@@ -5,6 +5,7 @@
 //! * [`keeper`]: running what the daemon waits for (hook scripts), through the program `ferrovirt-keeper`
 //! * [`pipe`]: pipes of which only one end blocks
 //! * [`cgroup`], [`tap`]: the host's side of a guest
+//! * [`blocking`]: work that waits, in the middle of what may not
 //! * [`durable`]: files that are there after a power failure
 //! * [`program`]: where programs are found
 //!
@@ -19,6 +20,7 @@
     reason = "system calls without a safe wrapper; every block carries its SAFETY comment"
 )]
 
+pub mod blocking;
 pub mod cgroup;
 pub mod durable;
 mod error;

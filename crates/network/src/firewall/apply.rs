@@ -76,13 +76,15 @@ async fn run(nft: &Path, text: &str) -> std::result::Result<(), String> {
     let program = ferrovirt_sys::program::find_in_path(&nft.to_string_lossy()).ok_or_else(|| {
         format!("Cannot find '{name}' in path: it makes the packet filter rules of networks")
     })?;
-    let mut child = Command::new(program)
+    let mut command = Command::new(program);
+    command
         .args(["-f", "-"])
         .stdin(Stdio::piped())
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
-        .kill_on_drop(true)
-        .spawn()
+        .kill_on_drop(true);
+    // It returns when the new process has become the program.
+    let mut child = ferrovirt_sys::blocking::here(|| command.spawn())
         .map_err(|error| format!("cannot run {name}: {error}"))?;
     let mut stdin = child
         .stdin
