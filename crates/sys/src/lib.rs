@@ -21,6 +21,7 @@
 )]
 
 pub mod blocking;
+mod burst;
 pub mod cgroup;
 pub mod durable;
 mod error;
