@@ -13,17 +13,43 @@ use crate::error::{Error, Result};
 pub(super) fn settle(doc: &mut Domain, emulator: &Emulator, chipset: Chipset) -> Result<()> {
     sort(&mut doc.devices.controllers);
     number(&mut doc.devices.controllers);
-    chipset_controllers(doc, chipset);
+    chipset_controllers(doc, emulator, chipset);
     disk_addresses(doc)?;
     for_disks(doc);
     for_channels(doc);
     for index in 0..doc.devices.controllers.len() {
         models(doc, index, emulator, chipset)?;
     }
+    usb_masters(&doc.devices.controllers)?;
     if doc.devices.controllers.iter().any(no_usb) && uses_usb(doc) {
         return Err(Error::unsupported(
             "USB is disabled for this domain, but USB devices are present in the domain XML",
         ));
+    }
+    Ok(())
+}
+
+/// A companion has its master, and where USB is off there is no other controller.
+fn usb_masters(controllers: &[Controller]) -> Result<()> {
+    let usb: Vec<&Controller> = controllers
+        .iter()
+        .filter(|c| c.kind == ControllerType::Usb)
+        .collect();
+    if usb.len() > 1 && usb.iter().any(|c| no_usb(c)) {
+        return Err(Error::unsupported(
+            "Can't add another USB controller: USB is disabled for this domain (model 'none')",
+        ));
+    }
+    for companion in usb.iter().filter(|c| c.info.master_startport.is_some()) {
+        let is_master =
+            |c: &&&Controller| c.number() == companion.number() && c.info.master_startport.is_none();
+        if !usb.iter().any(|c| is_master(&c)) {
+            let model = companion.model.as_deref().unwrap_or_default();
+            return Err(Error::unsupported(format!(
+                "No master USB controller specified for '{model}' with index {}",
+                companion.number()
+            )));
+        }
     }
     Ok(())
 }
@@ -116,14 +142,14 @@ fn ensure(doc: &mut Domain, kind: ControllerType, index: u32, model: Option<&str
     }
 }
 
-fn chipset_controllers(doc: &mut Domain, chipset: Chipset) {
+fn chipset_controllers(doc: &mut Domain, emulator: &Emulator, chipset: Chipset) {
     if !doc
         .devices
         .controllers
         .iter()
         .any(|c| c.kind == ControllerType::Usb)
     {
-        ensure(doc, ControllerType::Usb, 0, None);
+        ensure(doc, ControllerType::Usb, 0, Some(own_usb(emulator, chipset)));
     }
     match chipset {
         Chipset::Q35 => {
@@ -255,11 +281,16 @@ fn models(doc: &mut Domain, at: usize, emulator: &Emulator, chipset: Chipset) ->
     };
     match controller.kind {
         ControllerType::Usb => {
-            let model = controller
-                .model
-                .get_or_insert_with(|| default_usb(emulator, chipset).to_owned());
+            let model = controller.model.get_or_insert_with(|| USB.to_owned());
             if model != "none" && usb_device(model).is_none_or(|device| !emulator.has(device)) {
                 return unsupported("USB", model);
+            }
+            if let Some(ports) = controller.ports.filter(|ports| *ports > XHCI_PORTS)
+                && model.ends_with("-xhci")
+            {
+                return Err(Error::unsupported(format!(
+                    "'{model}' controller only supports up to '{XHCI_PORTS}' ports, not {ports}"
+                )));
             }
         }
         ControllerType::Scsi => {
@@ -300,10 +331,17 @@ fn models(doc: &mut Domain, at: usize, emulator: &Emulator, chipset: Chipset) ->
     Ok(())
 }
 
-fn default_usb(emulator: &Emulator, chipset: Chipset) -> &'static str {
+/// The model of a USB controller that was asked for without one.
+const USB: &str = "piix3-uhci";
+
+/// As many ports as QEMU's xHCI controllers have at most.
+const XHCI_PORTS: u32 = 15;
+
+/// The model of the USB controller that a guest gets without asking.
+fn own_usb(emulator: &Emulator, chipset: Chipset) -> &'static str {
     let order: &[&str] = match chipset {
-        Chipset::Q35 => &["qemu-xhci", "nec-xhci", "ich9-ehci1", "piix3-uhci"],
-        Chipset::I440fx => &["piix3-uhci"],
+        Chipset::Q35 => &["qemu-xhci", "nec-xhci", "ich9-ehci1", USB],
+        Chipset::I440fx => &[USB],
     };
     order
         .iter()

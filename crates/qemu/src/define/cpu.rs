@@ -14,14 +14,11 @@ pub(super) fn settle(doc: &mut Domain, emulator: &Emulator) -> Result<()> {
         .machine
         .as_deref()
         .and_then(|name| emulator.machine(name));
-    let default = match (
-        super::architecture(doc),
-        machine.and_then(|m| m.default_cpu.as_deref()),
-    ) {
-        // An x86_64 binary may be the one that runs it.
-        ("i686", _) => "qemu32",
-        (_, Some(model)) => model,
-        (_, None) => "qemu64",
+    let default = match machine.and_then(|m| m.default_cpu.as_deref()) {
+        // What a binary takes by itself goes by its own architecture, not by the guest's.
+        _ if emulator.arch == "i686" => "qemu32",
+        Some(model) => model,
+        None => "qemu64",
     }
     .to_owned();
     let cpu = doc.cpu.get_or_insert_with(Cpu::default);
@@ -42,6 +39,8 @@ pub(super) fn settle(doc: &mut Domain, emulator: &Emulator) -> Result<()> {
         }
         CpuMode::HostModel => {
             cpu.check.get_or_insert(CpuCheck::Partial);
+            // What may replace a model means nothing without a model; libvirt lets go of it here.
+            cpu.model.take_if(|model| model.name.is_empty());
         }
         CpuMode::HostPassthrough => {
             cpu.check.get_or_insert(CpuCheck::None);

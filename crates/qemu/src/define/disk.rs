@@ -115,6 +115,11 @@ fn check(disk: &Disk, bus: DiskBus) -> Result<()> {
             "disk device='lun' is not supported for disk '{dev}'"
         )));
     }
+    if bus == DiskBus::Usb && disk.source.as_ref().is_none_or(|source| source.path().is_none()) {
+        return Err(Error::unsupported(format!(
+            "'usb' disk must not be empty ('{dev}')"
+        )));
+    }
     match (disk.device, bus) {
         (DiskDevice::Disk, DiskBus::Ide | DiskBus::Sata) if disk.readonly => {
             let bus = if bus == DiskBus::Ide { "ide" } else { "sata" };

@@ -60,3 +60,58 @@ fn completing_again_changes_nothing() {
         assert_eq!(once.to_xml(&Form::STORED), twice.to_xml(&Form::STORED), "{name}");
     }
 }
+
+/// A guest with these devices, and something more on the level of `<domain>`.
+fn guest(machine: &str, more: &str, devices: &str) -> String {
+    format!(
+        "<domain type='qemu'><name>g</name><memory>1024</memory><os><type machine='{machine}'>hvm</type></os>{more}\
+         <devices>{devices}</devices></domain>"
+    )
+}
+
+#[test]
+fn what_cannot_be_is_refused_with_what_it_is_about() {
+    for (devices, words) in [
+        (
+            "<controller type='usb' model='none'/><controller type='usb'/>",
+            "USB is disabled",
+        ),
+        (
+            "<controller type='usb' index='0' model='ich9-uhci2'><master startport='2'/></controller>",
+            "No master USB controller specified for 'ich9-uhci2'",
+        ),
+        (
+            "<controller type='usb' model='qemu-xhci' ports='16'/>",
+            "'qemu-xhci' controller only supports up to '15' ports",
+        ),
+        (
+            "<disk type='file' device='cdrom'><target dev='sda' bus='usb'/></disk>",
+            "'usb' disk must not be empty",
+        ),
+    ] {
+        let error = completed(&guest("pc", "", devices)).map(|_| ()).unwrap_err();
+        assert!(error.contains(words), "{devices}: {error}");
+    }
+}
+
+#[test]
+fn a_usb_controller_that_was_asked_for_is_another_than_the_one_that_comes_by_itself() {
+    let model = |devices: &str| {
+        let doc = completed(&guest("q35", "", devices)).unwrap();
+        let mut all = doc.devices.controllers.into_iter();
+        all.find(|c| c.kind == ferrovirt_model::domain::ControllerType::Usb)
+            .and_then(|c| c.model)
+    };
+    assert_eq!(model("").as_deref(), Some("qemu-xhci"));
+    assert_eq!(model("<controller type='usb'/>").as_deref(), Some("piix3-uhci"));
+}
+
+#[test]
+fn a_replacement_for_no_model_is_none() {
+    let cpu = "<cpu mode='host-model'><model fallback='forbid'/></cpu>";
+    let text = completed(&guest("pc", cpu, "")).unwrap().to_xml(&Form::STORED);
+    assert!(
+        text.contains("<cpu mode='host-model' check='partial'/>"),
+        "{text}"
+    );
+}

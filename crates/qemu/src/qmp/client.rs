@@ -21,7 +21,7 @@ use tokio::io::Interest;
 use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::{mpsc, oneshot};
-use tokio_util::codec::{FramedRead, LinesCodec};
+use tokio_util::codec::{FramedRead, LinesCodec, LinesCodecError};
 use tracing::{debug, warn};
 
 use super::event::Event;
@@ -294,6 +294,8 @@ async fn read_lines(socket: OwnedReadHalf, waiting: Arc<Waiting>, mut listener: 
     loop {
         match lines.next().await {
             Some(Ok(text)) => take_line(&text, &waiting, &mut listener),
+            // A QEMU that ends before it has read all that we said.
+            Some(Err(LinesCodecError::Io(error))) if error.kind() == io::ErrorKind::ConnectionReset => break,
             Some(Err(error)) => {
                 warn!(%error, "QEMU's monitor is unreadable; closing it");
                 break;

@@ -175,6 +175,15 @@ impl Keeper {
     }
 }
 
+impl Drop for Keeper {
+    fn drop(&mut self) {
+        // A keeper that does not hear it ends all the same, when it sees the connection end.
+        if let Ok(message) = Request::Leave.encode() {
+            let _ = socket::send(self.socket.get_ref(), &message, &[]);
+        }
+    }
+}
+
 /// The cheap way of starting a program (no fork): nothing but arguments, environment, process group and descriptors.
 fn spawn(program: &Path) -> io::Result<(Child, OwnedFd)> {
     let (ours, theirs) = socket::pair()?;

@@ -8,6 +8,7 @@
 //!                                ◀──  Exited(how, empty)  the main process is over
 //!   Release     (unless empty)   ──▶                      "I have what was in the pipes, the rest is yours"
 //!                                ◀──  Empty               nothing of the tree is left: can be used again
+//!   Leave                        ──▶                      it is not needed any more
 //! ```
 
 use std::ffi::OsString;
@@ -38,6 +39,8 @@ pub(super) enum Request {
     Release,
     /// End the whole tree: SIGTERM, SIGKILL after this many milliseconds.
     End { grace_ms: u32 },
+    /// The daemon lets go of the keeper: it ends as soon as it holds nothing. A daemon that died said no such thing.
+    Leave,
 }
 
 /// How a process ended.
@@ -86,6 +89,7 @@ const KIND_NOT_STARTED: u8 = 5;
 const KIND_EXITED: u8 = 6;
 const KIND_SIGNALLED: u8 = 7;
 const KIND_EMPTY: u8 = 8;
+const KIND_LEAVE: u8 = 9;
 
 impl Request {
     pub(super) fn encode(&self) -> Result<Vec<u8>, Broken> {
@@ -96,6 +100,7 @@ impl Request {
                 .list(&script.env, |w, (name, value)| w.os(name).os(value)),
             Request::Release => Writer::new(KIND_RELEASE),
             Request::End { grace_ms } => Writer::new(KIND_END).u32(*grace_ms),
+            Request::Leave => Writer::new(KIND_LEAVE),
         }
         .finish()
     }
@@ -110,6 +115,7 @@ impl Request {
             }),
             KIND_RELEASE => Request::Release,
             KIND_END => Request::End { grace_ms: r.u32()? },
+            KIND_LEAVE => Request::Leave,
             _ => return Err(Broken("not a request")),
         };
         r.end()?;
@@ -205,13 +211,13 @@ mod tests {
                 args: args.into_iter().map(OsString::from).collect(),
                 env: env.into_iter().map(|(name, value)| (name.into(), value.into())).collect(),
             };
-            for request in [Request::Run(script), Request::Release, Request::End { grace_ms }] {
+            for request in [Request::Run(script), Request::Release, Request::End { grace_ms }, Request::Leave] {
                 prop_assert_eq!(Request::decode(&request.encode().unwrap()[HEADER..]), Ok(request));
             }
         }
 
         #[test]
-        fn any_bytes_are_read_without_panic(kind in 0..9u8, bytes in proptest::collection::vec(any::<u8>(), 0..100)) {
+        fn any_bytes_are_read_without_panic(kind in 0..10u8, bytes in proptest::collection::vec(any::<u8>(), 0..100)) {
             let message = [&[kind], bytes.as_slice()].concat();
             let _ = Request::decode(&message);
             let _ = Report::decode(&message);

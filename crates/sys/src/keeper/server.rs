@@ -193,6 +193,7 @@ impl Keeper {
                     }
                 }
                 Request::End { grace_ms } => self.end_tree(Duration::from_millis(grace_ms.into())),
+                Request::Leave => self.leaving = true,
             }
         }
         Ok(())
