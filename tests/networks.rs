@@ -80,6 +80,26 @@ fn route_open_and_isolated_networks_start() {
 }
 
 #[test]
+fn a_transient_network_is_gone_at_its_end() {
+    in_world(NEEDS, |w| {
+        w.daemon_start();
+        w.file("net.xml", &Net::new("t", 136).xml());
+        w.virsh("net-create net.xml").ok();
+        assert!(w.link_exists("virbr136"));
+        let info = w.virsh("net-info t").ok().to_owned();
+        assert!(
+            info.lines()
+                .any(|line| line.starts_with("Persistent:") && line.ends_with("no")),
+            "{info}"
+        );
+        w.virsh("net-create net.xml").fails_with(&["'t'"]);
+        w.virsh("net-destroy t").ok();
+        assert!(!w.link_exists("virbr136"));
+        w.virsh("net-info t").fails_with(&["Network not found"]);
+    });
+}
+
+#[test]
 fn foreign_rules_are_left_alone() {
     in_world(NEEDS, |w| {
         w.sh("nft add table ip mine
