@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use ferrovirt_sys::pidfd::PidFd;
 use ferrovirt_sys::process::{self, ProcessId};
-use ferrovirt_sys::signals;
 use tracing::Instrument;
 
 use crate::call::{Call, Filtered, Report};
@@ -169,12 +168,21 @@ impl Engine {
             return;
         }
         // The keeper itself hangs (stopped, perhaps): its work is done here.
+        let mut tree = vec![handle];
         for process in process::descendants(keeper.pid) {
-            let _ = signals::send(process, SIGKILL);
+            tree.extend(PidFd::open(process));
         }
-        let _ = handle.kill(SIGKILL);
-        if tokio::time::timeout(PATIENCE, handle.exited()).await.is_err() {
-            tracing::error!(target: "virHookRun", "hook keeper {keeper} cannot be killed");
+        // The keeper last: until then nobody changes parents.
+        for handle in tree.iter().rev() {
+            let _ = handle.kill(SIGKILL);
+        }
+        let gone = async {
+            for handle in &tree {
+                handle.exited().await;
+            }
+        };
+        if tokio::time::timeout(PATIENCE, gone).await.is_err() {
+            tracing::error!(target: "virHookRun", "the tree of hook keeper {keeper} cannot be killed");
         }
     }
 }

