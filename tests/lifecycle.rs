@@ -108,6 +108,7 @@ fn r34_shutdown_by_the_power_button() {
         w.wait_text("g.serial", "GUEST-UP", 60);
         w.virsh("shutdown g").ok();
         wait_state(w, "g", "shut off (shutdown)", 60);
+        w.wait_called("qemu g release end shutdown");
         assert!(w.read("g.serial").contains("GUEST-BUTTON"));
         assert_eq!(operations(w)[3..], ["stopped end -", "release end shutdown"]);
     });

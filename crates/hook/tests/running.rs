@@ -367,6 +367,7 @@ async fn r16_inside() {
     let engine = world.engine.clone();
     let task = tokio::spawn(async move { engine.call(call).await });
     until("it runs", || !world.text("ready").is_empty()).await;
+    until("its number is known", || world.engine.running()[0].pid.is_some()).await;
     assert!(
         world
             .engine
