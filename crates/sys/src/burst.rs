@@ -11,20 +11,29 @@ use tokio::time::timeout;
 /// So many at once.
 const WIDTH: usize = 4;
 
-/// So long at most one waits for its turn: a start that hangs holds up nobody else (R90).
-const PATIENCE: Duration = Duration::from_millis(100);
-
 /// A door that lets a few through at a time, and everybody in the end.
-pub(crate) struct Door(Semaphore);
+#[derive(Debug)]
+pub struct Door {
+    places: Semaphore,
+    patience: Duration,
+}
+
+/// A turn at a [`Door`], to be held while the program starts; `None` after waiting in vain.
+pub type Turn<'a> = Option<SemaphorePermit<'a>>;
 
 impl Door {
-    pub(crate) const fn new() -> Door {
-        Door(Semaphore::const_new(WIDTH))
+    /// `patience` is how long one waits for its turn at most: starts that hang hold up nobody for longer (R90). It
+    /// should be several times what such a start takes.
+    pub const fn new(patience: Duration) -> Door {
+        Door {
+            places: Semaphore::const_new(WIDTH),
+            patience,
+        }
     }
 
-    /// Waits for its turn; to be held while the program starts. `None` after waiting in vain.
-    pub(crate) async fn turn(&self) -> Option<SemaphorePermit<'_>> {
-        timeout(PATIENCE, self.0.acquire()).await.ok()?.ok()
+    /// Waits for its turn.
+    pub async fn turn(&self) -> Turn<'_> {
+        timeout(self.patience, self.places.acquire()).await.ok()?.ok()
     }
 }
 
@@ -33,8 +42,8 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn r90_a_start_that_hangs_holds_nobody_up_for_long() {
-        let door = Door::new();
+    async fn r90_starts_that_hang_hold_nobody_up_for_long() {
+        let door = Door::new(Duration::from_millis(100));
         let mut held = Vec::new();
         for _ in 0..WIDTH {
             held.push(door.turn().await.expect("free"));

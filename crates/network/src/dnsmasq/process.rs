@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use ferrovirt_model::network::Network;
+use ferrovirt_sys::burst::Door;
 use ferrovirt_sys::launch::{self, Orders};
 use ferrovirt_sys::pidfd::PidFd;
 use ferrovirt_sys::process::ProcessId;
@@ -32,6 +33,9 @@ const SETTLE_ROUNDS: usize = 50;
 const SETTLE_PAUSE: Duration = Duration::from_millis(10);
 /// How much of its complaints is kept.
 const COMPLAINT_LIMIT: u64 = 16 * 1024;
+
+/// Starts that are under way; each takes some 20 ms.
+static STARTS: Door = Door::new(Duration::from_millis(300));
 
 const SIGTERM: i32 = 15;
 const SIGKILL: i32 = 9;
@@ -110,6 +114,7 @@ impl Dnsmasq {
     }
 
     async fn serve(&self, program: PathBuf, bridge: &str) -> Result<ProcessId> {
+        let _turn = STARTS.turn().await;
         let failed = |text: String| Error::Program(format!("dnsmasq for network '{}': {text}", self.network));
         let (stderr, complaints) = stderr_pipe().map_err(|error| failed(format!("no pipe: {error}")))?;
         let orders = self.orders(program, bridge, stderr);

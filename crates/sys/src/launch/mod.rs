@@ -27,7 +27,7 @@ use orders::Answer;
 /// hold a thread for ever.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-static DOOR: Door = Door::new();
+static DOOR: Door = Door::new(Duration::from_millis(100));
 
 /// Starts a program in its own session, with init as its parent, all signals at their default, `/dev/null` on standard
 /// input and no descriptor but the ordered ones. Returns after the `execve` has succeeded.
