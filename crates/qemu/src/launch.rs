@@ -111,7 +111,8 @@ pub async fn launch(
     };
     complete(&mut run.doc, emulator, &found);
     if let Some(scope) = scope {
-        place_threads(&scope, &found);
+        // The kernel moves a thread to another group only after a grace period.
+        blocking::here(|| place_threads(&scope, &found));
     }
     machine.set_balloon(has_balloon(&run.doc));
     Ok(machine)
