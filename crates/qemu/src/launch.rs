@@ -10,12 +10,14 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use ferrovirt_guest::{BackendError, Run};
 use ferrovirt_model::domain::{
     ChannelState, CharType, CpuCheck, CpuMode, Domain, Lifecycle, LinkState, SocketMode, VirtType,
 };
 use ferrovirt_sys::blocking;
+use ferrovirt_sys::burst::Door;
 use ferrovirt_sys::cgroup::Scope;
 use ferrovirt_sys::launch::Orders;
 use ferrovirt_sys::process::ProcessId;
@@ -34,6 +36,10 @@ use crate::qmp::{Monitor, QmpError, commands};
 
 /// Where a run remembers the name of its control group.
 pub const SCOPE: &str = "scope";
+
+/// Moving a thread to another group takes the kernel a grace period of some 10 ms, in which nobody on this machine forks.
+/// Side by side it takes longer.
+static PLACING: Door = Door::new(1, Duration::from_secs(1));
 
 /// First number of the descriptors that QEMU inherits.
 const FIRST_FD: i32 = 20;
@@ -111,7 +117,7 @@ pub async fn launch(
     };
     complete(&mut run.doc, emulator, &found);
     if let Some(scope) = scope {
-        // The kernel moves a thread to another group only after a grace period.
+        let _turn = PLACING.turn().await;
         blocking::here(|| place_threads(&scope, &found));
     }
     machine.set_balloon(has_balloon(&run.doc));

@@ -8,9 +8,6 @@ use std::time::Duration;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::timeout;
 
-/// So many at once.
-const WIDTH: usize = 4;
-
 /// A door that lets a few through at a time, and everybody in the end.
 #[derive(Debug)]
 pub struct Door {
@@ -22,11 +19,11 @@ pub struct Door {
 pub type Turn<'a> = Option<SemaphorePermit<'a>>;
 
 impl Door {
-    /// `patience` is how long one waits for its turn at most: starts that hang hold up nobody for longer (R90). It
-    /// should be several times what such a start takes.
-    pub const fn new(patience: Duration) -> Door {
+    /// `width` is how many go through at a time, `patience` how long one waits for its turn at most: starts that hang
+    /// hold up nobody for longer (R90). It should be several times what such a start takes.
+    pub const fn new(width: usize, patience: Duration) -> Door {
         Door {
-            places: Semaphore::const_new(WIDTH),
+            places: Semaphore::const_new(width),
             patience,
         }
     }
@@ -43,9 +40,9 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn r90_starts_that_hang_hold_nobody_up_for_long() {
-        let door = Door::new(Duration::from_millis(100));
+        let door = Door::new(4, Duration::from_millis(100));
         let mut held = Vec::new();
-        for _ in 0..WIDTH {
+        for _ in 0..4 {
             held.push(door.turn().await.expect("free"));
         }
         assert!(door.turn().await.is_none());

@@ -35,7 +35,7 @@ const SETTLE_PAUSE: Duration = Duration::from_millis(10);
 const COMPLAINT_LIMIT: u64 = 16 * 1024;
 
 /// Starts that are under way; each takes some 20 ms.
-static STARTS: Door = Door::new(Duration::from_millis(300));
+static STARTS: Door = Door::new(4, Duration::from_millis(300));
 
 const SIGTERM: i32 = 15;
 const SIGKILL: i32 = 9;

@@ -28,6 +28,12 @@ impl Hierarchy {
     pub(crate) fn is_v2(&self) -> bool {
         self.controllers.is_empty()
     }
+
+    /// Whether (in version 1) it is one of those that say which processors a thread gets, and how much of them.
+    pub(crate) fn gives_out_processors(&self) -> bool {
+        let is_one = |name: &String| matches!(name.as_str(), "cpu" | "cpuacct" | "cpuset");
+        self.controllers.iter().any(is_one)
+    }
 }
 
 /// All hierarchies that are mounted where this process can see its own group in them.

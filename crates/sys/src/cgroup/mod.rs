@@ -6,6 +6,8 @@
 //!                                               libvirt/vcpu0
 //! ```
 //!
+//! Threads are told apart where processors are given out: in version 2, and in version 1 by `cpu`, `cpuacct` and `cpuset`.
+//!
 //! The scope is made in every hierarchy that is mounted and may be changed; a machine without control groups, or a daemon
 //! that may not touch them, has none, and nothing depends on it.
 
@@ -62,9 +64,13 @@ impl Scope {
     /// The first failure; the others are placed all the same.
     pub fn place_threads(&self, vcpus: &[i32]) -> io::Result<()> {
         let mut result = Ok(());
-        for path in &self.paths {
+        let version_2 = |inner: &Path| inner.join("cgroup.controllers").exists();
+        for inner in self.paths.iter().map(|path| path.join(INNER)) {
+            if !version_2(&inner) && !inner.join(EMULATOR).is_dir() {
+                continue;
+            }
             for (number, thread) in vcpus.iter().enumerate() {
-                let group = path.join(INNER).join(format!("vcpu{number}"));
+                let group = inner.join(format!("vcpu{number}"));
                 result = result.and(place_thread(&group, *thread));
             }
         }
@@ -131,19 +137,25 @@ fn create_one(hierarchy: &Hierarchy, name: &str) -> io::Result<(PathBuf, PathBuf
     let scope = slice.join(name);
     let inner = scope.join(INNER);
     let mut groups = vec![slice, scope.clone(), inner.clone()];
-    // In version 2 the emulator's threads may only be moved when the process is there.
-    let entered = if hierarchy.is_v2() {
-        inner
-    } else {
-        inner.join(EMULATOR)
-    };
-    if !hierarchy.is_v2() {
+    let entered = entrance(hierarchy, &scope);
+    if entered != inner {
         groups.push(entered.clone());
     }
     for group in &groups {
         make_group(group)?;
     }
     Ok((scope, entered.join("cgroup.procs")))
+}
+
+/// The group that a guest's process enters.
+fn entrance(hierarchy: &Hierarchy, scope: &Path) -> PathBuf {
+    let inner = scope.join(INNER);
+    // In version 2 the emulator's threads may only be moved when the process is there.
+    if hierarchy.is_v2() || !hierarchy.gives_out_processors() {
+        inner
+    } else {
+        inner.join(EMULATOR)
+    }
 }
 
 fn make_group(group: &Path) -> io::Result<()> {
@@ -182,11 +194,7 @@ fn open_in(hierarchies: &[Hierarchy], name: &str) -> Option<Scope> {
     for hierarchy in hierarchies {
         let path = hierarchy.mount.join(SLICE).join(name);
         if path.is_dir() {
-            let entered = if hierarchy.is_v2() {
-                path.join(INNER)
-            } else {
-                path.join(INNER).join(EMULATOR)
-            };
+            let entered = entrance(hierarchy, &path);
             scope.procs_files.push(entered.join("cgroup.procs"));
             scope.paths.push(path);
         }
@@ -250,7 +258,11 @@ mod tests {
                 own: PathBuf::new(),
             }
         };
-        vec![hierarchy("cpu", &["cpu"]), hierarchy("two", &[])]
+        vec![
+            hierarchy("cpu", &["cpu"]),
+            hierarchy("memory", &["memory"]),
+            hierarchy("two", &[]),
+        ]
     }
 
     #[test]
@@ -261,12 +273,13 @@ mod tests {
         let at = |path: &str| root.path().join(path);
         assert_eq!(
             scope.paths,
-            [at("cpu/machine.slice/s.scope"), at("two/machine.slice/s.scope")]
+            ["cpu", "memory", "two"].map(|name| at(&format!("{name}/machine.slice/s.scope")))
         );
         assert_eq!(
             scope.procs_files,
             [
                 at("cpu/machine.slice/s.scope/libvirt/emulator/cgroup.procs"),
+                at("memory/machine.slice/s.scope/libvirt/cgroup.procs"),
                 at("two/machine.slice/s.scope/libvirt/cgroup.procs"),
             ]
         );
@@ -344,9 +357,11 @@ mod tests {
         assert_eq!(scope.pids(), [pid]);
         assert_eq!(Scope::open(&scope.name), Some(scope.clone()));
         let placed = scope.place_threads(&[pid]);
-        let vcpu = scope.paths[0].join("libvirt/vcpu0");
-        assert!(vcpu.is_dir(), "{placed:?}");
         placed.unwrap();
+        let vcpu = |path: &PathBuf| path.join("libvirt/vcpu0").is_dir();
+        assert!(scope.paths.iter().any(vcpu));
+        let emulator = |path: &PathBuf| path.join("libvirt/emulator").is_dir();
+        assert!(scope.paths.iter().filter(|path| emulator(path)).all(vcpu));
         assert!(scope.remove().is_err(), "still in use");
         scope.kill_all();
         child.wait().unwrap();

@@ -18,7 +18,7 @@ use crate::pipe::{self, PipeReader};
 use crate::process::ProcessId;
 use crate::{frame, socket};
 
-static DOOR: Door = Door::new(Duration::from_millis(100));
+static DOOR: Door = Door::new(4, Duration::from_millis(100));
 
 /// A keeper that runs, and the connection to it. Dropping it ends the keeper as soon as it holds nothing.
 #[derive(Debug)]

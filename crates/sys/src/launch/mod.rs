@@ -18,7 +18,6 @@ pub use crate::error::LaunchError;
 pub use helper::main;
 pub use orders::Orders;
 
-use crate::burst::Door;
 use crate::process::ProcessId;
 use crate::socket;
 use orders::Answer;
@@ -26,8 +25,6 @@ use orders::Answer;
 /// How long the launcher may take: far more than it ever needs, but an exec from a dead network file system must not
 /// hold a thread for ever.
 const PATIENCE: Duration = Duration::from_secs(60);
-
-static DOOR: Door = Door::new(Duration::from_millis(100));
 
 /// Starts a program in its own session, with init as its parent, all signals at their default, `/dev/null` on standard
 /// input and no descriptor but the ordered ones. Returns after the `execve` has succeeded.
@@ -45,14 +42,12 @@ pub async fn launch(helper: &Path, orders: Orders) -> Result<ProcessId, LaunchEr
         helper: helper.to_owned(),
         source,
     };
-    let turn = DOOR.turn().await;
     let answer = tokio::task::spawn_blocking({
         let helper = helper.clone();
         move || ask(&helper, &orders)
     })
     .await
     .unwrap_or_else(|panic| Err(io::Error::other(panic)));
-    drop(turn);
     match answer {
         Ok(Answer::Started(id)) => Ok(id),
         Ok(Answer::NoExec(errno)) => Err(LaunchError::Exec { program, errno }),
