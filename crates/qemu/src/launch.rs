@@ -39,7 +39,7 @@ pub const SCOPE: &str = "scope";
 
 /// Moving a thread to another group takes the kernel a grace period of some 10 ms, in which nobody on this machine forks.
 /// Side by side it takes longer.
-static PLACING: Door = Door::new(1, Duration::from_secs(1));
+static PLACING: Door = Door::new(2, Duration::from_secs(1));
 
 /// First number of the descriptors that QEMU inherits.
 const FIRST_FD: i32 = 20;

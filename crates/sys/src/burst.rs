@@ -1,7 +1,8 @@
-//! Many programs to be started at once: a few at a time.
+//! Much of the same work at once: a few at a time.
 //!
-//! A process that was just started wants a processor. Forty of them at once take the processors from each other, so
-//! none is ready sooner, and from the daemon, which has clients that ask for something meanwhile (R90).
+//! Forty programs that start together take the processors from each other, so none is ready sooner, and from the daemon,
+//! which has clients that ask for something meanwhile (R90). What the kernel does one after the other gains nothing from
+//! being asked for side by side either.
 
 use std::time::Duration;
 
@@ -15,12 +16,12 @@ pub struct Door {
     patience: Duration,
 }
 
-/// A turn at a [`Door`], to be held while the program starts; `None` after waiting in vain.
+/// A turn at a [`Door`], to be held while the work lasts; `None` after waiting in vain.
 pub type Turn<'a> = Option<SemaphorePermit<'a>>;
 
 impl Door {
-    /// `width` is how many go through at a time, `patience` how long one waits for its turn at most: starts that hang
-    /// hold up nobody for longer (R90). It should be several times what such a start takes.
+    /// `width` is how many go through at a time, `patience` how long one waits for its turn at most: work that hangs
+    /// holds up nobody for longer (R90). It should be several times what the work takes.
     pub const fn new(width: usize, patience: Duration) -> Door {
         Door {
             places: Semaphore::const_new(width),

@@ -3,7 +3,7 @@
 //! * [`process`], [`pidfd`]: which process is meant, also after its number was given away again, and when it ends
 //! * [`launch`]: starting what outlives the daemon (QEMU, dnsmasq), through the program `ferrovirt-launch`
 //! * [`keeper`]: running what the daemon waits for (hook scripts), through the program `ferrovirt-keeper`
-//! * [`burst`]: many starts at once, a few at a time
+//! * [`burst`]: much of the same work at once, a few at a time
 //! * [`pipe`]: pipes of which only one end blocks
 //! * [`cgroup`], [`tap`]: the host's side of a guest
 //! * [`blocking`]: work that waits, in the middle of what may not

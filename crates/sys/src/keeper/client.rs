@@ -11,14 +11,11 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
 use super::message::{Report, Request, Script};
-use crate::burst::Door;
 use crate::error::KeeperError;
 use crate::pidfd::PidFd;
 use crate::pipe::{self, PipeReader};
 use crate::process::ProcessId;
 use crate::{frame, socket};
-
-static DOOR: Door = Door::new(4, Duration::from_millis(100));
 
 /// A keeper that runs, and the connection to it. Dropping it ends the keeper as soon as it holds nothing.
 #[derive(Debug)]
@@ -36,10 +33,8 @@ impl Keeper {
     /// [`KeeperError::Start`].
     pub async fn start(program: &Path) -> Result<Keeper, KeeperError> {
         let path = program.to_owned();
-        let turn = DOOR.turn().await;
-        let spawned = tokio::task::spawn_blocking(move || spawn(&path)).await;
-        drop(turn);
-        spawned
+        tokio::task::spawn_blocking(move || spawn(&path))
+            .await
             .unwrap_or_else(|panic| Err(io::Error::other(panic)))
             .and_then(|(child, socket)| Keeper::new(child, socket))
             .map_err(|source| KeeperError::Start {
