@@ -76,7 +76,6 @@ impl Daemon {
         raise_file_limit();
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .enable_all()
-            .on_thread_start(ferrovirt_sys::schedule::answer_at_once)
             .build()
             .map_err(Error::Runtime)?;
         Ok(Self {

@@ -8,7 +8,6 @@
 //! * [`cgroup`], [`tap`]: the host's side of a guest
 //! * [`blocking`]: work that waits, in the middle of what may not
 //! * [`durable`]: files that are there after a power failure
-//! * [`schedule`]: how soon a thread runs
 //! * [`program`]: where programs are found
 //!
 //! Nothing in here knows what a guest or a hook is.
@@ -34,7 +33,6 @@ pub mod pidfd;
 pub mod pipe;
 pub mod process;
 pub mod program;
-pub mod schedule;
 pub mod signals;
 mod socket;
 pub mod tap;
