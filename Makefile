@@ -30,15 +30,15 @@ demo: deps build
 	scripts/demo
 
 ## make test      all tests, those with real virsh, QEMU, dnsmasq and nft included
-test: build
-	cargo test --workspace
+test: deps build
+	cargo test --workspace --no-fail-fast
 
 ## make lint      format, clippy, the plan's arrows, sizes, licences
-lint:
+lint: deps
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
 	cargo xtask all
-	cargo deny check licenses bans sources
+	cargo deny --log-level error check licenses bans sources
 
 ## make bench     speed beside the bare programs (and libvirtd where it is installed): bench-out/bench.json
 bench: deps

@@ -204,14 +204,20 @@ impl HookEvent {
                 operation: row.operation,
             });
         }
-        Ok(HookEvent {
+        Ok(HookEvent::of_row(driver, object, row))
+    }
+
+    /// Of a driver that the row names.
+    fn of_row(driver: Driver, object: &str, row: Row) -> HookEvent {
+        debug_assert!(row.drivers.contains(&driver));
+        HookEvent {
             driver,
             object: object.to_owned(),
             operation: row.operation,
             sub_operation: row.sub_operation,
             extra: row.extra.to_owned(),
             filter: row.filter,
-        })
+        }
     }
 
     /// An event of the guest `name` (R30 to R60).
@@ -240,14 +246,12 @@ impl HookEvent {
 
     /// An event of the network `name` (R70 to R75).
     pub fn network(name: &str, operation: NetworkOperation) -> HookEvent {
-        HookEvent::new(Driver::Network, name, network_row(operation))
-            .expect("every row of the network table names the network driver")
+        HookEvent::of_row(Driver::Network, name, network_row(operation))
     }
 
     /// An event of the daemon (R20 to R22).
     pub fn daemon(operation: DaemonOperation) -> HookEvent {
-        HookEvent::new(Driver::Daemon, NONE, daemon_row(operation))
-            .expect("every row of the daemon table names the daemon")
+        HookEvent::of_row(Driver::Daemon, NONE, daemon_row(operation))
     }
 
     /// The four arguments of the script: object, operation, sub-operation, extra (R7).

@@ -127,7 +127,7 @@ impl Pool {
 }
 
 #[cfg(test)]
-#[path = "../tests/support/keeper.rs"]
+#[path = "../tests/all/support/keeper.rs"]
 mod program;
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use std::io;
 use std::sync::{Arc, mpsc};
 
+use ferrovirt_sys::blocking;
 use futures_util::StreamExt;
 use rtnetlink::packet_route::link::{LinkAttribute, LinkMessage};
 use rtnetlink::{LinkMessageBuilder, LinkUnspec};
@@ -33,7 +34,8 @@ impl Links {
             .spawn(move || serve(&tell))
             .map_err(LinkError::Open)?;
         let gone = |_| LinkError::Open(io::ErrorKind::BrokenPipe.into());
-        let handle = opened.recv().map_err(gone)?.map_err(LinkError::Open)?;
+        let opened = blocking::here(|| opened.recv()).map_err(gone)?;
+        let handle = opened.map_err(LinkError::Open)?;
         Ok(Links {
             handle,
             listing: Arc::default(),

@@ -12,12 +12,13 @@ macro_rules! xdr_struct {
         pub struct $name { $($(#[$field_meta])* pub $field: $type,)* }
 
         impl $crate::xdr::Xdr for $name {
-            #[allow(unused_variables)]
             fn encode(&self, out: &mut $crate::xdr::Encoder) {
+                // A structure may have no fields.
+                let _ = &out;
                 $($crate::xdr::Xdr::encode(&self.$field, out);)*
             }
-            #[allow(unused_variables)]
             fn decode(input: &mut $crate::xdr::Decoder<'_>) -> Result<Self, $crate::xdr::XdrError> {
+                let _ = &input;
                 Ok(Self { $($field: $crate::xdr::Xdr::decode(input)?,)* })
             }
         }

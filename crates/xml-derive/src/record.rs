@@ -47,24 +47,27 @@ pub fn expand(input: &DeriveInput, data: &DataStruct, stay_open: bool) -> syn::R
     let content = parts.iter().map(|part| &part.content);
     let stay_open = stay_open.then(|| quote! { out.stay_open(); });
     Ok(quote! {
-        #[allow(unused_variables)]
         impl ::ferrovirt_xml::Element for #ty {
             fn decode(cursor: &mut ::ferrovirt_xml::Cursor<'_>)
                 -> ::core::result::Result<Self, ::ferrovirt_xml::XmlError>
             {
                 let begin = cursor.begin();
+                // Not every element has an attribute, a namespace or content.
+                let _ = &begin;
                 #(#first)*
                 #(#last)*
                 ::core::result::Result::Ok(Self { #(#idents),* })
             }
 
             fn attributes(&self, out: &mut ::ferrovirt_xml::Writer) {
+                let _ = &out;
                 #(#attributes)*
                 #(#namespaces)*
                 #stay_open
             }
 
             fn content(&self, out: &mut ::ferrovirt_xml::Writer) {
+                let _ = &out;
                 #(#content)*
             }
         }

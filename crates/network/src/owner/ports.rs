@@ -4,7 +4,7 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use ferrovirt_model::Uuid;
-use ferrovirt_model::network::NetworkPort;
+use ferrovirt_model::network::{Network, NetworkPort};
 use futures_util::FutureExt;
 
 use super::{Owner, State};
@@ -13,6 +13,16 @@ use crate::port::{PortCall, PortRequest, PortWork};
 use crate::request::{Reply, Report};
 
 impl Owner {
+    fn work(&self, network: Arc<Network>, port: Arc<NetworkPort>, call: PortCall) -> PortWork {
+        PortWork {
+            shared: self.shared.clone(),
+            network,
+            port,
+            connections: self.slots.count(),
+            call,
+        }
+    }
+
     pub(super) fn admit_port(
         &mut self,
         request: PortRequest,
@@ -33,13 +43,7 @@ impl Owner {
             return;
         }
         let uuid = port.uuid;
-        let work = PortWork {
-            shared: self.shared.clone(),
-            network,
-            port,
-            connections: self.slots.count(),
-            call,
-        };
+        let work = self.work(network, port, call);
         let reports = self.reports.clone();
         tokio::spawn(async move {
             let result = AssertUnwindSafe(work.create()).catch_unwind().await;
@@ -66,13 +70,7 @@ impl Owner {
             let _ = reply.send(Err(unknown()));
             return;
         };
-        let work = PortWork {
-            shared: self.shared.clone(),
-            network,
-            port,
-            connections: self.slots.count(),
-            call,
-        };
+        let work = self.work(network, port, call);
         let reports = self.reports.clone();
         tokio::spawn(async move {
             if AssertUnwindSafe(work.delete()).catch_unwind().await.is_err() {

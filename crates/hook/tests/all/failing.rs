@@ -1,13 +1,10 @@
 //! What a failure is called (R6, R13, R14).
-#![allow(clippy::unwrap_used, reason = "a test may panic, also in its helpers")]
-
-mod support;
 
 use std::fs;
 use std::path::Path;
 
+use crate::support::{World, prepare, shown_environment};
 use ferrovirt_hook::{Ended, HookError, Outcome};
-use support::{World, prepare, shown_environment};
 use tracing::Level;
 
 const PREFIX: &str = "Hook script execution failed: ";

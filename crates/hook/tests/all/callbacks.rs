@@ -1,16 +1,13 @@
 //! Who calls from inside a hook, ending hooks, and what a dead daemon leaves behind (R91, R95, R96).
-#![allow(clippy::unwrap_used, reason = "a test may panic, also in its helpers")]
-
-mod support;
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use crate::support::{World, prepare, until};
 use ferrovirt_hook::{BoxFuture, Call, CallJournal, Driver, Object, Origin};
 use ferrovirt_sys::process::ProcessId;
 use ferrovirt_sys::signals;
-use support::{World, prepare, until};
 use tracing::Level;
 
 const NOTE_PID: &str = r#"echo $$ > "$(dirname "$0")/../pid"; "#;

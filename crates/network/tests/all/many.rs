@@ -1,19 +1,16 @@
 //! Many networks at once: what serializes would show here. The figures are printed; only gross waits fail.
-#![allow(clippy::unwrap_used, reason = "a test may panic, also in its helpers")]
-
-mod world;
 
 use std::time::{Duration, Instant};
 
+use crate::world::*;
 use ferrovirt_hook::Origin;
 use futures_util::future::join_all;
-use world::*;
 
 const MANY: u8 = 40;
 
 #[test]
 fn r90_forty_networks_start_at_once() {
-    private("r90_forty_networks_start_at_once", || async {
+    private("many::r90_forty_networks_start_at_once", || async {
         let world = World::new();
         world.hook("[ $2 != start ] || sleep 1");
         let networks = world.daemon();

@@ -1,12 +1,9 @@
 //! Filters (R37): migrate and restore.
-#![allow(clippy::unwrap_used, reason = "a test may panic, also in its helpers")]
-
-mod support;
 
 use std::sync::Arc;
 
+use crate::support::World;
 use ferrovirt_hook::{Call, Driver, Filtered, GuestOperation, HookError, HookEvent};
-use support::World;
 
 async fn restore(world: &World, document: &str) -> Result<Filtered, HookError> {
     let event = HookEvent::guest(Driver::Qemu, "g1", GuestOperation::Restore).unwrap();

@@ -1,7 +1,4 @@
 //! How a script is run (R7 to R9, R12, R15, R16, R92).
-#![allow(clippy::unwrap_used, reason = "a test may panic, also in its helpers")]
-
-mod support;
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -9,10 +6,10 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use crate::support::{World, prepare, shown_environment, until};
 use ferrovirt_hook::{Call, DaemonOperation, Driver, Ended, HookEvent, Outcome};
 use ferrovirt_sys::process::ProcessId;
 use ferrovirt_sys::signals;
-use support::{World, prepare, shown_environment, until};
 use tracing::Level;
 
 #[tokio::test]
@@ -294,14 +291,21 @@ async fn r92_a_slow_script_is_worth_one_warning() {
     assert_eq!(world.log(), []);
 }
 
-/// As an ordinary user: this test program runs the next test again, as nobody.
+/// Set where a test runs again, as another user.
+const INSIDE: &str = "FERROVIRT_TEST_INSIDE";
+
+/// As an ordinary user: this test program runs this test again, as nobody.
 #[test]
 fn r16_a_session_daemon_calls_the_same_files_as_its_user() {
+    if std::env::var_os(INSIDE).is_some() {
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        return runtime.block_on(as_an_ordinary_user());
+    }
     let dir = tempfile::tempdir().unwrap();
     let copy = |from: PathBuf, name: &str| {
         fs::copy(from, dir.path().join(name)).unwrap();
     };
-    copy(support::keeper_program(), "ferrovirt-keeper");
+    copy(crate::support::keeper_program(), "ferrovirt-keeper");
     copy(std::env::current_exe().unwrap(), "test");
     fs::create_dir(dir.path().join("tmp")).unwrap();
     for (name, mode) in [
@@ -323,9 +327,10 @@ fn r16_a_session_daemon_calls_the_same_files_as_its_user() {
     } else {
         Command::new(program)
     };
-    let inner = ["--exact", "r16_inside", "--ignored", "--nocapture"];
+    let this = "running::r16_a_session_daemon_calls_the_same_files_as_its_user";
     let output = command
-        .args(inner)
+        .args(["--exact", this, "--nocapture"])
+        .env(INSIDE, "1")
         .env("TMPDIR", dir.path().join("tmp"))
         .output()
         .unwrap();
@@ -337,9 +342,7 @@ fn r16_a_session_daemon_calls_the_same_files_as_its_user() {
     assert!(String::from_utf8_lossy(&output.stdout).contains("1 passed"));
 }
 
-#[tokio::test]
-#[ignore = "run by the test above, as an ordinary user"]
-async fn r16_inside() {
+async fn as_an_ordinary_user() {
     let world = World::with(&[("qemu", "id -u >&2; ps -o uid= -p $PPID >&2")]);
     let report = world.prepare("").await.unwrap();
     let me = fs::metadata("/proc/self").unwrap().uid();

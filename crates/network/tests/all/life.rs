@@ -1,157 +1,163 @@
 //! The life of a network, with real bridges, dnsmasq and nft, in private network namespaces.
-#![allow(clippy::unwrap_used, reason = "a test may panic, also in its helpers")]
 
-mod world;
-
+use crate::world::*;
 use ferrovirt_hook::Origin;
 use ferrovirt_network::Autostart;
-use world::*;
 
 #[test]
 fn r70_r71_r72_a_nat_network_from_define_to_undefine() {
-    private("r70_r71_r72_a_nat_network_from_define_to_undefine", || async {
-        let world = World::new();
-        world.hook("");
-        let networks = world.daemon();
-        networks.load().await.unwrap();
-        let network = up(&networks, nat("n1", 1)).await;
-        let shown = run("ip", &["-d", "addr", "show", "virbr-t1"]);
-        assert!(shown.contains("192.168.101.1/24 brd 192.168.101.255"), "{shown}");
-        assert!(
-            shown.contains("52:54:00:00:01:01") && shown.contains("stp_state 1"),
-            "{shown}"
-        );
-        let rules = run("nft", &["list", "ruleset"]);
-        assert!(rules.contains("table ip ferrovirt_n1"), "{rules}");
-        assert!(rules.contains("ct status dnat accept"), "{rules}");
-        assert!(run("ss", &["-lun"]).contains(":67 "), "dnsmasq serves DHCP");
-        assert_eq!(
-            std::fs::read_to_string("/proc/sys/net/ipv4/ip_forward")
-                .unwrap()
-                .trim(),
-            "1"
-        );
-        assert!(
-            world.input("start").contains("<forward mode='nat'/>"),
-            "before completion"
-        );
-        assert!(
-            world
-                .input("started")
-                .contains("<port start='1024' end='65535'/>"),
-            "completed"
-        );
-        assert!(!world.input("started").ends_with('\n'));
-        let status = std::fs::read_to_string(world.file("run/n1.xml")).unwrap();
-        assert!(
-            status.contains("<networkstatus>") && status.contains("phase='active'"),
-            "{status}"
-        );
-        assert!(network.snapshot().active);
-        assert_eq!(
-            text(network.start(Origin::client()).await),
-            "network is already active"
-        );
-        network.destroy(Origin::client()).await.unwrap();
-        assert_eq!(leftovers(world.path()), "");
-        assert_eq!(
-            text(network.destroy(Origin::client()).await),
-            "network 'n1' is not active"
-        );
-        assert_eq!(world.calls(), ["n1 start", "n1 started", "n1 stopped"]);
-        network.undefine(Origin::client()).await.unwrap();
-        assert!(networks.by_name("n1").is_none());
-        assert!(!world.file("etc/n1.xml").exists());
-    });
+    private(
+        "life::r70_r71_r72_a_nat_network_from_define_to_undefine",
+        || async {
+            let world = World::new();
+            world.hook("");
+            let networks = world.daemon();
+            networks.load().await.unwrap();
+            let network = up(&networks, nat("n1", 1)).await;
+            let shown = run("ip", &["-d", "addr", "show", "virbr-t1"]);
+            assert!(shown.contains("192.168.101.1/24 brd 192.168.101.255"), "{shown}");
+            assert!(
+                shown.contains("52:54:00:00:01:01") && shown.contains("stp_state 1"),
+                "{shown}"
+            );
+            let rules = run("nft", &["list", "ruleset"]);
+            assert!(rules.contains("table ip ferrovirt_n1"), "{rules}");
+            assert!(rules.contains("ct status dnat accept"), "{rules}");
+            assert!(run("ss", &["-lun"]).contains(":67 "), "dnsmasq serves DHCP");
+            assert_eq!(
+                std::fs::read_to_string("/proc/sys/net/ipv4/ip_forward")
+                    .unwrap()
+                    .trim(),
+                "1"
+            );
+            assert!(
+                world.input("start").contains("<forward mode='nat'/>"),
+                "before completion"
+            );
+            assert!(
+                world
+                    .input("started")
+                    .contains("<port start='1024' end='65535'/>"),
+                "completed"
+            );
+            assert!(!world.input("started").ends_with('\n'));
+            let status = std::fs::read_to_string(world.file("run/n1.xml")).unwrap();
+            assert!(
+                status.contains("<networkstatus>") && status.contains("phase='active'"),
+                "{status}"
+            );
+            assert!(network.snapshot().active);
+            assert_eq!(
+                text(network.start(Origin::client()).await),
+                "network is already active"
+            );
+            network.destroy(Origin::client()).await.unwrap();
+            assert_eq!(leftovers(world.path()), "");
+            assert_eq!(
+                text(network.destroy(Origin::client()).await),
+                "network 'n1' is not active"
+            );
+            assert_eq!(world.calls(), ["n1 start", "n1 started", "n1 stopped"]);
+            network.undefine(Origin::client()).await.unwrap();
+            assert!(networks.by_name("n1").is_none());
+            assert!(!world.file("etc/n1.xml").exists());
+        },
+    );
 }
+
+/// A number and what makes the network different.
+const KINDS: [(u8, &str); 9] = [
+    (1, "<forward mode='route'/><ip address='10.1.0.1' prefix='24'/>"),
+    (
+        2,
+        "<forward mode='open'/><ip address='10.2.0.1' prefix='24'><dhcp><range start='10.2.0.2' end='10.2.0.9'/></dhcp></ip>",
+    ),
+    (
+        3,
+        "<bridge stp='off' delay='3'/><mtu size='1400'/><ip address='10.3.0.1' prefix='24'/>",
+    ),
+    (
+        4,
+        "<ip family='ipv6' address='fd04::1' prefix='64'><dhcp><range start='fd04::10' end='fd04::1f'/></dhcp></ip>",
+    ),
+    (
+        5,
+        "<forward mode='nat'><nat ipv6='yes'><address start='192.0.2.1' end='192.0.2.4'/><port start='500' end='600'/></nat></forward><ip address='10.5.0.1' prefix='24'/><ip family='ipv6' address='fd05::1' prefix='64'/>",
+    ),
+    (6, "<forward mode='bridge'/><bridge name='br0'/>"),
+    (
+        7,
+        "<dns enable='no'/><ip address='10.7.0.1' prefix='24'/><route address='10.70.0.0' prefix='16' gateway='10.7.0.9' metric='5'/>",
+    ),
+    (
+        8,
+        "<forward mode='nat' dev='eth9'/><domain name='lab.test' localOnly='yes'/><dns forwardPlainNames='no'><forwarder domain='x.test' addr='192.0.2.53'/><txt name='a' value='b, &quot;c&quot;'/><srv service='s' protocol='tcp' domain='lab.test' target='.' port='5'/><host ip='10.8.0.3'><hostname>h</hostname></host></dns><ip address='10.8.0.1' prefix='24' localPtr='yes'><dhcp><range start='10.8.0.9' end='10.8.0.19'><lease expiry='0'/></range><host mac='52:54:00:00:00:09' name='h' ip='10.8.0.3'/></dhcp></ip>",
+    ),
+    (9, ""),
+];
 
 #[test]
 fn all_kinds_of_networks_come_up_and_leave_nothing() {
-    private("all_kinds_of_networks_come_up_and_leave_nothing", || async {
-        let world = World::new();
-        let networks = world.daemon();
-        networks.load().await.unwrap();
-        run("ip", &["link", "add", "br0", "type", "bridge"]);
-        let uuid = |n: u8| format!("<uuid>22222222-2222-4222-8222-2222222222{n:02x}</uuid>");
-        for (number, body) in [
-            (1, "<forward mode='route'/><ip address='10.1.0.1' prefix='24'/>"),
-            (
-                2,
-                "<forward mode='open'/><ip address='10.2.0.1' prefix='24'><dhcp><range start='10.2.0.2' end='10.2.0.9'/></dhcp></ip>",
-            ),
-            (
-                3,
-                "<bridge stp='off' delay='3'/><mtu size='1400'/><ip address='10.3.0.1' prefix='24'/>",
-            ),
-            (
-                4,
-                "<ip family='ipv6' address='fd04::1' prefix='64'><dhcp><range start='fd04::10' end='fd04::1f'/></dhcp></ip>",
-            ),
-            (
-                5,
-                "<forward mode='nat'><nat ipv6='yes'><address start='192.0.2.1' end='192.0.2.4'/><port start='500' end='600'/></nat></forward><ip address='10.5.0.1' prefix='24'/><ip family='ipv6' address='fd05::1' prefix='64'/>",
-            ),
-            (6, "<forward mode='bridge'/><bridge name='br0'/>"),
-            (
-                7,
-                "<dns enable='no'/><ip address='10.7.0.1' prefix='24'/><route address='10.70.0.0' prefix='16' gateway='10.7.0.9' metric='5'/>",
-            ),
-            (
-                8,
-                "<forward mode='nat' dev='eth9'/><domain name='lab.test' localOnly='yes'/><dns forwardPlainNames='no'><forwarder domain='x.test' addr='192.0.2.53'/><txt name='a' value='b, &quot;c&quot;'/><srv service='s' protocol='tcp' domain='lab.test' target='.' port='5'/><host ip='10.8.0.3'><hostname>h</hostname></host></dns><ip address='10.8.0.1' prefix='24' localPtr='yes'><dhcp><range start='10.8.0.9' end='10.8.0.19'><lease expiry='0'/></range><host mac='52:54:00:00:00:09' name='h' ip='10.8.0.3'/></dhcp></ip>",
-            ),
-            (9, ""),
-        ] {
-            let doc = document(&format!(
-                "<network ipv6='yes'><name>kind {number}</name>{}{body}</network>",
-                uuid(number)
-            ));
-            let network = networks
-                .create(doc, Origin::client())
-                .await
-                .unwrap_or_else(|e| panic!("{body}: {e}"));
-            let snapshot = network.snapshot();
-            assert!(snapshot.active && !snapshot.persistent);
-            let bridge = snapshot.bridge.clone().unwrap();
-            assert!(device(&bridge));
-            if number == 3 {
-                let shown = run("ip", &["-d", "link", "show", &bridge]);
-                assert!(
-                    shown.contains("mtu 1400") && shown.contains("stp_state 0"),
-                    "{shown}"
-                );
-                assert!(shown.contains("forward_delay 300"), "{shown}");
+    private(
+        "life::all_kinds_of_networks_come_up_and_leave_nothing",
+        || async {
+            let world = World::new();
+            let networks = world.daemon();
+            networks.load().await.unwrap();
+            run("ip", &["link", "add", "br0", "type", "bridge"]);
+            let uuid = |n: u8| format!("<uuid>22222222-2222-4222-8222-2222222222{n:02x}</uuid>");
+            for (number, body) in KINDS {
+                let doc = document(&format!(
+                    "<network ipv6='yes'><name>kind {number}</name>{}{body}</network>",
+                    uuid(number)
+                ));
+                let network = networks
+                    .create(doc, Origin::client())
+                    .await
+                    .unwrap_or_else(|e| panic!("{body}: {e}"));
+                let snapshot = network.snapshot();
+                assert!(snapshot.active && !snapshot.persistent);
+                let bridge = snapshot.bridge.clone().unwrap();
+                assert!(device(&bridge));
+                if number == 3 {
+                    let shown = run("ip", &["-d", "link", "show", &bridge]);
+                    assert!(
+                        shown.contains("mtu 1400") && shown.contains("stp_state 0"),
+                        "{shown}"
+                    );
+                    assert!(shown.contains("forward_delay 300"), "{shown}");
+                }
+                if number == 4 {
+                    let shown = run("ip", &["addr", "show", &bridge]);
+                    assert!(
+                        shown.contains("fd04::1/64") && !shown.contains("tentative"),
+                        "{shown}"
+                    );
+                }
+                if number == 7 {
+                    assert!(run("ip", &["route"]).contains("10.70.0.0/16 via 10.7.0.9"));
+                }
+                network.destroy(Origin::client()).await.unwrap();
+                assert!(networks.by_name(&format!("kind {number}")).is_none());
             }
-            if number == 4 {
-                let shown = run("ip", &["addr", "show", &bridge]);
-                assert!(
-                    shown.contains("fd04::1/64") && !shown.contains("tentative"),
-                    "{shown}"
-                );
-            }
-            if number == 7 {
-                assert!(run("ip", &["route"]).contains("10.70.0.0/16 via 10.7.0.9"));
-            }
-            network.destroy(Origin::client()).await.unwrap();
-            assert!(networks.by_name(&format!("kind {number}")).is_none());
-        }
-        assert_eq!(leftovers(world.path()), "device br0\n");
-        let left: Vec<_> = std::fs::read_dir(world.file("state"))
-            .unwrap()
-            .flatten()
-            .map(|e| e.file_name())
-            .collect();
-        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
-        assert!(
-            left.len() <= 4,
-            "files of transient networks go with them: {left:?}"
-        );
-    });
+            assert_eq!(leftovers(world.path()), "device br0\n");
+            let left: Vec<_> = std::fs::read_dir(world.file("state"))
+                .unwrap()
+                .flatten()
+                .map(|e| e.file_name())
+                .collect();
+            assert_eq!(
+                left,
+                Vec::<std::ffi::OsString>::new(),
+                "files of transient networks go with them"
+            );
+        },
+    );
 }
 
 #[test]
 fn r70_r71_a_hook_that_says_no_undoes_everything() {
-    private("r70_r71_a_hook_that_says_no_undoes_everything", || async {
+    private("life::r70_r71_a_hook_that_says_no_undoes_everything", || async {
         let world = World::new();
         let networks = world.daemon();
         world.hook("[ $2 != start ] || { echo 'start says no' >&2; exit 1; }");
@@ -191,7 +197,7 @@ fn r70_r71_a_hook_that_says_no_undoes_everything() {
 
 #[test]
 fn names_ids_bridges_and_subnets_are_unique() {
-    private("names_ids_bridges_and_subnets_are_unique", || async {
+    private("life::names_ids_bridges_and_subnets_are_unique", || async {
         let world = World::new();
         let networks = world.daemon();
         networks.load().await.unwrap();
@@ -272,7 +278,7 @@ fn names_ids_bridges_and_subnets_are_unique() {
 
 #[test]
 fn definitions_and_marks_are_on_disk() {
-    private("definitions_and_marks_are_on_disk", || async {
+    private("life::definitions_and_marks_are_on_disk", || async {
         let world = World::new();
         let networks = world.daemon();
         networks.load().await.unwrap();
@@ -323,7 +329,7 @@ fn definitions_and_marks_are_on_disk() {
 
 #[test]
 fn r22_r24_autostart_once_per_boot_and_at_reload() {
-    private("r22_r24_autostart_once_per_boot_and_at_reload", || async {
+    private("life::r22_r24_autostart_once_per_boot_and_at_reload", || async {
         let world = World::new();
         world.hook("[ $1 != bad ] || [ $2 != start ] || exit 1");
         let networks = world.daemon();
@@ -363,7 +369,7 @@ fn r22_r24_autostart_once_per_boot_and_at_reload() {
 
 #[test]
 fn a_missing_program_is_named() {
-    private("a_missing_program_is_named", || async {
+    private("life::a_missing_program_is_named", || async {
         let world = World::new();
         let (networks, _) = daemon_with(world.path(), |config| config.nft = "no-such-nft".into());
         let n1 = networks.define(nat("n1", 1), Origin::client()).await.unwrap();
@@ -389,15 +395,18 @@ fn a_missing_program_is_named() {
 
 #[test]
 fn r16_an_ordinary_users_daemon_keeps_definitions_only() {
-    private("r16_an_ordinary_users_daemon_keeps_definitions_only", || async {
-        let world = World::new();
-        let (networks, _) = daemon_with(world.path(), |config| config.privileged = false);
-        networks.load().await.unwrap();
-        let network = networks.define(nat("n1", 1), Origin::client()).await.unwrap();
-        assert!(text(network.start(Origin::client()).await).contains("ordinary user"));
-        assert!(networks.create(nat("n2", 2), Origin::client()).await.is_err());
-        assert!(networks.by_name("n2").is_none());
-        networks.autostart(Autostart::Boot).await;
-        assert!(!device("virbr-t1"));
-    });
+    private(
+        "life::r16_an_ordinary_users_daemon_keeps_definitions_only",
+        || async {
+            let world = World::new();
+            let (networks, _) = daemon_with(world.path(), |config| config.privileged = false);
+            networks.load().await.unwrap();
+            let network = networks.define(nat("n1", 1), Origin::client()).await.unwrap();
+            assert!(text(network.start(Origin::client()).await).contains("ordinary user"));
+            assert!(networks.create(nat("n2", 2), Origin::client()).await.is_err());
+            assert!(networks.by_name("n2").is_none());
+            networks.autostart(Autostart::Boot).await;
+            assert!(!device("virbr-t1"));
+        },
+    );
 }

@@ -1,14 +1,12 @@
 //! Packets: a guest gets its address from the network, and a connection that a hook's own DNAT rule sends to it arrives.
 //! The guest and the client outside are namespaces of their own on a virtual cable.
-#![allow(clippy::unwrap_used, reason = "a test may panic, also in its helpers")]
-
-mod world;
 
 use std::process::{Child, Command, Stdio};
 
+use crate::world::*;
 use ferrovirt_hook::Origin;
+use ferrovirt_model::network::Network;
 use ferrovirt_network::LeaseKind;
-use world::*;
 
 /// Somebody with a network namespace of its own, on one end of a cable.
 struct Host {
@@ -87,6 +85,13 @@ impl Drop for Background {
     }
 }
 
+/// A network whose bridge forwards at once.
+fn prompt_nat(name: &str, number: u8) -> Network {
+    let mut doc = nat(name, number);
+    doc.bridge.as_mut().unwrap().stp = Some(false);
+    doc
+}
+
 /// A guest on network `n1` that asked for its address, and the address that it was given.
 async fn guest_with_address(world: &World) -> (Host, String) {
     let guest = Host::new("guest-h", "guest-g");
@@ -120,40 +125,39 @@ fn run_line(line: &str) -> String {
 
 #[test]
 fn r15_a_guest_gets_its_address_and_the_lease_tells() {
-    private("r15_a_guest_gets_its_address_and_the_lease_tells", || async {
-        let world = World::new();
-        let networks = world.daemon();
-        networks.load().await.unwrap();
-        let mut doc = nat("n1", 1);
-        doc.bridge.as_mut().unwrap().stp = Some(false);
-        let network = up(&networks, doc).await;
-        let (_guest, ip) = guest_with_address(&world).await;
+    private(
+        "traffic::r15_a_guest_gets_its_address_and_the_lease_tells",
+        || async {
+            let world = World::new();
+            let networks = world.daemon();
+            networks.load().await.unwrap();
+            let network = up(&networks, prompt_nat("n1", 1)).await;
+            let (_guest, ip) = guest_with_address(&world).await;
 
-        let lease = network.leases(None).await.unwrap().remove(0);
-        assert_eq!(
-            (lease.ip.as_str(), lease.prefix, lease.kind),
-            (ip.as_str(), 24, LeaseKind::Ipv4)
-        );
-        assert_eq!(
-            (lease.mac.as_deref(), lease.hostname.as_deref()),
-            (Some("52:54:00:00:00:77"), Some("vm1"))
-        );
-        assert_eq!(lease.iface, "virbr-t1");
-        assert!(lease.expiry > 1_000_000_000);
-        let other = Some("52:54:00:00:00:78".parse().unwrap());
-        assert!(network.leases(other).await.unwrap().is_empty());
-    });
+            let lease = network.leases(None).await.unwrap().remove(0);
+            assert_eq!(
+                (lease.ip.as_str(), lease.prefix, lease.kind),
+                (ip.as_str(), 24, LeaseKind::Ipv4)
+            );
+            assert_eq!(
+                (lease.mac.as_deref(), lease.hostname.as_deref()),
+                (Some("52:54:00:00:00:77"), Some("vm1"))
+            );
+            assert_eq!(lease.iface, "virbr-t1");
+            assert!(lease.expiry > 1_000_000_000);
+            let other = Some("52:54:00:00:00:78".parse().unwrap());
+            assert!(network.leases(other).await.unwrap().is_empty());
+        },
+    );
 }
 
 #[test]
 fn a_connection_that_a_hook_redirects_arrives() {
-    private("a_connection_that_a_hook_redirects_arrives", || async {
+    private("traffic::a_connection_that_a_hook_redirects_arrives", || async {
         let world = World::new();
         let networks = world.daemon();
         networks.load().await.unwrap();
-        let mut doc = nat("n1", 1);
-        doc.bridge.as_mut().unwrap().stp = Some(false);
-        let network = up(&networks, doc).await;
+        let network = up(&networks, prompt_nat("n1", 1)).await;
         let (guest, ip) = guest_with_address(&world).await;
 
         // Somebody outside: the guest reaches it, under the host's address.
@@ -190,15 +194,13 @@ fn a_connection_that_a_hook_redirects_arrives() {
 
 #[test]
 fn networks_are_kept_apart() {
-    private("networks_are_kept_apart", || async {
+    private("traffic::networks_are_kept_apart", || async {
         let world = World::new();
         let networks = world.daemon();
         networks.load().await.unwrap();
         let mut hosts = Vec::new();
         for number in [1, 2] {
-            let mut doc = nat(&format!("n{number}"), number);
-            doc.bridge.as_mut().unwrap().stp = Some(false);
-            up(&networks, doc).await;
+            up(&networks, prompt_nat(&format!("n{number}"), number)).await;
             let (here, there) = (format!("g{number}-h"), format!("g{number}-g"));
             let guest = Host::new(&here, &there);
             run(

@@ -1,14 +1,11 @@
 //! Which files are hooks (R1 to R5, R94).
-#![allow(clippy::unwrap_used, reason = "a test may panic, also in its helpers")]
-
-mod support;
 
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{PermissionsExt, symlink};
 
+use crate::support::{World, prepare};
 use ferrovirt_hook::{Call, DaemonOperation, Discovery, Driver, GuestOperation, HookEvent, NetworkOperation};
-use support::{World, prepare};
 use tracing::Level;
 
 const NOTE: &str = r#"echo "${0##*/}" >> "$(dirname "$0")/called""#;

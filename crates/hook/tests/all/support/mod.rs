@@ -1,5 +1,4 @@
 //! A world for real scripts: a hooks directory, an engine, and everything that was logged.
-#![allow(dead_code, reason = "each test file uses its part")]
 
 mod keeper;
 

@@ -1,7 +1,5 @@
 //! A private world for a test: a network namespace of its own, directories of its own, hook scripts that write down how
 //! they were called, and the real helper programs, dnsmasq and nft.
-#![allow(dead_code, reason = "each test file uses its part")]
-#![allow(clippy::unwrap_used, reason = "a test may panic, also in its helpers")]
 
 use std::fmt::Write as _;
 use std::future::Future;

@@ -1,15 +1,12 @@
 //! Hooks that run side by side, hang, call back and fail: ports, R90, R91, R95.
-#![allow(clippy::unwrap_used, reason = "a test may panic, also in its helpers")]
-
-mod world;
 
 use std::time::{Duration, Instant};
 
+use crate::world::*;
 use ferrovirt_hook::{Driver, Object, Origin};
 use ferrovirt_model::Uuid;
 use ferrovirt_network::{NetworkHandle, PortRequest};
 use tokio_util::sync::CancellationToken;
-use world::*;
 
 fn request(guest: u8) -> PortRequest {
     PortRequest {
@@ -38,7 +35,7 @@ async fn plug_until(network: &NetworkHandle, guest: u8, cancel: CancellationToke
 
 #[test]
 fn r73_r74_ports_are_counted_and_called_for() {
-    private("r73_r74_ports_are_counted_and_called_for", || async {
+    private("hooks::r73_r74_ports_are_counted_and_called_for", || async {
         let world = World::new();
         world.hook(
             "[ $2 != port-created ] || ! grep -q '<name>g9<' $(dirname $0)/../in-port-created || exit 5",
@@ -114,7 +111,7 @@ fn r73_r74_ports_are_counted_and_called_for() {
 
 #[test]
 fn r75_ports_that_are_lost_go_before_the_network() {
-    private("r75_ports_that_are_lost_go_before_the_network", || async {
+    private("hooks::r75_ports_that_are_lost_go_before_the_network", || async {
         let world = World::new();
         world.hook("");
         let networks = world.daemon();
@@ -135,7 +132,7 @@ fn r75_ports_that_are_lost_go_before_the_network() {
 #[test]
 fn r90_hooks_of_two_ports_run_side_by_side_and_reads_do_not_wait() {
     private(
-        "r90_hooks_of_two_ports_run_side_by_side_and_reads_do_not_wait",
+        "hooks::r90_hooks_of_two_ports_run_side_by_side_and_reads_do_not_wait",
         || async {
             let world = World::new();
             // Each port's hook waits until the other's runs, too.
@@ -164,31 +161,34 @@ fn r90_hooks_of_two_ports_run_side_by_side_and_reads_do_not_wait() {
 
 #[test]
 fn r90_other_networks_do_not_wait_for_this_ones_hook() {
-    private("r90_other_networks_do_not_wait_for_this_ones_hook", || async {
-        let world = World::new();
-        world.hook("[ $1 != slow ] || [ $2 != start ] || sleep 20");
-        let networks = world.daemon();
-        networks.load().await.unwrap();
-        let slow = networks.define(plain("slow", 1), Origin::client()).await.unwrap();
-        let starting = slow.clone();
-        let start = tokio::spawn(async move { starting.start(Origin::client()).await });
-        until("the hook runs", || {
-            world.calls().contains(&"slow start".to_owned())
-        })
-        .await;
-        let since = Instant::now();
-        let quick = up(&networks, plain("quick", 2)).await;
-        assert!(quick.snapshot().active && !slow.snapshot().active);
-        assert!(networks.by_uuid(&slow.snapshot().uuid).is_some());
-        assert!(since.elapsed() < Duration::from_secs(5));
-        slow.destroy(Origin::client()).await.unwrap();
-        assert!(start.await.unwrap().is_err());
-    });
+    private(
+        "hooks::r90_other_networks_do_not_wait_for_this_ones_hook",
+        || async {
+            let world = World::new();
+            world.hook("[ $1 != slow ] || [ $2 != start ] || sleep 20");
+            let networks = world.daemon();
+            networks.load().await.unwrap();
+            let slow = networks.define(plain("slow", 1), Origin::client()).await.unwrap();
+            let starting = slow.clone();
+            let start = tokio::spawn(async move { starting.start(Origin::client()).await });
+            until("the hook runs", || {
+                world.calls().contains(&"slow start".to_owned())
+            })
+            .await;
+            let since = Instant::now();
+            let quick = up(&networks, plain("quick", 2)).await;
+            assert!(quick.snapshot().active && !slow.snapshot().active);
+            assert!(networks.by_uuid(&slow.snapshot().uuid).is_some());
+            assert!(since.elapsed() < Duration::from_secs(5));
+            slow.destroy(Origin::client()).await.unwrap();
+            assert!(start.await.unwrap().is_err());
+        },
+    );
 }
 
 #[test]
 fn r95_a_destroy_gets_through_a_hook_that_hangs() {
-    private("r95_a_destroy_gets_through_a_hook_that_hangs", || async {
+    private("hooks::r95_a_destroy_gets_through_a_hook_that_hangs", || async {
         for hangs in ["start", "started"] {
             let world = World::new();
             world.hook(&format!("[ $2 != {hangs} ] || sleep 60"));
@@ -218,7 +218,7 @@ fn r95_a_destroy_gets_through_a_hook_that_hangs() {
 #[test]
 fn r95_a_stopped_hook_that_hangs_is_named_to_the_second_destroy() {
     private(
-        "r95_a_stopped_hook_that_hangs_is_named_to_the_second_destroy",
+        "hooks::r95_a_stopped_hook_that_hangs_is_named_to_the_second_destroy",
         || async {
             let world = World::new();
             world.hook("[ $2 != stopped ] || sleep 3");
@@ -250,7 +250,7 @@ fn r95_a_stopped_hook_that_hangs_is_named_to_the_second_destroy() {
 #[test]
 fn r95_ports_hooks_are_cancelled_by_their_guest_and_by_the_networks_end() {
     private(
-        "r95_ports_hooks_are_cancelled_by_their_guest_and_by_the_networks_end",
+        "hooks::r95_ports_hooks_are_cancelled_by_their_guest_and_by_the_networks_end",
         || async {
             let world = World::new();
             world.hook("[ $2 != port-created ] || sleep 60");
@@ -281,7 +281,7 @@ fn r95_ports_hooks_are_cancelled_by_their_guest_and_by_the_networks_end() {
 #[test]
 fn r91_a_network_is_not_changed_from_inside_its_own_hook() {
     private(
-        "r91_a_network_is_not_changed_from_inside_its_own_hook",
+        "hooks::r91_a_network_is_not_changed_from_inside_its_own_hook",
         || async {
             let world = World::new();
             world.hook("[ $1 != n1 ] || [ $2 != started ] || { echo $$ > $0.pid; sleep 60; }");

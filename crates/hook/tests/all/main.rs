@@ -1,0 +1,9 @@
+//! The hook engine with real scripts, from outside the crate.
+#![allow(clippy::unwrap_used, reason = "a test may panic, also in its helpers")]
+
+mod callbacks;
+mod discovery;
+mod failing;
+mod filtering;
+mod running;
+mod support;
