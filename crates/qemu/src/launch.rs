@@ -41,6 +41,10 @@ pub const SCOPE: &str = "scope";
 /// Side by side it takes longer.
 static PLACING: Door = Door::new(2, Duration::from_secs(1));
 
+/// A guest that starts goes before those that run, for the moment that QEMU takes to set itself up: somebody waits for
+/// it. Without this, of many guests that start at once those that are up already boot at the cost of the others.
+const PRECEDENCE: u32 = 16;
+
 /// First number of the descriptors that QEMU inherits.
 const FIRST_FD: i32 = 20;
 
@@ -118,7 +122,10 @@ pub async fn launch(
     complete(&mut run.doc, emulator, &found);
     if let Some(scope) = scope {
         let _turn = PLACING.turn().await;
-        blocking::here(|| place_threads(&scope, &found));
+        blocking::here(|| {
+            place_threads(&scope, &found);
+            weigh(&scope, 1);
+        });
     }
     machine.set_balloon(has_balloon(&run.doc));
     Ok(machine)
@@ -162,7 +169,19 @@ fn scope(run: &mut Run) -> Option<Scope> {
         None
     })?;
     run.facts.insert(SCOPE.to_owned(), scope.name.clone());
+    weigh(&scope, PRECEDENCE);
     Some(scope)
+}
+
+/// See [`PRECEDENCE`].
+fn weigh(scope: &Scope, times: u32) {
+    if let Err(error) = scope.weigh(times) {
+        tracing::warn!(
+            "cannot set the weight of control group {}: {}",
+            scope.name,
+            Plain(&error)
+        );
+    }
 }
 
 /// The monitor's socket, listening, and our end of the one connection to it.

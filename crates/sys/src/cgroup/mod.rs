@@ -31,6 +31,9 @@ const INNER: &str = "libvirt";
 /// The group below that for all threads but the virtual processors'.
 const EMULATOR: &str = "emulator";
 
+/// Where the weight of a group is set, in version 1 and in version 2, and its usual value.
+const WEIGHTS: [(&str, u32); 2] = [("cpu.shares", 1024), ("cpu.weight", 100)];
+
 /// The control group of one guest, in every hierarchy that the machine has.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Scope {
@@ -72,6 +75,23 @@ impl Scope {
             for (number, thread) in vcpus.iter().enumerate() {
                 let group = inner.join(format!("vcpu{number}"));
                 result = result.and(place_thread(&group, *thread));
+            }
+        }
+        result
+    }
+
+    /// Gives the guest `times` the usual weight when processors are short; 1 takes that back.
+    ///
+    /// # Errors
+    /// The first failure. Where no hierarchy gives out processors there is nothing to do.
+    pub fn weigh(&self, times: u32) -> io::Result<()> {
+        let mut result = Ok(());
+        for path in &self.paths {
+            for (file, usual) in WEIGHTS {
+                match hierarchy::put(&path.join(file), &(usual * times).to_string()) {
+                    Err(error) if error.kind() != io::ErrorKind::NotFound => result = result.and(Err(error)),
+                    _ => {}
+                }
             }
         }
         result
@@ -303,6 +323,26 @@ mod tests {
     }
 
     #[test]
+    fn a_weight_is_set_where_processors_are_given_out_and_taken_back() {
+        let root = tempfile::tempdir().unwrap();
+        let scope = create_in(&hierarchies(root.path()), "s.scope").unwrap().unwrap();
+        let at = |path: &str| root.path().join(path);
+        let shares = at("cpu/machine.slice/s.scope/cpu.shares");
+        let weight = at("two/machine.slice/s.scope/cpu.weight");
+        fs::write(&shares, "").unwrap();
+        fs::write(&weight, "").unwrap();
+        scope.weigh(16).unwrap();
+        assert_eq!(fs::read_to_string(&shares).unwrap(), "16384");
+        assert_eq!(fs::read_to_string(&weight).unwrap(), "1600");
+        fs::write(&shares, "").unwrap();
+        scope.weigh(1).unwrap();
+        assert_eq!(fs::read_to_string(&shares).unwrap(), "1024");
+        fs::remove_file(&shares).unwrap();
+        fs::create_dir(&shares).unwrap();
+        assert!(scope.weigh(1).is_err());
+    }
+
+    #[test]
     fn r15_without_control_groups_there_is_no_scope_and_no_error() {
         assert_eq!(create_in(&[], "s.scope").unwrap(), None);
         let missing = Hierarchy {
@@ -356,8 +396,11 @@ mod tests {
         }
         assert_eq!(scope.pids(), [pid]);
         assert_eq!(Scope::open(&scope.name), Some(scope.clone()));
-        let placed = scope.place_threads(&[pid]);
-        placed.unwrap();
+        scope.place_threads(&[pid]).unwrap();
+        scope.weigh(2).unwrap();
+        let shares =
+            |path: &PathBuf| fs::read_to_string(path.join("cpu.shares")).is_ok_and(|set| set != "2048\n");
+        assert!(!scope.paths.iter().any(shares));
         let vcpu = |path: &PathBuf| path.join("libvirt/vcpu0").is_dir();
         assert!(scope.paths.iter().any(vcpu));
         let emulator = |path: &PathBuf| path.join("libvirt/emulator").is_dir();
