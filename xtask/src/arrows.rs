@@ -103,6 +103,11 @@ const PLAN: &[Room] = &[
             "ferrovirt-xml",
         ],
     },
+    Room {
+        name: "ferrovirt-cli",
+        floor: 6,
+        may_use: &["ferrovirt-hook", "ferrovirt-model", "ferrovirt-wire"],
+    },
     // these two know the programs only, from outside
     Room {
         name: "ferrovirt-tests",

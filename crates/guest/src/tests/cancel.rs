@@ -100,16 +100,10 @@ fn r90_a_definition_can_be_changed_beside_a_hook() {
 
 /// The origin of requests that come from inside the hook which the daemon runs now.
 fn inside(daemon: &Daemon, pid_file: &std::path::Path) -> Origin {
-    let pid = loop {
-        match std::fs::read_to_string(pid_file)
-            .ok()
-            .and_then(|text| text.trim().parse().ok())
-        {
-            Some(pid) => break pid,
-            None => std::thread::sleep(Duration::from_millis(10)),
-        }
-    };
-    daemon.engine.origin_of(pid).expect("the hook is known")
+    daemon
+        .engine
+        .origin_of(number(pid_file))
+        .expect("the hook is known")
 }
 
 #[test]
@@ -257,6 +251,7 @@ fn destroyed_in(driver: &str, operation: &str) -> (Vec<String>, String) {
         "{driver} {} {operation}",
         if driver == "qemu" { "g1" } else { "net1" }
     )));
+    let child = number(&child);
     let process = daemon.guest("g1").snapshot().pid;
     let before = Instant::now();
     daemon.destroy("g1").unwrap();
@@ -268,7 +263,6 @@ fn destroyed_in(driver: &str, operation: &str) -> (Vec<String>, String) {
     let error = daemon.run(start).unwrap().unwrap_err().to_string();
     assert_eq!(daemon.until_off("g1"), ShutoffReason::Destroyed);
     assert!(!process.is_some_and(|process| process.is_alive()));
-    let child: i32 = std::fs::read_to_string(&child).unwrap().trim().parse().unwrap();
     assert!(!ferrovirt_sys::process::ProcessId::of(child).is_ok_and(|child| child.is_alive()));
     assert!(world.ports().is_empty() && world.status("g1").is_none());
     (world.trace.take(), error)

@@ -10,7 +10,7 @@ mod start;
 mod stop;
 
 use std::future::Future;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Arc, Mutex, Once};
 
@@ -270,3 +270,16 @@ pub(super) fn lines(text: &[&str]) -> Vec<String> {
 }
 
 pub(super) const TAP: &str = "undo tap vnet7";
+
+/// The number that a script writes into this file, as soon as it is there.
+pub(super) fn number(path: &Path) -> i32 {
+    loop {
+        match std::fs::read_to_string(path)
+            .ok()
+            .and_then(|text| text.trim().parse().ok())
+        {
+            Some(number) => return number,
+            None => std::thread::sleep(std::time::Duration::from_millis(5)),
+        }
+    }
+}

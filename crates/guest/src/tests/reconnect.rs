@@ -272,18 +272,6 @@ fn r38_a_guest_that_libvirtd_left_is_taken_over() {
     assert!(world.ports().is_empty());
 }
 
-fn number(path: &std::path::Path) -> i32 {
-    loop {
-        match std::fs::read_to_string(path)
-            .ok()
-            .and_then(|text| text.trim().parse().ok())
-        {
-            Some(number) => return number,
-            None => std::thread::sleep(Duration::from_millis(5)),
-        }
-    }
-}
-
 fn alive(pid: i32) -> bool {
     ferrovirt_sys::process::ProcessId::of(pid).is_ok_and(|process| process.is_alive())
 }
