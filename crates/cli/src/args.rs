@@ -5,7 +5,8 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 
-use crate::check;
+use crate::daemon::Where;
+use crate::{check, ps};
 
 /// What ferrovirt's users type.
 #[derive(Debug, Parser)]
@@ -15,6 +16,8 @@ use crate::check;
     about = "Check, try and explain the hooks of virtual machines and networks"
 )]
 pub(crate) struct Args {
+    #[command(flatten)]
+    pub(crate) daemon: Where,
     #[command(subcommand)]
     pub(crate) command: Command,
 }
@@ -24,6 +27,10 @@ pub(crate) struct Args {
 pub(crate) enum Command {
     /// Look for mistakes in hook scripts, without running them
     Check(check::Options),
+    /// Show the hooks that run now
+    Ps(ps::PsOptions),
+    /// End a running hook with all its processes
+    Cancel(ps::CancelOptions),
     /// Print the shell completion of this command
     Completion {
         /// For which shell

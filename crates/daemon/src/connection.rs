@@ -16,8 +16,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use ferrovirt_wire::frame::{FrameReader, error_reply};
-use ferrovirt_wire::procedures::{dispatch, number};
-use ferrovirt_wire::program::{PING, PONG, keepalive};
+use ferrovirt_wire::own::{self, OwnService};
+use ferrovirt_wire::procedures::{self, number};
+use ferrovirt_wire::program::{PING, PONG, REMOTE, keepalive};
 use ferrovirt_wire::{ErrorDomain, ErrorReply, Frame, Header, Incoming, Procedure, RemoteService, triage};
 use tokio::io::AsyncReadExt;
 use tokio::net::UnixStream;
@@ -127,7 +128,7 @@ pub(crate) struct Connection<S> {
     pulse: Pulse,
 }
 
-impl<S: RemoteService + Send + Sync + 'static> Connection<S> {
+impl<S: RemoteService + OwnService + Send + Sync + 'static> Connection<S> {
     pub(crate) fn new(socket: UnixStream, peer: Arc<Peer>, service: S, shared: Shared) -> Self {
         let (read, write) = socket.into_split();
         Self {
@@ -249,6 +250,7 @@ impl<S: RemoteService + Send + Sync + 'static> Connection<S> {
         frame: Frame,
         slot: OwnedSemaphorePermit,
     ) -> Next {
+        let program = frame.header.program;
         let mut answer = Answer::begin(Arc::clone(&self.service), procedure, frame);
         if let Poll::Ready(message) =
             std::future::poll_fn(|cx| Poll::Ready(Pin::new(&mut answer).poll(cx))).await
@@ -262,7 +264,7 @@ impl<S: RemoteService + Send + Sync + 'static> Connection<S> {
             });
         }
         // The answer to a goodbye is sent, and nothing behind it is served.
-        if procedure.number == number::CONNECT_CLOSE {
+        if program == REMOTE && procedure.number == number::CONNECT_CLOSE {
             Next::Close
         } else {
             Next::GoOn
@@ -309,13 +311,17 @@ struct Answer {
 }
 
 impl Answer {
-    fn begin<S: RemoteService + Send + Sync + 'static>(
+    fn begin<S: RemoteService + OwnService + Send + Sync + 'static>(
         service: Arc<S>,
         procedure: &'static Procedure,
         frame: Frame,
     ) -> Self {
         let call = frame.header;
-        let work = Box::pin(async move { dispatch(&*service, &frame.header, &frame.payload).await });
+        let work: Pin<Box<dyn Future<Output = Bytes> + Send>> = if call.program == own::PROGRAM {
+            Box::pin(async move { own::dispatch(&*service, &frame.header, &frame.payload).await })
+        } else {
+            Box::pin(async move { procedures::dispatch(&*service, &frame.header, &frame.payload).await })
+        };
         Self {
             work,
             call,

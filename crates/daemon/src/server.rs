@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ferrovirt_wire::RemoteService;
+use ferrovirt_wire::own::OwnService;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
@@ -65,7 +66,7 @@ pub(crate) async fn serve_with<S, D>(
     bounds: Bounds,
     shutdown: CancellationToken,
 ) where
-    S: RemoteService + Send + Sync + 'static,
+    S: RemoteService + OwnService + Send + Sync + 'static,
     D: Fn(Arc<Peer>) -> S + Clone + Send + 'static,
 {
     let places = Arc::new(Semaphore::new(bounds.clients));
@@ -113,7 +114,7 @@ async fn accept_all<S, D>(
     connections: &TaskTracker,
     shared: &Shared,
 ) where
-    S: RemoteService + Send + Sync + 'static,
+    S: RemoteService + OwnService + Send + Sync + 'static,
     D: Fn(Arc<Peer>) -> S,
 {
     loop {

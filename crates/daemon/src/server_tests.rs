@@ -27,6 +27,12 @@ struct Echo {
     peer: Arc<Peer>,
 }
 
+impl ferrovirt_wire::own::OwnService for Echo {
+    fn admit_own(&self, _: &ferrovirt_wire::Procedure) -> Result<(), ErrorReply> {
+        Ok(())
+    }
+}
+
 impl RemoteService for Echo {
     async fn connect_get_hostname(
         &self,

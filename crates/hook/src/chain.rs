@@ -9,6 +9,7 @@ use std::sync::Arc;
 use ferrovirt_sys::errno_text;
 use ferrovirt_sys::keeper::{Ended, Keeper, Script as Command};
 use ferrovirt_sys::process::ProcessId;
+use tokio_util::sync::CancellationToken;
 
 use crate::call::{Call, Filtered, Report, ScriptRun};
 use crate::catalogue::Script;
@@ -136,11 +137,15 @@ impl Chain {
             script: script.path.clone(),
             event: event.clone(),
         };
-        let entry = self.shared.registry.enter(hook, keeper.id(), &self.call.origin);
+        let end = self.call.cancel.child_token();
+        let entry = self
+            .shared
+            .registry
+            .enter(hook, keeper.id(), &self.call.origin, &end);
         let args = event.argv();
         let env = environment(|name| env::var_os(name));
         let shown = command_line(&env, &script.path, &args);
-        let job = self.job(&script.path, args, env);
+        let job = self.job(&script.path, args, env, end);
         let finished = match script::run(job, &mut keeper, entry).await {
             Ok(finished) => finished,
             Err(error) if self.call.cancel.is_cancelled() => {
@@ -168,7 +173,13 @@ impl Chain {
         }
     }
 
-    fn job(&self, path: &Path, args: [String; 4], env: Vec<(OsString, OsString)>) -> Job {
+    fn job(
+        &self,
+        path: &Path,
+        args: [String; 4],
+        env: Vec<(OsString, OsString)>,
+        cancel: CancellationToken,
+    ) -> Job {
         let limit = self.shared.config.output_limit;
         Job {
             path: path.to_owned(),
@@ -179,7 +190,7 @@ impl Chain {
                 env,
             },
             document: self.filtered.clone().or_else(|| self.call.document.clone()),
-            cancel: self.call.cancel.clone(),
+            cancel,
             warn_after: self.shared.config.warn_after,
             limits: [limit, limit.max(LEAST_STDERR)],
         }
@@ -193,6 +204,7 @@ impl Chain {
             stdout,
             stderr,
             cancelled,
+            cancelled_by,
             ..
         } = finished;
         let run = ScriptRun {
@@ -202,8 +214,14 @@ impl Chain {
             stdout,
             stderr,
         };
-        let result = if cancelled {
+        let result = if cancelled && self.call.cancel.is_cancelled() {
             Err(self.cancelled(Some(path)))
+        } else if let (true, Some(by)) = (cancelled, cancelled_by) {
+            Err(HookError::Ended {
+                event: Box::new(self.call.event.clone()),
+                script: path.to_owned(),
+                by: by.to_string(),
+            })
         } else if outcome == Outcome::Ended(Ended::Exit(0)) {
             self.take_output(&run)
         } else {

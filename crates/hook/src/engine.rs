@@ -155,6 +155,12 @@ impl Engine {
         self.shared.registry.list()
     }
 
+    /// Ends one running script with its whole tree: SIGTERM, SIGKILL after 5 s (R92). Its call has failed, in words that
+    /// name `by`. `None` when no script with this number runs.
+    pub fn cancel(&self, id: u64, by: &str) -> Option<RunningHook> {
+        self.shared.registry.cancel(id, by)
+    }
+
     /// Ends the tree of a keeper that a dead daemon left behind (R96): SIGTERM, SIGKILL after 5 s. Returns when it is gone,
     /// or after some 10 s with a word in the log.
     pub async fn end_orphan(&self, keeper: ProcessId) {

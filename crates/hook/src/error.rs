@@ -32,6 +32,16 @@ pub enum HookError {
         /// What cancelled it, for example `destroy`.
         by: String,
     },
+    /// Somebody ended this script alone (R92); the call goes on with the next one.
+    #[error("{PREFIX}{}", self.detail())]
+    Ended {
+        /// What was called.
+        event: Box<HookEvent>,
+        /// The script.
+        script: PathBuf,
+        /// Who ended it, for example `ferrovirt cancel`.
+        by: String,
+    },
     /// A script was not run because others than its owner may change it, and the settings are strict (R94).
     #[error("{PREFIX}{}", self.detail())]
     Permissions {
@@ -84,6 +94,9 @@ impl HookError {
             } => {
                 format!("internal error: hook {event} was not called because of {by}")
             }
+            HookError::Ended { event, script, by } => {
+                format!("internal error: {} ({event}) was ended by {by}", script.display())
+            }
             HookError::Permissions { script, reason, .. } => {
                 format!("internal error: {} is not run: {reason}", script.display())
             }
@@ -101,6 +114,7 @@ impl HookError {
         match self {
             HookError::Failed { event, .. }
             | HookError::Cancelled { event, .. }
+            | HookError::Ended { event, .. }
             | HookError::Permissions { event, .. }
             | HookError::Output { event, .. }
             | HookError::Unavailable { event, .. } => event,

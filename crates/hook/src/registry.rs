@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use ferrovirt_sys::process::{self, ProcessId};
+use tokio_util::sync::CancellationToken;
 
 use crate::event::HookEvent;
 use crate::origin::{HookRef, Origin};
@@ -14,6 +15,8 @@ use crate::origin::{HookRef, Origin};
 /// A hook that runs now.
 #[derive(Debug, Clone)]
 pub struct RunningHook {
+    /// Its number, which no other call of this daemon has.
+    pub id: u64,
     /// The script.
     pub script: PathBuf,
     /// What it was called for.
@@ -24,6 +27,12 @@ pub struct RunningHook {
     pub pid: Option<i32>,
     /// Since when.
     pub since: Instant,
+    /// Whether it has passed its soft limit (R92).
+    pub late: bool,
+    /// Ends this script and no other one of its call.
+    end: CancellationToken,
+    /// Who ended it.
+    ended_by: Option<Arc<str>>,
     /// What requests from inside it carry.
     inside: Origin,
 }
@@ -37,22 +46,41 @@ pub(crate) struct Registry {
 
 impl Registry {
     /// Enters a hook; it stays until the result is dropped.
-    pub(crate) fn enter(self: &Arc<Self>, hook: HookRef, keeper: ProcessId, origin: &Origin) -> Entry {
+    pub(crate) fn enter(
+        self: &Arc<Self>,
+        hook: HookRef,
+        keeper: ProcessId,
+        origin: &Origin,
+        end: &CancellationToken,
+    ) -> Entry {
         let hook = Arc::new(hook);
+        let id = self.next.fetch_add(1, Ordering::Relaxed) + 1;
         let running = RunningHook {
+            id,
             script: hook.script.clone(),
             event: hook.event.clone(),
             keeper,
             pid: None,
             since: Instant::now(),
+            late: false,
+            end: end.clone(),
+            ended_by: None,
             inside: origin.inside(&hook),
         };
-        let number = self.next.fetch_add(1, Ordering::Relaxed);
-        self.lock().insert(number, running);
+        self.lock().insert(id, running);
         Entry {
             registry: self.clone(),
-            number,
+            number: id,
         }
+    }
+
+    /// Ends one script with its whole tree, on behalf of `by`. `None` when it does not run (any more).
+    pub(crate) fn cancel(&self, id: u64, by: &str) -> Option<RunningHook> {
+        let mut running = self.lock();
+        let hook = running.get_mut(&id)?;
+        hook.ended_by.get_or_insert_with(|| by.into());
+        hook.end.cancel();
+        Some(hook.clone())
     }
 
     /// Copies of all entries.
@@ -93,6 +121,18 @@ impl Entry {
         if let Some(hook) = self.registry.lock().get_mut(&self.number) {
             hook.pid = Some(pid);
         }
+    }
+
+    /// The script has passed its soft limit.
+    pub(crate) fn is_late(&self) {
+        if let Some(hook) = self.registry.lock().get_mut(&self.number) {
+            hook.late = true;
+        }
+    }
+
+    /// Who ended this script alone, if somebody did.
+    pub(crate) fn ended_by(&self) -> Option<Arc<str>> {
+        self.registry.lock().get(&self.number)?.ended_by.clone()
     }
 }
 

@@ -51,6 +51,8 @@ pub(crate) struct Finished {
     pub(crate) stderr: Captured,
     /// Its end was ordered (R95).
     pub(crate) cancelled: bool,
+    /// By somebody who meant this script alone.
+    pub(crate) cancelled_by: Option<Arc<str>>,
     /// The keeper holds nothing more.
     pub(crate) keeper_empty: bool,
 }
@@ -151,6 +153,7 @@ pub(crate) async fn run(job: Job, keeper: &mut Keeper, entry: Entry) -> Result<F
         stdout: stdout.finish(empty),
         stderr: stderr.finish(empty),
         cancelled,
+        cancelled_by: entry.ended_by(),
         keeper_empty: empty,
     };
     if empty {
@@ -203,6 +206,7 @@ impl Watch<'_> {
                 () = self.stderr.read(), if self.stderr.is_open() => {}
                 () = &mut warning, if !warned => {
                     warned = true;
+                    self.entry.is_late();
                     let (script, event) = (self.job.path.display(), &self.job.event);
                     let after = self.job.warn_after.as_secs_f32();
                     tracing::warn!(target: "virHookRun", "Hook script {script} ({event}) has been running for {after} s");

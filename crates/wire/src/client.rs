@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use crate::error::ErrorReply;
 use crate::frame::{Frame, FrameError, FrameReader, Header, MessageType, Status};
+use crate::own::{self, Envelope, Question};
 use crate::procedures::{AuthListArgs, Call, ConnectCloseArgs, ConnectOpenArgs};
 use crate::program;
 use crate::xdr::{Xdr, XdrError};
@@ -26,6 +27,9 @@ pub enum ClientError {
     /// Arguments or results are not what the procedure has.
     #[error("decoding the daemon's answer")]
     Xdr(#[from] XdrError),
+    /// An answer of ferrovirt's own program is not what this version of the tool knows.
+    #[error("understanding the daemon's answer")]
+    Json(#[source] serde_json::Error),
     /// The server hung up.
     #[error("the daemon closed the connection")]
     Closed,
@@ -77,6 +81,10 @@ impl Client {
     /// Calls a procedure and waits for its answer.
     pub fn call<A: Call>(&mut self, args: &A) -> Result<A::Results, ClientError> {
         let serial = self.send(args)?;
+        self.answer_to(serial)
+    }
+
+    fn answer_to<R: Xdr>(&mut self, serial: u32) -> Result<R, ClientError> {
         loop {
             let frame = self.receive()?;
             if frame.header.kind == MessageType::Reply as u32 && frame.header.serial == serial {
@@ -87,18 +95,30 @@ impl Client {
 
     /// Sends a call without waiting; the answer will carry the serial.
     pub fn send<A: Call>(&mut self, args: &A) -> Result<u32, ClientError> {
+        self.send_to(program::REMOTE, A::NUMBER, args)
+    }
+
+    fn send_to(&mut self, program: u32, procedure: i32, args: &impl Xdr) -> Result<u32, ClientError> {
         let serial = self.serial;
         self.serial = serial.wrapping_add(1);
         let header = Header {
-            program: program::REMOTE,
+            program,
             version: program::VERSION,
-            procedure: A::NUMBER,
+            procedure,
             kind: MessageType::Call as u32,
             serial,
             status: Status::Ok as u32,
         };
         self.send_bytes(&header.message(args)?)?;
         Ok(serial)
+    }
+
+    /// Asks a question of ferrovirt's own program; the connection need not be open for that.
+    pub fn ask<Q: Question>(&mut self, question: &Q) -> Result<Q::Answer, ClientError> {
+        let json = serde_json::to_string(question).map_err(ClientError::Json)?;
+        let serial = self.send_to(own::PROGRAM, Q::NUMBER, &Envelope { json })?;
+        let envelope: Envelope = self.answer_to(serial)?;
+        serde_json::from_str(&envelope.json).map_err(ClientError::Json)
     }
 
     /// Sends bytes as they are, for what [`Client::send`] would never send.

@@ -8,6 +8,7 @@
 //! - [`object`]: the structures that several procedures share
 //! - [`program`]: programs, and what is known about a procedure besides its arguments
 //! - [`procedures`]: the one table, a row a procedure; arguments, replies, trait and dispatch come from it
+//! - [`own`]: ferrovirt's own program, for the tool
 //! - [`triage`]: which answer odd messages get
 //! - [`error`]: the error structure, its codes, domains and texts
 //! - [`client`]: a blocking client for tests and tools
@@ -16,6 +17,7 @@ pub mod client;
 pub mod error;
 pub mod frame;
 pub mod object;
+pub mod own;
 pub mod procedures;
 pub mod program;
 pub mod triage;

@@ -5,6 +5,7 @@
 
 use crate::error::{ErrorCode, ErrorDomain, ErrorReply};
 use crate::frame::{Frame, MessageType, Status};
+use crate::own;
 use crate::procedures;
 use crate::program::{self, Procedure};
 
@@ -38,7 +39,10 @@ pub fn triage(frame: &Frame) -> Incoming {
     if !matches!(kind, Some(MessageType::Call | MessageType::CallWithDescriptors)) {
         return Incoming::Dropped;
     }
-    let known = matches!(header.program, program::REMOTE | program::QEMU | program::LXC);
+    let known = matches!(
+        header.program,
+        program::REMOTE | program::QEMU | program::LXC | own::PROGRAM
+    );
     if !known || header.version != program::VERSION {
         let text = format!(
             "Cannot find program {} version {}",
@@ -55,9 +59,14 @@ pub fn triage(frame: &Frame) -> Incoming {
     if let Some(function) = program::foreign_function(header.program, header.procedure) {
         return refused(ErrorReply::new(ErrorCode::NoSupport, ErrorDomain::None, function));
     }
-    match procedures::find(header.procedure) {
-        Some(procedure) if header.program == program::REMOTE => Incoming::Call(procedure),
-        _ => refused(ErrorReply::unknown_procedure(header.procedure)),
+    let procedure = match header.program {
+        program::REMOTE => procedures::find(header.procedure),
+        own::PROGRAM => own::find(header.procedure),
+        _ => None,
+    };
+    match procedure {
+        Some(procedure) => Incoming::Call(procedure),
+        None => refused(ErrorReply::unknown_procedure(header.procedure)),
     }
 }
 

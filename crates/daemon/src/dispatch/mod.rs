@@ -10,6 +10,7 @@ mod domain;
 mod metadata;
 mod network;
 mod node;
+mod own;
 mod storage;
 mod uri;
 

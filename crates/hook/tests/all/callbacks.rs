@@ -411,3 +411,35 @@ async fn r96_an_idle_keeper_that_was_killed_is_not_used() {
     world.prepare("").await.unwrap();
     assert_ne!(pid_in(&world, "parent"), keeper.pid);
 }
+
+#[tokio::test]
+async fn r92_one_script_is_ended_by_its_number_and_the_next_one_runs() {
+    let world = World::with(&[
+        ("qemu", r#"echo $$ > "$(dirname "$0")/../pid"; sleep 60 & wait"#),
+        ("qemu.d/1", r#"echo yes > "$(dirname "$0")/../../next""#),
+    ]);
+    let task = started(&world, prepare(Some("x"))).await;
+    let running = world.engine.running();
+    assert_eq!(running.len(), 1);
+    assert!(!running[0].late);
+    let id = running[0].id;
+    assert!(world.engine.cancel(id + 1, "nobody").is_none());
+    let ended = world.engine.cancel(id, "ferrovirt cancel").unwrap();
+    assert_eq!((ended.id, ended.script), (id, world.hook("qemu")));
+    let error = task.await.unwrap().unwrap_err();
+    let path = world.hook("qemu");
+    assert_eq!(
+        error.detail(),
+        format!(
+            "internal error: {} (qemu g1 prepare begin -) was ended by ferrovirt cancel",
+            path.display()
+        )
+    );
+    assert!(
+        !error.is_cancelled(),
+        "the call failed, nobody destroyed the guest"
+    );
+    assert_eq!(world.text("next"), "yes\n");
+    assert!(world.engine.running().is_empty());
+    assert!(world.engine.cancel(id, "too late").is_none());
+}
