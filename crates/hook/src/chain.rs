@@ -19,7 +19,7 @@ use crate::environment::{command_line, environment};
 use crate::error::{HookError, PREFIX};
 use crate::event::HookEvent;
 use crate::origin::HookRef;
-use crate::script::{self, Finished, Job, Outcome};
+use crate::script::{self, Finished, Job, Order, Outcome};
 
 /// So much of standard error is kept whatever the settings say.
 const LEAST_STDERR: usize = 1 << 20;
@@ -192,6 +192,7 @@ impl Chain {
             document: self.filtered.clone().or_else(|| self.call.document.clone()),
             cancel,
             warn_after: self.shared.config.warn_after,
+            limit: None,
             limits: [limit, limit.max(LEAST_STDERR)],
         }
     }
@@ -203,8 +204,7 @@ impl Chain {
             duration,
             stdout,
             stderr,
-            cancelled,
-            cancelled_by,
+            ordered,
             ..
         } = finished;
         let run = ScriptRun {
@@ -214,14 +214,8 @@ impl Chain {
             stdout,
             stderr,
         };
-        let result = if cancelled && self.call.cancel.is_cancelled() {
-            Err(self.cancelled(Some(path)))
-        } else if let (true, Some(by)) = (cancelled, cancelled_by) {
-            Err(HookError::Ended {
-                event: Box::new(self.call.event.clone()),
-                script: path.to_owned(),
-                by: by.to_string(),
-            })
+        let result = if let Some(order) = ordered {
+            Err(self.ordered(path, order))
         } else if outcome == Outcome::Ended(Ended::Exit(0)) {
             self.take_output(&run)
         } else {
@@ -284,6 +278,24 @@ impl Chain {
             event: Box::new(self.call.event.clone()),
             script: run.script.clone(),
             detail,
+        }
+    }
+
+    /// What it means that somebody ended the script.
+    fn ordered(&self, script: &Path, order: Order) -> HookError {
+        let (event, path) = (Box::new(self.call.event.clone()), script.to_owned());
+        match order {
+            Order::Limit(limit) => HookError::TooLong {
+                event,
+                script: path,
+                limit,
+            },
+            Order::Cancel(Some(by)) if !self.call.cancel.is_cancelled() => HookError::Ended {
+                event,
+                script: path,
+                by: by.to_string(),
+            },
+            Order::Cancel(_) => self.cancelled(Some(script)),
         }
     }
 

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use crate::event::HookEvent;
 
@@ -41,6 +42,16 @@ pub enum HookError {
         script: PathBuf,
         /// Who ended it, for example `ferrovirt cancel`.
         by: String,
+    },
+    /// A script ran longer than a rule allows, and was ended with its whole tree (R92).
+    #[error("{PREFIX}{}", self.detail())]
+    TooLong {
+        /// What was called.
+        event: Box<HookEvent>,
+        /// The script.
+        script: PathBuf,
+        /// The limit.
+        limit: Duration,
     },
     /// A script was not run because others than its owner may change it, and the settings are strict (R94).
     #[error("{PREFIX}{}", self.detail())]
@@ -97,6 +108,10 @@ impl HookError {
             HookError::Ended { event, script, by } => {
                 format!("internal error: {} ({event}) was ended by {by}", script.display())
             }
+            HookError::TooLong { event, script, limit } => format!(
+                "internal error: {} ({event}) took longer than its limit of {limit:?} and was ended",
+                script.display()
+            ),
             HookError::Permissions { script, reason, .. } => {
                 format!("internal error: {} is not run: {reason}", script.display())
             }
@@ -115,6 +130,7 @@ impl HookError {
             HookError::Failed { event, .. }
             | HookError::Cancelled { event, .. }
             | HookError::Ended { event, .. }
+            | HookError::TooLong { event, .. }
             | HookError::Permissions { event, .. }
             | HookError::Output { event, .. }
             | HookError::Unavailable { event, .. } => event,

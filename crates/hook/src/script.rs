@@ -21,6 +21,9 @@ pub(crate) const GRACE: Duration = Duration::from_secs(5);
 /// After this long even the kernel should be done with it: the grace, and as much again.
 const TOO_LATE: Duration = Duration::from_secs(10);
 
+/// Longer than any script.
+const NEVER: Duration = Duration::from_secs(86_400 * 365);
+
 /// What is to be run, and how.
 pub(crate) struct Job {
     pub(crate) path: PathBuf,
@@ -29,6 +32,8 @@ pub(crate) struct Job {
     pub(crate) document: Option<Arc<str>>,
     pub(crate) cancel: CancellationToken,
     pub(crate) warn_after: Duration,
+    /// After which time the whole tree is ended (R92).
+    pub(crate) limit: Option<Duration>,
     /// Limits of standard output and standard error, bytes.
     pub(crate) limits: [usize; 2],
 }
@@ -42,6 +47,15 @@ pub enum Outcome {
     NotStarted(i32),
 }
 
+/// Who ordered the end of a script.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Order {
+    /// Whoever cancelled the call (R95), or somebody who meant this script alone.
+    Cancel(Option<Arc<str>>),
+    /// Its time limit (R92).
+    Limit(Duration),
+}
+
 /// What came of a script.
 #[derive(Debug)]
 pub(crate) struct Finished {
@@ -49,10 +63,8 @@ pub(crate) struct Finished {
     pub(crate) duration: Duration,
     pub(crate) stdout: Captured,
     pub(crate) stderr: Captured,
-    /// Its end was ordered (R95).
-    pub(crate) cancelled: bool,
-    /// By somebody who meant this script alone.
-    pub(crate) cancelled_by: Option<Arc<str>>,
+    /// Its end was ordered.
+    pub(crate) ordered: Option<Order>,
     /// The keeper holds nothing more.
     pub(crate) keeper_empty: bool,
 }
@@ -119,6 +131,7 @@ pub(crate) async fn run(job: Job, keeper: &mut Keeper, entry: Entry) -> Result<F
             [&stdout.pipe, &stderr.pipe],
         )
         .await?;
+    let ending = job.cancel.child_token();
     let mut watch = Watch {
         job: &job,
         entry,
@@ -126,11 +139,12 @@ pub(crate) async fn run(job: Job, keeper: &mut Keeper, entry: Entry) -> Result<F
         stdout,
         stderr,
         pid: None,
-        cancelled: false,
+        ordered: None,
+        ending: ending.clone(),
     };
     let end = tokio::select! {
         end = watch.until_exit(keeper) => end,
-        () = too_late(&job.cancel) => Err(KeeperError::Gone { keeper: keeper.id().pid }),
+        () = too_late(&ending) => Err(KeeperError::Gone { keeper: keeper.id().pid }),
     };
     let (outcome, empty) = match end {
         Ok(end) => end,
@@ -144,23 +158,23 @@ pub(crate) async fn run(job: Job, keeper: &mut Keeper, entry: Entry) -> Result<F
         entry,
         stdout,
         stderr,
-        cancelled,
+        ordered,
         ..
     } = watch;
+    let whole_tree = ordered.is_some();
     let finished = Finished {
         outcome,
         duration,
         stdout: stdout.finish(empty),
         stderr: stderr.finish(empty),
-        cancelled,
-        cancelled_by: entry.ended_by(),
+        ordered,
         keeper_empty: empty,
     };
     if empty {
         return Ok(finished);
     }
     keeper.release().await?;
-    let keeper_empty = cancelled && wait_for_the_tree(&job, keeper).await;
+    let keeper_empty = whole_tree && wait_for_the_tree(&job, keeper).await;
     drop(entry);
     Ok(Finished {
         keeper_empty,
@@ -176,14 +190,17 @@ struct Watch<'a> {
     stdout: Collector,
     stderr: Collector,
     pid: Option<i32>,
-    cancelled: bool,
+    ordered: Option<Order>,
+    /// Cancelled as soon as the end is ordered, by whomever.
+    ending: CancellationToken,
 }
 
 impl Watch<'_> {
     /// Until the main process is over: how it ended, and whether nothing else of its tree is left.
     async fn until_exit(&mut self, keeper: &mut Keeper) -> Result<(Outcome, bool), KeeperError> {
         let warning = tokio::time::sleep(self.job.warn_after);
-        tokio::pin!(warning);
+        let limit = tokio::time::sleep(self.job.limit.unwrap_or(NEVER));
+        tokio::pin!(warning, limit);
         let mut warned = false;
         loop {
             tokio::select! {
@@ -197,9 +214,12 @@ impl Watch<'_> {
                     Report::Exited { how, empty } => return Ok((Outcome::Ended(how), empty)),
                     Report::Empty => {}
                 },
-                () = self.job.cancel.cancelled(), if !self.cancelled => {
-                    self.cancelled = true;
-                    keeper.end(GRACE).await?;
+                () = self.job.cancel.cancelled(), if self.ordered.is_none() => {
+                    self.order(keeper, Order::Cancel(self.entry.ended_by())).await?;
+                }
+                () = &mut limit, if self.ordered.is_none() && self.job.limit.is_some() => {
+                    let limit = self.job.limit.unwrap_or_default();
+                    self.order(keeper, Order::Limit(limit)).await?;
                 }
                 () = self.feed.write(), if self.feed.is_pending() => {}
                 () = self.stdout.read(), if self.stdout.is_open() => {}
@@ -213,6 +233,13 @@ impl Watch<'_> {
                 }
             }
         }
+    }
+
+    /// The tree gets SIGTERM now and SIGKILL after the grace.
+    async fn order(&mut self, keeper: &mut Keeper, order: Order) -> Result<(), KeeperError> {
+        self.ordered = Some(order);
+        self.ending.cancel();
+        keeper.end(GRACE).await
     }
 
     /// Without its keeper nobody collects the script or ends its tree: what can be found of it is killed.
