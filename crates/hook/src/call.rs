@@ -36,6 +36,8 @@ pub struct Call {
     pub origin: Origin,
     /// Ends the scripts: SIGTERM to the whole tree, SIGKILL after 5 s (R95).
     pub cancel: CancellationToken,
+    /// The object's uuid, for rules and directories that name it by that.
+    pub uuid: Option<Arc<str>>,
     /// R96.
     pub journal: Option<Arc<dyn CallJournal>>,
 }
@@ -48,6 +50,7 @@ impl Call {
             document,
             origin: Origin::client(),
             cancel: CancellationToken::new(),
+            uuid: None,
             journal: None,
         }
     }

@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::fs::{self, Metadata};
-use std::io;
+use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -22,28 +22,64 @@ use crate::event::Driver;
 /// The bits that let others than the owner write.
 const OTHERS_WRITE: u32 = 0o022;
 
-/// A file that is a hook.
+/// So much of a script is read to find out whether it runs the guests' tree itself.
+const DISPATCHER_HEAD: u64 = 64 << 10;
+
+/// A file that was found, whether it runs or not.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Script {
+pub struct Found {
     /// Its path under the hooks directory, links not resolved.
-    pub(crate) path: PathBuf,
+    pub path: PathBuf,
+    /// Where it was found.
+    pub place: Place,
+    /// Why it is not run.
+    pub skipped: Option<String>,
     /// Why it is not to be trusted: others than its owner may change it (R94).
-    pub(crate) suspicion: Option<String>,
+    pub suspicion: Option<String>,
+    /// What is worth a word in the log about it.
+    remark: Option<String>,
 }
 
-/// What one look at a driver's files gave.
-#[derive(Debug, Default, PartialEq, Eq)]
-struct Look {
-    /// The hooks, in the order in which they are called.
-    scripts: Vec<Script>,
-    /// What is to be said about these and other files.
-    remarks: HashMap<PathBuf, String>,
+/// Where a file was found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// `hooks/DRIVER`.
+    Main,
+    /// `hooks/DRIVER.d/NAME`.
+    Beside,
+    /// `hooks/DRIVER.d/GUEST/OPERATION/SUB-OPERATION/NAME`, the tree of a well-known dispatcher script.
+    Tree,
+    /// `guests/GUEST/OPERATION/NAME` below the directory of guests, GUEST being a name or a uuid.
+    Guest,
+}
+
+/// Whose files are looked for, and for what.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Wanted<'a> {
+    pub(crate) driver: Driver,
+    pub(crate) object: &'a str,
+    pub(crate) uuid: Option<&'a str>,
+    pub(crate) operation: &'a str,
+    pub(crate) sub_operation: &'a str,
+    /// Whether the event is one that scripts are called for, not only rules and directories of guests.
+    pub(crate) for_scripts: bool,
+}
+
+/// Where hooks are looked for.
+#[derive(Debug, Clone)]
+pub(crate) struct Directories {
+    /// `$SYSCONFDIR/libvirt/hooks`.
+    pub(crate) hooks: PathBuf,
+    /// `/etc/ferrovirt/guests`.
+    pub(crate) guests: Option<PathBuf>,
+    /// Whether the dispatcher's tree is read.
+    pub(crate) tree: bool,
 }
 
 /// All drivers' hooks.
 #[derive(Debug)]
 pub(crate) struct Catalogue {
-    directory: PathBuf,
+    directories: Directories,
     discovery: Discovery,
     /// By driver, in the order of [`Driver::ALL`].
     has_hooks: [AtomicBool; Driver::ALL.len()],
@@ -53,9 +89,9 @@ pub(crate) struct Catalogue {
 
 impl Catalogue {
     /// Looks at the directory for the first time.
-    pub(crate) fn new(directory: PathBuf, discovery: Discovery) -> Catalogue {
+    pub(crate) fn new(directories: Directories, discovery: Discovery) -> Catalogue {
         let catalogue = Catalogue {
-            directory,
+            directories,
             discovery,
             has_hooks: Default::default(),
             said: Mutex::default(),
@@ -67,126 +103,193 @@ impl Catalogue {
     /// Decides (anew) which drivers have hooks (R4).
     pub(crate) fn decide(&self) {
         for driver in Driver::ALL {
-            let found = !self.look(driver).is_empty();
-            self.has_hooks[driver as usize].store(found, Ordering::Relaxed);
+            let has = self.look(driver).iter().any(|found| found.skipped.is_none());
+            let has = has || (self.directories.tree && self.beside(driver).is_dir());
+            self.has_hooks[driver as usize].store(has, Ordering::Relaxed);
         }
     }
 
     /// Whether it is worth looking for this driver's scripts now (R4). Costs no system call.
     pub(crate) fn may_have(&self, driver: Driver) -> bool {
-        self.discovery == Discovery::Live || self.has_hooks[driver as usize].load(Ordering::Relaxed)
+        self.discovery == Discovery::Live
+            || self.directories.guests.is_some()
+            || self.has_hooks[driver as usize].load(Ordering::Relaxed)
     }
 
-    /// The scripts that a call of this driver's hooks runs now, in their order; empty when it has none (R5).
-    pub(crate) fn scripts(&self, driver: Driver) -> Vec<Script> {
-        if self.may_have(driver) {
-            self.look(driver)
-        } else {
-            Vec::new()
+    /// The files that count for a call now, in their order, and those that do not with the reason (R5: perhaps none).
+    pub(crate) fn files(&self, wanted: &Wanted<'_>) -> Vec<Found> {
+        let mut found = Vec::new();
+        let decided = self.has_hooks[wanted.driver as usize].load(Ordering::Relaxed);
+        if wanted.for_scripts && (self.discovery == Discovery::Live || decided) {
+            found = self.look(wanted.driver);
+            if self.directories.tree {
+                let tree = self.tree(wanted, &found);
+                found.extend(tree);
+            }
         }
+        found.extend(self.of_guest(wanted));
+        found
     }
 
-    /// Looks, and says what has not been said yet.
-    fn look(&self, driver: Driver) -> Vec<Script> {
-        let Look { scripts, remarks } = look(&self.directory, driver);
+    /// All files of a driver, whatever they are called for; says what has not been said yet.
+    pub(crate) fn look(&self, driver: Driver) -> Vec<Found> {
+        let hooks = &self.directories.hooks;
+        let mut found = Vec::new();
+        found.extend(consider(hooks.join(driver.as_str()), hooks, Place::Main));
+        found.extend(directory(&self.beside(driver), Place::Beside));
+        let remarks: HashMap<_, _> = found
+            .iter()
+            .filter_map(|file| Some((file.path.clone(), file.remark.clone()?)))
+            .collect();
         let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
         let before = said.entry(driver).or_default();
-        for (path, remark) in &remarks {
-            if before.get(path) != Some(remark) {
+        for file in &found {
+            if let Some(remark) = &file.remark
+                && before.get(&file.path) != Some(remark)
+            {
                 tracing::warn!(target: "virHookCheck", "{remark}");
             }
         }
         *before = remarks;
-        scripts
+        found
+    }
+
+    fn beside(&self, driver: Driver) -> PathBuf {
+        self.directories.hooks.join(format!("{driver}.d"))
+    }
+
+    /// `DRIVER.d/GUEST/OPERATION/SUB-OPERATION/*`, unless a script of the driver runs these itself.
+    fn tree(&self, wanted: &Wanted<'_>, scripts: &[Found]) -> Vec<Found> {
+        let Some(object) = file_name(wanted.object) else {
+            return Vec::new();
+        };
+        let path = self
+            .beside(wanted.driver)
+            .join(object)
+            .join(wanted.operation)
+            .join(wanted.sub_operation);
+        let mut found = directory(&path, Place::Tree);
+        let dispatcher = scripts
+            .iter()
+            .filter(|script| script.skipped.is_none())
+            .find(|script| !found.is_empty() && is_dispatcher(&script.path, wanted.driver));
+        if let Some(script) = dispatcher {
+            for file in &mut found {
+                file.skipped
+                    .get_or_insert_with(|| format!("{} runs it", script.path.display()));
+            }
+        }
+        found
+    }
+
+    /// `guests/NAME/OPERATION/*`, then `guests/UUID/OPERATION/*`.
+    fn of_guest(&self, wanted: &Wanted<'_>) -> Vec<Found> {
+        let Some(guests) = &self.directories.guests else {
+            return Vec::new();
+        };
+        if matches!(wanted.driver, Driver::Daemon | Driver::Network) {
+            return Vec::new();
+        }
+        [Some(wanted.object), wanted.uuid]
+            .into_iter()
+            .flatten()
+            .filter_map(file_name)
+            .flat_map(|name| directory(&guests.join(name).join(wanted.operation), Place::Guest))
+            .collect()
     }
 }
 
-/// Main script, then `.d` in byte order of the names (R2).
-fn look(directory: &Path, driver: Driver) -> Look {
-    let mut look = Look::default();
-    let main = directory.join(driver.as_str());
-    look.consider(main, directory, Place::Main);
-    let beside = directory.join(format!("{driver}.d"));
-    for path in entries(&beside, &mut look) {
-        look.consider(path, &beside, Place::Beside);
-    }
-    look
+/// A guest's name as the name of a file, if it can be one.
+fn file_name(name: &str) -> Option<&str> {
+    (!name.is_empty() && !name.contains('/') && name != "." && name != "..").then_some(name)
 }
 
-/// The files of a `.d` directory; none when there is no such directory.
-fn entries(directory: &Path, look: &mut Look) -> Vec<PathBuf> {
-    let listed = fs::read_dir(directory).and_then(|entries| entries.collect::<io::Result<Vec<_>>>());
+/// Whether a script runs `DRIVER.d/GUEST/…` itself: it has a variable right behind the directory's name.
+fn is_dispatcher(script: &Path, driver: Driver) -> bool {
+    let mut text = Vec::new();
+    let read = fs::File::open(script).and_then(|file| file.take(DISPATCHER_HEAD).read_to_end(&mut text));
+    if read.is_err() {
+        return false;
+    }
+    let directory = format!("{driver}.d/");
+    let directory = directory.as_bytes();
+    text.windows(directory.len() + 2).any(|window| {
+        let (name, rest) = window.split_at(directory.len());
+        name == directory && matches!(rest, [b'$' | b'%' | b'{', _] | [b'"' | b'\'', b'$'])
+    })
+}
+
+/// The files of a directory in byte order of their names (R2); none when there is no such directory.
+fn directory(path: &Path, place: Place) -> Vec<Found> {
+    let listed = fs::read_dir(path).and_then(|entries| entries.collect::<io::Result<Vec<_>>>());
     match listed {
         Ok(entries) => {
             let mut names: Vec<_> = entries.into_iter().map(|entry| entry.file_name()).collect();
             names.sort_by(|a, b| a.as_bytes().cmp(b.as_bytes()));
-            names.into_iter().map(|name| directory.join(name)).collect()
+            names
+                .into_iter()
+                .filter_map(|name| consider(path.join(name), path, place))
+                .collect()
         }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+        // A script of the guest's name stands where its part of the tree would be.
+        Err(error) if place != Place::Beside && error.kind() == io::ErrorKind::NotADirectory => Vec::new(),
         Err(error) => {
-            if error.kind() != io::ErrorKind::NotFound {
-                look.remark(
-                    directory,
-                    format!("Cannot read hook directory {}: {error}", directory.display()),
-                );
-            }
-            Vec::new()
+            let remark = format!("Cannot read hook directory {}: {error}", path.display());
+            vec![Found::skipped(
+                path.to_owned(),
+                place,
+                error.to_string(),
+                Some(remark),
+            )]
         }
     }
 }
 
-/// Where a file was found.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Place {
-    /// `hooks/DRIVER`.
-    Main,
-    /// `hooks/DRIVER.d/NAME`.
-    Beside,
+impl Found {
+    fn skipped(path: PathBuf, place: Place, reason: String, remark: Option<String>) -> Found {
+        Found {
+            path,
+            place,
+            skipped: Some(reason),
+            suspicion: None,
+            remark,
+        }
+    }
 }
 
-impl Look {
-    fn remark(&mut self, path: &Path, text: String) {
-        self.remarks.insert(path.to_owned(), text);
+/// Takes a file as a hook, or says why not; nothing when there is no file.
+fn consider(path: PathBuf, directory: &Path, place: Place) -> Option<Found> {
+    let shown = path.display().to_string();
+    let metadata = match fs::metadata(&path) {
+        Ok(metadata) => metadata,
+        Err(error) => {
+            // No file is no remark; a link to nothing, or one that may not be followed, is.
+            fs::symlink_metadata(&path).ok()?;
+            let remark = format!("Hook script {shown} cannot be used: {error}");
+            return Some(Found::skipped(path, place, error.to_string(), Some(remark)));
+        }
+    };
+    if metadata.is_dir() && place != Place::Main {
+        return Some(Found::skipped(path, place, "it is a directory".to_owned(), None));
     }
-
-    /// Takes a file as a hook, or says why not.
-    fn consider(&mut self, path: PathBuf, directory: &Path, place: Place) {
-        let metadata = match fs::metadata(&path) {
-            Ok(metadata) => metadata,
-            Err(error) => {
-                // No file is no remark; a link to nothing, or one that may not be followed, is.
-                if fs::symlink_metadata(&path).is_ok() {
-                    self.remark(
-                        &path,
-                        format!("Hook script {} cannot be used: {error}", path.display()),
-                    );
-                }
-                return;
-            }
-        };
-        if metadata.is_dir() && place == Place::Beside {
-            return;
-        }
-        if let Some(reason) = not_a_hook(&path, &metadata) {
-            self.remark(
-                &path,
-                format!("Non-executable hook script {}: {reason}", path.display()),
-            );
-            return;
-        }
-        let suspicion = suspicion(&metadata, directory);
-        if let Some(reason) = &suspicion {
-            self.remark(
-                &path,
-                format!("Hook script {} is not safe: {reason}", path.display()),
-            );
-        } else if let Some(reason) = path.file_name().and_then(odd_name) {
-            self.remark(
-                &path,
-                format!("Hook script {} is called although {reason}", path.display()),
-            );
-        }
-        self.scripts.push(Script { path, suspicion });
+    if let Some(reason) = not_a_hook(&path, &metadata) {
+        let remark = format!("Non-executable hook script {shown}: {reason}");
+        return Some(Found::skipped(path, place, reason, Some(remark)));
     }
+    let suspicion = suspicion(&metadata, directory);
+    let remark = match (&suspicion, path.file_name().and_then(odd_name)) {
+        (Some(reason), _) => Some(format!("Hook script {shown} is not safe: {reason}")),
+        (None, Some(reason)) => Some(format!("Hook script {shown} is called although {reason}")),
+        (None, None) => None,
+    };
+    Some(Found {
+        path,
+        place,
+        skipped: None,
+        suspicion,
+        remark,
+    })
 }
 
 /// Why a file that exists is not run (R3).

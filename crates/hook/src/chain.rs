@@ -12,7 +12,7 @@ use ferrovirt_sys::process::ProcessId;
 use tokio_util::sync::CancellationToken;
 
 use crate::call::{Call, Filtered, Report, ScriptRun};
-use crate::catalogue::Script;
+use crate::catalogue::{Found, Wanted};
 use crate::diagnosis;
 use crate::engine::Shared;
 use crate::environment::{command_line, environment};
@@ -97,11 +97,23 @@ impl Chain {
     }
 
     /// The catalogue is read from the disk, which may be a slow one.
-    async fn scripts(&self) -> Vec<Script> {
-        let (shared, driver) = (self.shared.clone(), self.call.event.driver());
-        tokio::task::spawn_blocking(move || shared.catalogue.scripts(driver))
-            .await
-            .unwrap_or_default()
+    async fn scripts(&self) -> Vec<Found> {
+        let (shared, event) = (self.shared.clone(), self.call.event.clone());
+        let uuid = self.call.uuid.clone();
+        let look = move || {
+            let [object, operation, sub_operation, _] = event.argv();
+            let mut files = shared.catalogue.files(&Wanted {
+                driver: event.driver(),
+                object: &object,
+                uuid: uuid.as_deref(),
+                operation: &operation,
+                sub_operation: &sub_operation,
+                for_scripts: true,
+            });
+            files.retain(|file| file.skipped.is_none());
+            files
+        };
+        tokio::task::spawn_blocking(look).await.unwrap_or_default()
     }
 
     /// Two lines in the log for every failure (R13); later filters get the original again (R37).
@@ -113,7 +125,7 @@ impl Chain {
         self.failure = Some(error);
     }
 
-    async fn run_one(&mut self, script: &Script) -> Result<(), HookError> {
+    async fn run_one(&mut self, script: &Found) -> Result<(), HookError> {
         if let (true, Some(reason)) = (self.shared.config.strict_permissions, &script.suspicion) {
             let (event, script) = (Box::new(self.call.event.clone()), script.path.clone());
             return Err(HookError::Permissions {

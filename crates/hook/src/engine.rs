@@ -10,7 +10,7 @@ use ferrovirt_sys::process::{self, ProcessId};
 use tracing::Instrument;
 
 use crate::call::{Call, Filtered, Report};
-use crate::catalogue::Catalogue;
+use crate::catalogue::{Catalogue, Directories};
 use crate::chain::{Chain, Mode};
 use crate::error::HookError;
 use crate::event::HookEvent;
@@ -41,6 +41,10 @@ pub enum Discovery {
 pub struct EngineConfig {
     /// `$SYSCONFDIR/libvirt/hooks` (R1).
     pub hooks_dir: PathBuf,
+    /// Directories of single guests, `/etc/ferrovirt/guests`; none: they are not looked for.
+    pub guests_dir: Option<PathBuf>,
+    /// Whether `hooks/DRIVER.d/GUEST/OPERATION/SUB-OPERATION/*` are hooks, too, as a well-known dispatcher script has it.
+    pub guest_tree: bool,
     /// The program `ferrovirt-keeper`.
     pub keeper_program: PathBuf,
     /// R4.
@@ -60,6 +64,8 @@ impl EngineConfig {
     pub fn new(hooks_dir: impl Into<PathBuf>, keeper_program: impl Into<PathBuf>) -> EngineConfig {
         EngineConfig {
             hooks_dir: hooks_dir.into(),
+            guests_dir: None,
+            guest_tree: false,
             keeper_program: keeper_program.into(),
             discovery: Discovery::Startup,
             output_limit: 4 << 20,
@@ -88,7 +94,12 @@ pub(crate) struct Shared {
 impl Engine {
     /// Decides which drivers have hooks (R4).
     pub fn new(config: EngineConfig) -> Engine {
-        let catalogue = Catalogue::new(config.hooks_dir.clone(), config.discovery);
+        let directories = Directories {
+            hooks: config.hooks_dir.clone(),
+            guests: config.guests_dir.clone(),
+            tree: config.guest_tree,
+        };
+        let catalogue = Catalogue::new(directories, config.discovery);
         let pool = Pool::new(config.keeper_program.clone());
         Engine {
             shared: Arc::new(Shared {

@@ -260,3 +260,85 @@ async fn r94_a_directory_that_others_may_write_to_is_as_bad() {
     );
     assert_eq!(world.log(), [(Level::WARN, warning)]);
 }
+
+/// A script that notes its own path below the world's directory.
+fn note_path(world: &World) -> String {
+    format!(r#"echo "${{0#{0}/}}" >> {0}/called"#, world.dir.path().display())
+}
+
+#[tokio::test]
+async fn directories_of_a_guest_follow_the_common_scripts_by_name_and_by_uuid() {
+    let world = World::changed(&[], |config| {
+        config.guests_dir = Some(config.hooks_dir.with_file_name("guests"));
+    });
+    let note = note_path(&world);
+    for name in [
+        "../guests/g1/prepare/20-b",
+        "../guests/g1/prepare/10-a",
+        "../guests/u-1/prepare/30-c",
+        "../guests/g1/release/never",
+        "../guests/g2/prepare/never",
+        "qemu",
+    ] {
+        world.put(name, &note, 0o755);
+    }
+    world.put("../guests/g1/prepare/15-not", &note, 0o644);
+    fs::create_dir(world.hook("../guests/g1/prepare/directory")).unwrap();
+    let mut call = prepare(None);
+    call.uuid = Some("u-1".into());
+    world.engine.call(call.clone()).await.unwrap();
+    let guests = [
+        "guests/g1/prepare/10-a",
+        "guests/g1/prepare/20-b",
+        "guests/u-1/prepare/30-c",
+    ];
+    // R4: the driver had no script when the engine looked, which does not concern the guest's own directory.
+    assert_eq!(world.text("called").lines().collect::<Vec<_>>(), guests);
+    world.engine.rediscover();
+    fs::remove_file(world.file("called")).unwrap();
+    world.engine.call(call).await.unwrap();
+    let all: Vec<String> = world.text("called").lines().map(str::to_owned).collect();
+    assert_eq!(all[0], "hooks/qemu");
+    assert_eq!(all[1..], guests);
+}
+
+#[tokio::test]
+async fn a_name_never_leads_out_of_the_directory_of_guests() {
+    let world = World::changed(&[], |config| {
+        config.guests_dir = Some(config.hooks_dir.with_file_name("guests"));
+    });
+    world.put("../prepare/outside", &note_path(&world), 0o755);
+    world.put("../guests/prepare/outside", &note_path(&world), 0o755);
+    for name in ["..", ".", "", "x/..", "../guests"] {
+        let event = HookEvent::guest(Driver::Qemu, name, GuestOperation::Prepare).unwrap();
+        let report = world.engine.call(Call::new(event, None)).await.unwrap();
+        assert!(report.runs.is_empty(), "{name}");
+    }
+}
+
+#[tokio::test]
+async fn the_tree_of_the_dispatcher_is_read_when_asked_for_and_never_twice() {
+    let tree = "qemu.d/g1/prepare/begin/10-a";
+    let dispatcher = "for f in \"$(dirname \"$0\")/qemu.d/$1/$2/$3\"/*; do \"$f\" \"$@\"; done";
+    for (asked_for, main, times) in [
+        (false, ":", 0),
+        (true, ":", 1),
+        (true, dispatcher, 1),
+        (false, dispatcher, 1),
+    ] {
+        let world = World::changed(&[], |config| config.guest_tree = asked_for);
+        world.put(tree, &note_path(&world), 0o755);
+        world.put("qemu.d/g1/prepare/end/10-a", &note_path(&world), 0o755);
+        world.put("qemu", main, 0o755);
+        world.engine.rediscover();
+        world.prepare("x").await.unwrap();
+        let called = world.text("called");
+        assert_eq!(called.lines().count(), times, "{asked_for} {main}: {called}");
+    }
+    // Without any script the tree alone is enough.
+    let world = World::changed(&[], |config| config.guest_tree = true);
+    world.put(tree, &note_path(&world), 0o755);
+    world.engine.rediscover();
+    world.prepare("x").await.unwrap();
+    assert_eq!(world.text("called"), "hooks/qemu.d/g1/prepare/begin/10-a\n");
+}
