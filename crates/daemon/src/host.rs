@@ -89,6 +89,8 @@ impl Drop for Client {
 pub fn engine(paths: &Paths, settings: &own::Hooks) -> Result<Engine, Error> {
     Ok(Engine::new(EngineConfig {
         hooks_dir: paths.hooks_dir.clone(),
+        guests_dir: Some(paths.own_dir.join("guests")),
+        guest_tree: settings.guest_tree,
         keeper_program: helper("ferrovirt-keeper")?,
         discovery: match settings.discovery {
             own::Discovery::Startup => Discovery::Startup,

@@ -28,6 +28,10 @@ pub struct Paths {
     pub pid_file: PathBuf,
     /// ferrovirt's own settings.
     pub settings_file: PathBuf,
+    /// `/etc/ferrovirt` or the user's own: rules in `hooks.d`, directories of single guests in `guests`.
+    pub own_dir: PathBuf,
+    /// The history of hooks.
+    pub history_file: PathBuf,
     /// Whether the settings file was named on the command line and so has to be there.
     pub settings_named: bool,
     /// libvirt's settings for the daemon.
@@ -129,6 +133,8 @@ impl Paths {
             hooks_dir: config.join("hooks"),
             pid_file: PathBuf::from("/run/ferrovirtd.pid"),
             settings_file: sysconfdir.join("ferrovirt/ferrovirtd.toml"),
+            own_dir: sysconfdir.join("ferrovirt"),
+            history_file: PathBuf::from("/var/lib/ferrovirt/history.db"),
             settings_named: false,
             libvirtd_conf: config.join("libvirtd.conf"),
             libvirtd_conf_named: false,
@@ -175,6 +181,8 @@ impl Paths {
             hooks_dir: sysconfdir.join("libvirt/hooks"),
             pid_file: run.join("ferrovirtd.pid"),
             settings_file: config_home.join("ferrovirt/ferrovirtd.toml"),
+            own_dir: config_home.join("ferrovirt"),
+            history_file: under(&env.data_home, ".local/share")?.join("ferrovirt/history.db"),
             settings_named: false,
             libvirtd_conf: config.join("libvirtd.conf"),
             libvirtd_conf_named: false,

@@ -165,6 +165,7 @@ impl<B: Backend> Walk<B> {
     ) -> std::result::Result<(), ferrovirt_hook::HookError> {
         let mut call = Call::new(event, Some(run.doc.to_xml(&Form::LIVE).into()));
         call.origin = self.origin.clone();
+        call.uuid = Some(self.desk.look().uuid.to_string().into());
         call.cancel = cancel;
         call.journal = Some(self.keeper(run));
         self.busy(Some(call.event.to_string()));

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::document::hook_data;
 use crate::error::{Error, Result};
-use crate::sequence::object;
+use crate::sequence::{object, uuid_text};
 use crate::shared::Shared;
 use crate::store;
 
@@ -92,12 +92,14 @@ impl PortWork {
     }
 
     async fn hook(&self, operation: NetworkOperation) -> Result<()> {
+        let event = HookEvent::network(&self.network.name, operation);
+        let document = hook_data(&self.network, self.connections, Some(&self.port));
         let call = Call {
-            event: HookEvent::network(&self.network.name, operation),
-            document: Some(hook_data(&self.network, self.connections, Some(&self.port))),
             origin: self.call.origin.with(object(&self.network.name)),
+            uuid: uuid_text(&self.network),
             cancel: self.call.cancel.clone(),
             journal: self.call.journal.clone(),
+            ..Call::new(event, Some(document))
         };
         self.shared.engine.call(call).await.map(drop).map_err(Error::Hook)
     }

@@ -58,6 +58,11 @@ pub(crate) fn object(network: &str) -> Object {
     Object::new(ferrovirt_hook::Driver::Network, network)
 }
 
+/// For rules that name the network by its uuid.
+pub(crate) fn uuid_text(network: &Network) -> Option<Arc<str>> {
+    network.uuid.map(|uuid| uuid.to_string().into())
+}
+
 impl Way {
     /// The way up (R70, R71).
     pub(crate) async fn start(mut self) -> Result<Live> {
@@ -225,12 +230,13 @@ impl Way {
 
     async fn call(&self, operation: NetworkOperation, document: Arc<str>) -> Result<()> {
         let journal: Arc<dyn CallJournal> = Arc::new(self.journal.clone());
+        let event = HookEvent::network(&self.network.name, operation);
         let call = Call {
-            event: HookEvent::network(&self.network.name, operation),
-            document: Some(document),
             origin: self.origin.with(object(&self.network.name)),
+            uuid: uuid_text(&self.network),
             cancel: self.cancel.clone(),
             journal: Some(journal),
+            ..Call::new(event, Some(document))
         };
         let report = self.shared.engine.call(call).await.map_err(Error::Hook)?;
         if !report.runs.is_empty() {

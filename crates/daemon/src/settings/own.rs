@@ -48,6 +48,8 @@ pub enum Discovery {
 pub struct Hooks {
     /// When a driver's hooks have to be there (R4).
     pub discovery: Discovery,
+    /// Whether `hooks/DRIVER.d/GUEST/OPERATION/SUB-OPERATION/*` are hooks without a dispatcher script.
+    pub guest_tree: bool,
     /// Whether `release` gets the reason as its fourth argument (R34).
     pub release_reason: bool,
     /// Whether scripts that others may write are refused (R94).
@@ -63,6 +65,7 @@ impl Default for Hooks {
     fn default() -> Self {
         Self {
             discovery: Discovery::Startup,
+            guest_tree: false,
             release_reason: true,
             strict_permissions: false,
             warn_after: Seconds(10),
@@ -167,13 +170,13 @@ mod tests {
     #[test]
     fn everything_can_be_set() {
         let own = parse(
-            "unknown_xml = 'keep'\n[hooks]\ndiscovery = 'live'\nrelease_reason = false\nstrict_permissions = true\n\
+            "unknown_xml = 'keep'\n[hooks]\ndiscovery = 'live'\nguest_tree = true\nrelease_reason = false\nstrict_permissions = true\n\
              warn_after = 3\noutput_limit = 8192\n[shutdown]\ndrain = 5\n",
         )
         .unwrap();
         assert_eq!(own.unknown_xml, UnknownXml::Keep);
         assert_eq!(own.hooks.discovery, Discovery::Live);
-        assert!(!own.hooks.release_reason && own.hooks.strict_permissions);
+        assert!(own.hooks.guest_tree && !own.hooks.release_reason && own.hooks.strict_permissions);
         assert_eq!(own.hooks.output_limit, 8192);
         assert_eq!(Duration::from(own.shutdown.drain), Duration::from_secs(5));
     }
