@@ -156,7 +156,7 @@ pub(crate) async fn run(job: Job, keeper: &mut Keeper, entry: Entry) -> Result<F
     if empty {
         return Ok(finished);
     }
-    keeper.release().await?;
+    keeper.release(false).await?;
     let keeper_empty = cancelled && wait_for_the_tree(&job, keeper).await;
     drop(entry);
     Ok(Finished {
@@ -190,9 +190,9 @@ impl Watch<'_> {
                         self.pid = Some(pid);
                         self.entry.started(pid);
                     }
-                    Report::NotStarted(errno) => return Ok((Outcome::NotStarted(errno), true)),
-                    Report::Exited { how, empty } => return Ok((Outcome::Ended(how), empty)),
-                    Report::Empty => {}
+                    Report::NotStarted { errno, .. } => return Ok((Outcome::NotStarted(errno), true)),
+                    Report::Exited { how, empty, .. } => return Ok((Outcome::Ended(how), empty)),
+                    Report::Printed { .. } | Report::Cut(_) | Report::Empty => {}
                 },
                 () = self.job.cancel.cancelled(), if !self.cancelled => {
                     self.cancelled = true;
