@@ -20,7 +20,7 @@ pub struct TreeProcess {
     pub parent: i32,
     /// Its name as the kernel has it, at most 15 bytes; empty when it ended meanwhile.
     pub comm: String,
-    /// Its arguments, of the first 4 KiB; none for what has ended or has taken them away. What is no UTF-8 is replaced.
+    /// Its arguments, of the first 4 KiB; none for what has ended, or is just being executed. What is no UTF-8 is replaced.
     pub args: Vec<String>,
     /// The kernel's letter: `R`unning, `S`leeping, `D` (waits for a device), `T` (stopped), `Z` (ended, not collected), …
     pub state: char,
@@ -225,6 +225,9 @@ mod tests {
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
+        // It is spawned before it has its arguments; what answers has them.
+        cat.stdin.as_mut().unwrap().write_all(b"x").unwrap();
+        cat.stdout.as_mut().unwrap().read_exact(&mut [0]).unwrap();
         let (_, args) = words_of(ProcessId::of(cat.id().cast_signed()).unwrap());
         assert_eq!(args.iter().map(|arg| arg.len() + 1).sum::<usize>(), 4097);
         drop(cat.stdin.take());
