@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use ferrovirt_sys::errno_text;
-use ferrovirt_sys::keeper::{Ended, Keeper, Script as Command};
+use ferrovirt_sys::keeper::{Ended, Keeper, Script as Command, Surroundings};
 use ferrovirt_sys::process::ProcessId;
 use tokio_util::sync::CancellationToken;
 
@@ -200,6 +200,7 @@ impl Chain {
                 program: path.as_os_str().to_owned(),
                 args: args.into_iter().map(OsString::from).collect(),
                 env,
+                surroundings: Surroundings::default(),
             },
             document: self.filtered.clone().or_else(|| self.call.document.clone()),
             cancel,

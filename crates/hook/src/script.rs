@@ -173,7 +173,7 @@ pub(crate) async fn run(job: Job, keeper: &mut Keeper, entry: Entry) -> Result<F
     if empty {
         return Ok(finished);
     }
-    keeper.release().await?;
+    keeper.release(true).await?;
     let keeper_empty = whole_tree && wait_for_the_tree(&job, keeper).await;
     drop(entry);
     Ok(Finished {
@@ -210,9 +210,9 @@ impl Watch<'_> {
                         self.pid = Some(pid);
                         self.entry.started(pid);
                     }
-                    Report::NotStarted(errno) => return Ok((Outcome::NotStarted(errno), true)),
-                    Report::Exited { how, empty } => return Ok((Outcome::Ended(how), empty)),
-                    Report::Empty => {}
+                    Report::NotStarted { errno, .. } => return Ok((Outcome::NotStarted(errno), true)),
+                    Report::Exited { how, empty, .. } => return Ok((Outcome::Ended(how), empty)),
+                    Report::Printed { .. } | Report::Cut(_) | Report::Empty => {}
                 },
                 () = self.job.cancel.cancelled(), if self.ordered.is_none() => {
                     self.order(keeper, Order::Cancel(self.entry.ended_by())).await?;

@@ -9,6 +9,7 @@
 //! * [`blocking`]: work that waits, in the middle of what may not
 //! * [`durable`]: files that are there after a power failure
 //! * [`program`]: where programs are found
+//! * [`users`]: users by name
 //!
 //! Nothing in here knows what a guest or a hook is.
 //!
@@ -36,6 +37,7 @@ pub mod program;
 pub mod signals;
 mod socket;
 pub mod tap;
+pub mod users;
 
 pub use error::{KeeperError, LaunchError, errno_text};
 pub use socket::dev_null;

@@ -24,6 +24,12 @@ pub(crate) fn pair() -> io::Result<(OwnedFd, OwnedFd)> {
     )?)
 }
 
+/// Sends the beginning of `bytes`; `WouldBlock` when nothing can be sent now, also on a socket that otherwise waits.
+pub(crate) fn send_now(socket: impl AsFd, bytes: &[u8]) -> io::Result<usize> {
+    let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
+    Ok(rustix::net::send(socket, bytes, flags)?)
+}
+
 /// Sends the beginning of `bytes`, with the descriptors; returns how many bytes went. Never raises SIGPIPE.
 pub(crate) fn send(socket: impl AsFd, bytes: &[u8], fds: &[BorrowedFd<'_>]) -> io::Result<usize> {
     if fds.len() > MOST_DESCRIPTORS {

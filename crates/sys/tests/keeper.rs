@@ -7,7 +7,7 @@ use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use ferrovirt_sys::keeper::{Ended, Keeper, Report, Script};
+use ferrovirt_sys::keeper::{Ended, Keeper, Report, Script, Step};
 use ferrovirt_sys::pipe::PipeReader;
 use ferrovirt_sys::process::ProcessId;
 use ferrovirt_sys::{KeeperError, dev_null, signals};
@@ -60,6 +60,7 @@ fn shell(text: &str, dir: &Path) -> Script {
         env: env
             .map(|(name, value)| (OsString::from(name), OsString::from(value)))
             .to_vec(),
+        ..Script::default()
     }
 }
 
@@ -94,6 +95,11 @@ fn started(report: Report) -> i32 {
     }
 }
 
+fn not_executed(errno: i32) -> Report {
+    let step = Step::Exec;
+    Report::NotStarted { errno, step }
+}
+
 #[tokio::test]
 async fn r12_a_script_is_reported_from_start_to_end() {
     let mut it = Running::script("echo out; echo err >&2; exit 3").await;
@@ -102,7 +108,8 @@ async fn r12_a_script_is_reported_from_start_to_end() {
         it.next().await,
         Report::Exited {
             how: Ended::Exit(3),
-            empty: true
+            empty: true,
+            oom: false,
         }
     );
     let mut buffer = [0; 100];
@@ -121,7 +128,8 @@ async fn r12_a_script_is_reported_from_start_to_end() {
         it.next().await,
         Report::Exited {
             how: Ended::Signal(9),
-            empty: true
+            empty: true,
+            oom: false,
         }
     );
 }
@@ -132,31 +140,26 @@ async fn r6_what_is_not_executed_is_reported_with_its_number() {
     for (program, errno) in [("/no/such", 2), ("/etc/passwd", 13), ("/etc", 13), ("nul\0", 22)] {
         let script = Script {
             program: program.into(),
-            args: Vec::new(),
-            env: Vec::new(),
+            ..Script::default()
         };
         let _ends = run(&mut keeper, script).await;
-        assert_eq!(
-            keeper.next().await.unwrap(),
-            Report::NotStarted(errno),
-            "{program}"
-        );
+        assert_eq!(keeper.next().await.unwrap(), not_executed(errno), "{program}");
     }
     let huge = Script {
         program: "/bin/true".into(),
         args: vec!["x".repeat(1 << 20).into()],
-        env: Vec::new(),
+        ..Script::default()
     };
     let _ends = run(&mut keeper, huge).await;
     assert_eq!(
         keeper.next().await.unwrap(),
-        Report::NotStarted(7),
+        not_executed(7),
         "E2BIG, after a message larger than the socket"
     );
     let fine = Script {
         program: "/bin/true".into(),
         args: vec!["x".repeat(100_000).into()],
-        env: Vec::new(),
+        ..Script::default()
     };
     let _ends = run(&mut keeper, fine).await;
     started(keeper.next().await.unwrap());
@@ -170,11 +173,12 @@ async fn r12_what_a_script_leaves_behind_keeps_the_keeper_until_it_is_gone() {
         it.next().await,
         Report::Exited {
             how: Ended::Exit(0),
-            empty: false
+            empty: false,
+            oom: false,
         }
     );
     let began = Instant::now();
-    it.keeper.release().await.unwrap();
+    it.keeper.release(false).await.unwrap();
     assert_eq!(it.next().await, Report::Empty);
     assert!(began.elapsed() > Duration::from_millis(200));
     assert_eq!(it.text("late"), "0\n", "no SIGPIPE, no error");
@@ -194,10 +198,11 @@ async fn r12_a_writer_outside_the_tree_keeps_the_pipe_open() {
         it.next().await,
         Report::Exited {
             how: Ended::Exit(0),
-            empty: false
+            empty: false,
+            oom: false,
         }
     );
-    it.keeper.release().await.unwrap();
+    it.keeper.release(false).await.unwrap();
     assert!(
         tokio::time::timeout(Duration::from_millis(300), it.keeper.next())
             .await
@@ -220,11 +225,12 @@ async fn r95_the_end_of_a_tree_is_reported_when_all_of_it_is_gone() {
         it.next().await,
         Report::Exited {
             how: Ended::Signal(15),
-            empty: false
+            empty: false,
+            oom: false,
         }
     );
     assert!(child.is_alive());
-    it.keeper.release().await.unwrap();
+    it.keeper.release(false).await.unwrap();
     assert_eq!(it.next().await, Report::Empty);
     assert!(!child.is_alive());
     assert!(it.keeper.is_there());
@@ -243,7 +249,8 @@ async fn r95_a_stopped_script_is_ended_too() {
         it.next().await,
         Report::Exited {
             how: Ended::Exit(9),
-            empty: true
+            empty: true,
+            oom: false,
         }
     );
 }
@@ -291,7 +298,8 @@ async fn r96_sigterm_ends_the_tree_and_the_keeper() {
         it.next().await,
         Report::Exited {
             how: Ended::Exit(0),
-            empty: true
+            empty: true,
+            oom: false,
         }
     );
     assert!(matches!(it.keeper.next().await, Err(KeeperError::Gone { keeper }) if keeper == id.pid));
@@ -311,7 +319,8 @@ async fn r96_terminal_signals_do_not_reach_a_keeper() {
         it.next().await,
         Report::Exited {
             how: Ended::Exit(5),
-            empty: true
+            empty: true,
+            oom: false,
         }
     );
     let own_group = rustix::process::Pid::from_raw(it.keeper.id().pid);

@@ -178,7 +178,8 @@ fn entrance(hierarchy: &Hierarchy, scope: &Path) -> PathBuf {
     }
 }
 
-fn make_group(group: &Path) -> io::Result<()> {
+/// Makes a group, or finds it made, that processes can enter.
+pub(crate) fn make_group(group: &Path) -> io::Result<()> {
     match fs::create_dir(group) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
         _ => {}

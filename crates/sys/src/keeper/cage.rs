@@ -28,7 +28,7 @@ impl Cage {
     /// Makes the group below the one that this process is in, and moves it there.
     pub(super) fn enter() -> Option<Cage> {
         let (kind, parent) = hierarchy::own_for_freezing()?;
-        sweep(&parent);
+        sweep(&parent, PREFIX);
         let directory = parent.join(format!("{PREFIX}{}", std::process::id()));
         fs::create_dir(&directory).ok()?;
         let cage = Cage {
@@ -81,13 +81,17 @@ impl Drop for Cage {
     }
 }
 
-/// Removes empty groups of keepers that were killed.
-fn sweep(parent: &Path) {
+/// Removes the empty groups with this prefix whose keepers are gone.
+pub(super) fn sweep(parent: &Path, prefix: &str) {
     let Ok(entries) = fs::read_dir(parent) else { return };
     for entry in entries.flatten() {
-        if entry.file_name().to_string_lossy().starts_with(PREFIX)
-            && hierarchy::members(&entry.path()).is_empty()
-        {
+        let name = entry.file_name();
+        let Some(pid) = name.to_str().and_then(|name| name.strip_prefix(prefix)) else {
+            continue;
+        };
+        // One that was just made is empty too, and its keeper still needs it. Our own number was a dead keeper's before.
+        let is_others = pid.parse() != Ok(std::process::id()) && Path::new("/proc").join(pid).exists();
+        if !is_others && hierarchy::members(&entry.path()).is_empty() {
             let _ = fs::remove_dir(entry.path());
         }
     }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
-use super::message::{Report, Request, Script};
+use super::message::{LATE_PIECE, Report, Request, Script};
 use crate::error::KeeperError;
 use crate::pidfd::PidFd;
 use crate::pipe::{self, PipeReader};
@@ -104,11 +104,19 @@ impl Keeper {
             if let Some(message) = frame::next_message(&mut self.inbox).map_err(broken)? {
                 return Report::decode(&message).map_err(broken);
             }
-            let mut chunk = [0; 256];
+            // Most messages are a few bytes; of what is longer, the rest is taken at once.
+            let mut few = [0; 256];
+            let mut many = Vec::new();
+            let chunk = if self.inbox.is_empty() {
+                &mut few[..]
+            } else {
+                many.resize(LATE_PIECE, 0);
+                &mut many[..]
+            };
             let received = self
                 .socket
                 .async_io(Interest::READABLE, |fd| {
-                    socket::receive(fd, &mut chunk, &mut Vec::new())
+                    socket::receive(fd, chunk, &mut Vec::new())
                 })
                 .await;
             match received {
@@ -119,12 +127,13 @@ impl Keeper {
         }
     }
 
-    /// Hands over what will still come through the script's pipes: it is thrown away.
+    /// Hands over what will still come through the script's pipes. With `keep` it is told by [`Report::Printed`], up to
+    /// [`super::LATE_MOST`] a stream, until [`Report::Empty`]; otherwise it is thrown away.
     ///
     /// # Errors
     /// When the connection breaks.
-    pub async fn release(&mut self) -> Result<(), KeeperError> {
-        self.send(&Request::Release, &[]).await
+    pub async fn release(&mut self, keep: bool) -> Result<(), KeeperError> {
+        self.send(&Request::Release { keep }, &[]).await
     }
 
     /// Ends the script and everything that it started: SIGTERM now, SIGKILL after the grace. [`Report::Exited`] and

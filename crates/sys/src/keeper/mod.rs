@@ -14,15 +14,24 @@
 //! * a large daemon with threads never forks.
 //!
 //! [`client`] is the daemon's side, [`server`] the program `ferrovirt-keeper`, [`message`] what they say to each other.
+//! [`surroundings`] is what a script may be given that is not the daemon's own; [`steps`] how it gets there.
 
 mod cage;
 mod client;
+mod limits;
+mod line;
 mod message;
+mod outlets;
+mod sandbox;
 mod server;
 mod spawn;
+mod steps;
+mod surroundings;
 
 pub use client::Keeper;
-pub use message::{Ended, Report, Script};
+pub use message::{Ended, LATE_MOST, LATE_PIECE, Report, Script, Stream};
 pub use server::main;
+pub use surroundings::{Sandbox, Step, Surroundings};
 
 pub use crate::error::KeeperError;
+pub use crate::users::Identity;

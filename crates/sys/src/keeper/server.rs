@@ -1,17 +1,23 @@
 //! The program `ferrovirt-keeper`: one thread, one script at a time, one loop over everything that can happen.
 
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::FileType;
 
 use super::cage::Cage;
-use super::message::{Ended, RUN_DESCRIPTORS, Report, Request};
+use super::limits::Limits;
+use super::line::Line;
+use super::message::{Ended, RUN_DESCRIPTORS, Report, Request, Script};
+use super::outlets::Outlets;
 use super::spawn::spawn;
+use super::steps::{NotStarted, Steps};
+use super::surroundings::Surroundings;
 use crate::process::{self, ProcessId};
-use crate::{frame, signals, socket};
+use crate::{signals, socket};
 
 /// The grace that a tree gets when the keeper itself is told to end (R96).
 const GRACE: Duration = Duration::from_secs(5);
@@ -29,9 +35,12 @@ const LINGER: Timespec = Timespec {
     tv_nsec: 300_000_000,
 };
 
+/// How long a keeper that ends waits for a daemon that does not read.
+const LAST_WORDS: Duration = Duration::from_millis(300);
+
 /// The main function of `ferrovirt-keeper`.
 pub fn main() -> ExitCode {
-    match Keeper::new().and_then(|mut keeper| keeper.serve().map(|()| keeper.linger())) {
+    match Keeper::new().and_then(|mut keeper| keeper.serve().map(|()| keeper.finish())) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("ferrovirt-keeper: {error} (this program is started by the daemon, not by hand)");
@@ -45,9 +54,11 @@ struct Held {
     /// Its main process, while that lives.
     main: Option<i32>,
     /// Reading ends of its output that somebody may still write to.
-    pipes: Vec<OwnedFd>,
-    /// The daemon has what was in the pipes; what is in them now is thrown away.
+    outlets: Outlets,
+    /// The daemon has what was in the pipes; what is in them now is the keeper's.
     released: bool,
+    /// The control groups that limit it.
+    limits: Option<Limits>,
     /// Set when the tree is to be ended.
     ending: Option<Ending>,
 }
@@ -57,11 +68,21 @@ struct Ending {
     give_up: Instant,
 }
 
+/// What ended a sleep.
+struct Woken {
+    /// Something was sent to this process.
+    signals: bool,
+    /// The daemon said something, or is gone.
+    daemon: bool,
+    /// The daemon takes what it did not take before.
+    takes_more: bool,
+    /// There is something in the pipes, and it is ours.
+    pipes: bool,
+}
+
 struct Keeper {
-    /// The daemon; gone when it died.
-    daemon: Option<OwnedFd>,
-    inbox: Vec<u8>,
-    descriptors: Vec<OwnedFd>,
+    /// The connection to the daemon.
+    line: Line,
     signals: OwnedFd,
     held: Option<Held>,
     /// End as soon as nothing is held: somebody sent SIGTERM.
@@ -84,9 +105,7 @@ impl Keeper {
         ];
         let signals = signals::descriptor(&blocked)?;
         Ok(Keeper {
-            daemon: Some(daemon),
-            inbox: Vec::new(),
-            descriptors: Vec::new(),
+            line: Line::new(daemon),
             signals,
             held: None,
             leaving: false,
@@ -96,18 +115,23 @@ impl Keeper {
 
     fn serve(&mut self) -> io::Result<()> {
         while !self.is_done() {
-            let (daemon, signals, pipes) = self.wait()?;
-            if signals {
+            let woken = self.wait()?;
+            if woken.signals {
                 self.take_signals();
             }
-            if daemon && let Err(error) = self.hear() {
+            if woken.takes_more {
+                self.line.send();
+            }
+            if woken.daemon
+                && let Err(error) = self.hear()
+            {
                 // The daemon is gone or broken: only the script counts now.
-                self.daemon = None;
+                self.line.close();
                 if error.kind() != io::ErrorKind::UnexpectedEof {
                     eprintln!("ferrovirt-keeper: {error}");
                 }
             }
-            if pipes {
+            if woken.pipes {
                 self.empty_pipes();
             }
             self.go_on_ending();
@@ -116,8 +140,9 @@ impl Keeper {
         Ok(())
     }
 
-    /// The last moment of a keeper whose daemon is gone; SIGTERM makes it shorter.
-    fn linger(&self) {
+    /// The last moment of a keeper; SIGTERM makes it shorter for one whose daemon is gone.
+    fn finish(&mut self) {
+        self.line.send_the_rest(LAST_WORDS);
         if !self.leaving {
             let _ = poll(&mut [PollFd::new(&self.signals, PollFlags::IN)], Some(&LINGER));
         }
@@ -127,24 +152,21 @@ impl Keeper {
     fn is_done(&self) -> bool {
         let orphan_is_done = |held: &Held| match &held.ending {
             Some(ending) => Instant::now() >= ending.give_up,
-            None => held.main.is_none() && held.pipes.is_empty(),
+            None => held.main.is_none() && held.outlets.is_empty(),
         };
-        match (&self.daemon, &self.held) {
-            (_, None) => self.leaving || self.daemon.is_none(),
-            (None, Some(held)) => orphan_is_done(held),
-            (Some(_), Some(held)) => self.leaving && orphan_is_done(held),
-        }
+        let is_alone = self.leaving || !self.line.is_open();
+        is_alone && self.held.as_ref().is_none_or(orphan_is_done)
     }
 
     /// Whether nobody but this keeper looks into the pipes.
     fn drains(&self) -> bool {
         self.held
             .as_ref()
-            .is_some_and(|held| held.released || self.daemon.is_none())
+            .is_some_and(|held| held.released || !self.line.is_open())
     }
 
-    /// Sleeps until something happens: word from the daemon, a signal, output to throw away.
-    fn wait(&self) -> io::Result<(bool, bool, bool)> {
+    /// Sleeps until something happens.
+    fn wait(&self) -> io::Result<Woken> {
         let timeout = self
             .held
             .as_ref()
@@ -157,39 +179,35 @@ impl Keeper {
                 }
             });
         let mut list = vec![PollFd::new(&self.signals, PollFlags::IN)];
-        if let Some(daemon) = &self.daemon {
-            list.push(PollFd::new(daemon, PollFlags::IN));
-        }
+        list.extend(self.line.poll_fd());
         let fixed = list.len();
         if self.drains() {
-            let pipes = self.held.iter().flat_map(|held| &held.pipes);
-            list.extend(pipes.map(|pipe| PollFd::new(pipe, PollFlags::IN)));
+            list.extend(self.held.iter().flat_map(|held| held.outlets.poll_fds()));
         }
         match poll(&mut list, timeout.as_ref()) {
             Ok(_) | Err(rustix::io::Errno::INTR) => {}
             Err(error) => return Err(error.into()),
         }
         let ready = |fd: &PollFd<'_>| !fd.revents().is_empty();
-        let daemon = fixed > 1 && ready(&list[1]);
-        Ok((daemon, ready(&list[0]), list[fixed..].iter().any(ready)))
+        let daemon = list[1..fixed].first().map_or(PollFlags::empty(), PollFd::revents);
+        Ok(Woken {
+            signals: ready(&list[0]),
+            daemon: daemon.intersects(!PollFlags::OUT),
+            takes_more: daemon.contains(PollFlags::OUT),
+            pipes: list[fixed..].iter().any(ready),
+        })
     }
 
     /// Reads what the daemon says and does it.
     fn hear(&mut self) -> io::Result<()> {
-        let Some(daemon) = &self.daemon else { return Ok(()) };
-        let mut chunk = vec![0; 64 << 10];
-        match socket::receive(daemon, &mut chunk, &mut self.descriptors) {
-            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
-            Ok(count) => self.inbox.extend_from_slice(&chunk[..count]),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(()),
-            Err(error) => return Err(error),
-        }
-        while let Some(message) = frame::next_message(&mut self.inbox).map_err(socket::broken)? {
-            match Request::decode(&message).map_err(socket::broken)? {
+        self.line.receive()?;
+        while let Some(request) = self.line.next_request()? {
+            match request {
                 Request::Run(script) => self.run(&script)?,
-                Request::Release => {
+                Request::Release { keep } => {
                     if let Some(held) = &mut self.held {
                         held.released = true;
+                        held.outlets.keep = keep;
                     }
                 }
                 Request::End { grace_ms } => self.end_tree(Duration::from_millis(grace_ms.into())),
@@ -199,43 +217,27 @@ impl Keeper {
         Ok(())
     }
 
-    fn run(&mut self, script: &super::Script) -> io::Result<()> {
-        if self.held.is_some() || self.descriptors.len() < RUN_DESCRIPTORS {
+    fn run(&mut self, script: &Script) -> io::Result<()> {
+        let given = self.line.take_descriptors::<RUN_DESCRIPTORS>();
+        let (None, Some([stdin, stdout, stderr, from_stdout, from_stderr])) = (&self.held, given) else {
             return Err(io::Error::other("told to run a script that it cannot hold"));
-        }
-        let mut given = self.descriptors.drain(..RUN_DESCRIPTORS);
-        let theirs: Vec<OwnedFd> = given.by_ref().take(3).collect();
-        let pipes: Vec<OwnedFd> = given.collect();
-        let [stdin, stdout, stderr] = &theirs[..] else {
-            return Err(io::ErrorKind::InvalidInput.into());
         };
-        let spawned = spawn(script, [stdin.as_fd(), stdout.as_fd(), stderr.as_fd()]);
-        drop(theirs);
-        match spawned {
-            Ok(pid) => {
+        let theirs = [stdin.as_fd(), stdout.as_fd(), stderr.as_fd()];
+        let report = match start(script, theirs) {
+            Ok((pid, limits)) => {
                 self.held = Some(Held {
                     main: Some(pid),
-                    pipes,
+                    outlets: Outlets::new(from_stdout, from_stderr),
                     released: false,
+                    limits,
                     ending: None,
                 });
-                self.say(Report::Started(pid));
+                Report::Started(pid)
             }
-            Err(error) => self.say(Report::NotStarted(error.raw_os_error().unwrap_or(libc::EIO))),
-        }
+            Err(NotStarted { errno, step }) => Report::NotStarted { errno, step },
+        };
+        self.line.say(&report);
         Ok(())
-    }
-
-    /// A daemon that is gone hears nothing, and that is noticed when its end of file is read.
-    fn say(&mut self, report: Report) {
-        let Some(daemon) = &self.daemon else { return };
-        let sent = report
-            .encode()
-            .map_err(socket::broken)
-            .and_then(|m| socket::send_all(daemon, &m, &[]));
-        if sent.is_err() {
-            self.daemon = None;
-        }
     }
 
     fn take_signals(&mut self) {
@@ -271,12 +273,13 @@ impl Keeper {
         };
         if let (Some(how), Some(held)) = (main_ended, &mut self.held) {
             held.main = None;
-            let empty = childless && held.pipes.iter().all(has_no_writer);
+            let empty = childless && held.outlets.have_no_writer();
+            let oom = held.limits.as_ref().is_some_and(Limits::has_killed);
             if empty {
                 // What is still in the pipes is in the daemon's ends of them, too.
                 self.held = None;
             }
-            self.say(Report::Exited { how, empty });
+            self.line.say(&Report::Exited { how, empty, oom });
         }
     }
 
@@ -284,14 +287,9 @@ impl Keeper {
         if !self.drains() {
             return;
         }
-        let Some(held) = &mut self.held else { return };
-        let mut rubbish = [0u8; 16 << 10];
-        // One read each: whoever writes without end must not keep the keeper from its other duties.
-        held.pipes
-            .retain(|pipe| match rustix::io::read(pipe, &mut rubbish) {
-                Ok(count) => count > 0,
-                Err(error) => matches!(error, rustix::io::Errno::AGAIN | rustix::io::Errno::INTR),
-            });
+        if let Some(held) = &mut self.held {
+            held.outlets.read_once(|report| self.line.say(&report));
+        }
     }
 
     /// One SIGTERM to everything that is there now. Not again to what comes later: a script's trap may start programs that
@@ -330,6 +328,9 @@ impl Keeper {
         if let Some(cage) = &self.cage {
             cage.kill_all();
         }
+        if let Some(limits) = self.held.as_ref().and_then(|held| held.limits.as_ref()) {
+            limits.kill_all();
+        }
         for process in below_this() {
             let _ = signals::send(process, libc::SIGKILL);
         }
@@ -338,15 +339,45 @@ impl Keeper {
 
     /// Tells the daemon that this keeper can be used again, as soon as it can.
     fn let_go_if_empty(&mut self) {
+        if !self.drains() {
+            return;
+        }
         let Some(held) = &mut self.held else { return };
-        if held.main.is_some() || !(held.released || self.daemon.is_none()) || has_children() {
+        if held.main.is_some() || has_children() {
             return;
         }
         // Without children, writers may be left that got the descriptors by other ways than by birth.
-        held.pipes.retain(|pipe| !has_no_writer(pipe));
-        if held.pipes.is_empty() || held.ending.is_some() {
-            self.held = None;
-            self.say(Report::Empty);
+        held.outlets.let_go(|report| self.line.say(&report));
+        if (held.outlets.is_empty() || held.ending.is_some())
+            && let Some(held) = self.held.take()
+        {
+            held.outlets.finish(|report| self.line.say(&report));
+            // Gone before the daemon hears that nothing is left.
+            drop(held.limits);
+            self.line.say(&Report::Empty);
+        }
+    }
+}
+
+/// Starts a script, in the surroundings that it wants.
+fn start(script: &Script, fds: [BorrowedFd<'_>; 3]) -> Result<(i32, Option<Limits>), NotStarted> {
+    match Steps::prepare(&script.surroundings)? {
+        None => Ok((spawn(script, fds, None)?, None)),
+        Some((steps, limits)) => {
+            give_pipes(&script.surroundings, fds);
+            Ok((spawn(script, fds, Some(&steps))?, limits))
+        }
+    }
+}
+
+/// A pipe that is open can be written to, but opened again (as `/dev/stderr`) only by its owner.
+fn give_pipes(to: &Surroundings, fds: [BorrowedFd<'_>; 3]) {
+    let Some(user) = &to.user else { return };
+    for fd in fds {
+        let kind = rustix::fs::fstat(fd).map(|stat| FileType::from_raw_mode(stat.st_mode));
+        if kind == Ok(FileType::Fifo) {
+            // Who may not give it away is no other user either.
+            let _ = rustix::fs::fchown(fd, Some(rustix::process::Uid::from_raw(user.uid)), None);
         }
     }
 }
@@ -368,14 +399,4 @@ fn has_children() -> bool {
             libc::WEXITED | libc::WNOHANG | libc::WNOWAIT,
         ) == 0
     }
-}
-
-/// Whether all writing ends of a pipe are closed.
-fn has_no_writer(pipe: &OwnedFd) -> bool {
-    let mut list = [PollFd::new(pipe, PollFlags::IN)];
-    let now = Timespec {
-        tv_sec: 0,
-        tv_nsec: 0,
-    };
-    poll(&mut list, Some(&now)).is_ok() && list[0].revents().contains(PollFlags::HUP)
 }

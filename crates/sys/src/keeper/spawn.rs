@@ -7,6 +7,8 @@ use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
 
 use super::message::Script;
+use super::steps::{self, NotStarted, Steps};
+use super::surroundings::Step;
 use crate::signals;
 
 /// Enough for the few calls between clone and exec.
@@ -18,55 +20,94 @@ struct Plan {
     args: Vec<*const libc::c_char>,
     env: Vec<*const libc::c_char>,
     fds: [RawFd; 3],
+    /// What the child does besides; null in the usual case.
+    steps: *const Steps,
     /// Written by the child when it fails; it shares our memory.
     errno: c_int,
+    /// Written together with it.
+    step: Step,
 }
 
 /// Starts the script in its own process group with these descriptors as 0, 1 and 2 (their numbers are above 2) and no
-/// other. Only for programs with one thread and no signal handlers.
+/// other, after these steps. Only for programs with one thread and no signal handlers.
 ///
 /// # Errors
-/// The kernel's reason when it cannot be executed, as its raw number.
-pub(super) fn spawn(script: &Script, fds: [BorrowedFd<'_>; 3]) -> io::Result<i32> {
-    let path = text(&script.program)?;
-    let args = [&script.program]
-        .into_iter()
-        .chain(&script.args)
-        .map(|arg| text(arg))
-        .collect::<io::Result<Vec<_>>>()?;
-    let env = script
-        .env
-        .iter()
-        .map(|(name, value)| variable(name, value))
-        .collect::<io::Result<Vec<_>>>()?;
+/// The kernel's reason when it cannot be executed, or a step cannot be done.
+pub(super) fn spawn(
+    script: &Script,
+    fds: [BorrowedFd<'_>; 3],
+    steps: Option<&Steps>,
+) -> Result<i32, NotStarted> {
+    let failed = NotStarted::at(Step::Exec);
+    let strings = Strings::of(script).map_err(&failed)?;
     let mut plan = Plan {
-        path,
-        args: pointers(&args),
-        env: pointers(&env),
+        args: pointers(&strings.args),
+        env: pointers(&strings.env),
+        path: strings.path,
         fds: fds.map(|fd| fd.as_raw_fd()),
+        steps: steps.map_or(std::ptr::null(), std::ptr::from_ref),
         errno: 0,
+        step: Step::Exec,
     };
-    let mut stack = vec![0u128; STACK_BYTES / size_of::<u128>()];
-    let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD;
-    // SAFETY: with CLONE_VFORK this thread, the only one, sleeps until the child has called execve or _exit, so plan, strings
-    // and stack outlive the child's use of them and nobody else touches them meanwhile. The stack is 16 byte aligned, grows
-    // down from its end and is large enough for `child`, which makes system calls only. Without CLONE_FILES and
-    // CLONE_SIGHAND the child changes its own descriptors and signals.
-    let pid = unsafe {
-        let top = stack.as_mut_ptr_range().end.cast::<c_void>();
-        libc::clone(child, top, flags, (&raw mut plan).cast())
+    let pid = clone_and_wait(&mut plan).map_err(&failed)?;
+    // SAFETY: the child wrote the fields behind the compiler's back, before this thread went on.
+    let (errno, step) = unsafe {
+        (
+            (&raw const plan.errno).read_volatile(),
+            (&raw const plan.step).read_volatile(),
+        )
     };
-    if pid < 0 {
-        return Err(io::Error::last_os_error());
-    }
-    // SAFETY: the child wrote the field behind the compiler's back, before this thread went on.
-    let errno = unsafe { (&raw const plan.errno).read_volatile() };
     if errno == 0 {
         return Ok(pid);
     }
     // SAFETY: collects our own child, which has called _exit; its status is of no interest.
     unsafe { libc::waitpid(pid, std::ptr::null_mut(), 0) };
-    Err(io::Error::from_raw_os_error(errno))
+    Err(NotStarted { errno, step })
+}
+
+/// The script's own strings as C wants them.
+struct Strings {
+    path: CString,
+    args: Vec<CString>,
+    env: Vec<CString>,
+}
+
+impl Strings {
+    fn of(script: &Script) -> io::Result<Strings> {
+        let args = [&script.program]
+            .into_iter()
+            .chain(&script.args)
+            .map(|arg| text(arg))
+            .collect::<io::Result<Vec<_>>>()?;
+        let env = script
+            .env
+            .iter()
+            .map(|(name, value)| variable(name, value))
+            .collect::<io::Result<Vec<_>>>()?;
+        Ok(Strings {
+            path: text(&script.program)?,
+            args,
+            env,
+        })
+    }
+}
+
+/// Starts the child and sleeps until it has executed the script or given up.
+fn clone_and_wait(plan: &mut Plan) -> io::Result<i32> {
+    let mut stack = vec![0u128; STACK_BYTES / size_of::<u128>()];
+    let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD;
+    // SAFETY: with CLONE_VFORK this thread, the only one, sleeps until the child has called execve or _exit, so plan, strings,
+    // steps and stack outlive the child's use of them and nobody else touches them meanwhile. The stack is 16 byte aligned, grows
+    // down from its end and is large enough for `child`, which makes system calls only. Without CLONE_FILES and
+    // CLONE_SIGHAND the child changes its own descriptors and signals.
+    let pid = unsafe {
+        let top = stack.as_mut_ptr_range().end.cast::<c_void>();
+        libc::clone(child, top, flags, std::ptr::from_mut(plan).cast())
+    };
+    if pid < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(pid)
 }
 
 /// The child: becomes the script, or notes why it cannot.
@@ -79,21 +120,27 @@ extern "C" fn child(plan: *mut c_void) -> c_int {
         let fds = (*plan).fds;
         for (place, fd) in (0..).zip(fds) {
             if libc::dup2(fd, place) < 0 {
-                give_up(plan)
+                give_up(plan, Step::Exec)
             }
+        }
+        if let Some(steps) = (*plan).steps.as_ref()
+            && let Err(step) = steps.take()
+        {
+            give_up(plan, step)
         }
         signals::reset_all();
         libc::execve((*plan).path.as_ptr(), (*plan).args.as_ptr(), (*plan).env.as_ptr());
-        give_up(plan)
+        give_up(plan, Step::Exec)
     }
 }
 
 /// # Safety
 /// `plan` is the parent's plan, and the parent sleeps.
-unsafe fn give_up(plan: *mut Plan) -> ! {
+unsafe fn give_up(plan: *mut Plan, step: Step) -> ! {
     // SAFETY: as promised by the caller; errno is never 0 after a failed call.
     unsafe {
-        (&raw mut (*plan).errno).write_volatile(*libc::__errno_location());
+        (&raw mut (*plan).errno).write_volatile(steps::errno());
+        (&raw mut (*plan).step).write_volatile(step);
         libc::_exit(127)
     }
 }

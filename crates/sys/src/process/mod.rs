@@ -2,13 +2,18 @@
 //!
 //! Everything is read from `/proc`; a process that ends meanwhile is "not there", never an error in between.
 
+mod stat;
+mod tree;
+
 use std::collections::HashMap;
 use std::fmt;
-use std::fs;
 use std::io;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
+
+use stat::Stat;
+pub use tree::{TreeProcess, tree_of};
 
 /// How far [`ancestors`] climbs: far deeper than real process trees, and an end should `/proc` change while it reads.
 const MAX_DEPTH: usize = 256;
@@ -91,14 +96,7 @@ pub fn ancestors(pid: i32) -> Vec<i32> {
 /// All running processes below `root`, without `root` itself. Children come after their parents.
 pub fn descendants(root: i32) -> Vec<ProcessId> {
     let mut children: HashMap<i32, Vec<ProcessId>> = HashMap::new();
-    let Ok(entries) = fs::read_dir("/proc") else {
-        return Vec::new();
-    };
-    for entry in entries.flatten() {
-        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else {
-            continue;
-        };
-        let Ok(stat) = Stat::read(pid) else { continue };
+    for (pid, stat) in stat::of_all() {
         children.entry(stat.parent).or_default().push(ProcessId {
             pid,
             start_time: stat.start_time,
@@ -115,53 +113,9 @@ pub fn descendants(root: i32) -> Vec<ProcessId> {
     found
 }
 
-/// What this crate needs of `/proc/PID/stat`.
-struct Stat {
-    state: u8,
-    parent: i32,
-    /// The leader of its process group; 0 where that is outside of our process namespace.
-    group: i32,
-    start_time: u64,
-}
-
-impl Stat {
-    fn read(pid: i32) -> io::Result<Stat> {
-        let text = match fs::read(format!("/proc/{pid}/stat")) {
-            // A process that ends between open and read.
-            Err(error) if error.raw_os_error() == Some(libc::ESRCH) => {
-                return Err(io::ErrorKind::NotFound.into());
-            }
-            other => other?,
-        };
-        Stat::parse(&text).ok_or_else(|| io::ErrorKind::InvalidData.into())
-    }
-
-    /// The name in parentheses may itself hold spaces and parentheses: fields are counted after the last one.
-    fn parse(text: &[u8]) -> Option<Stat> {
-        let end = text.iter().rposition(|byte| *byte == b')')?;
-        let rest = str::from_utf8(&text[end + 1..]).ok()?;
-        let mut fields = rest.split_ascii_whitespace();
-        let state = *fields.next()?.as_bytes().first()?;
-        let parent = fields.next()?.parse().ok()?;
-        let group = fields.next()?.parse().ok()?;
-        let start_time = fields.nth(16)?.parse().ok()?;
-        Some(Stat {
-            state,
-            parent,
-            group,
-            start_time,
-        })
-    }
-
-    fn runs(&self) -> bool {
-        !matches!(self.state, b'Z' | b'X' | b'x')
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use proptest::prelude::*;
     use std::process::Command;
 
     fn me() -> i32 {
@@ -236,21 +190,6 @@ mod tests {
         assert_eq!("4711:99".parse(), Ok(id));
         for wrong in ["", "4711", "4711:", ":99", "-1:5", "0:5", "a:b", "1:2:3"] {
             assert!(wrong.parse::<ProcessId>().is_err(), "{wrong}");
-        }
-    }
-
-    #[test]
-    fn names_with_parentheses_do_not_shift_the_fields() {
-        let line = b"42 (a) b) (c) S 7 42 42 0 -1 4194560 1 0 0 0 0 0 0 0 20 0 1 0 12345 1 2 3";
-        let stat = Stat::parse(line).unwrap();
-        assert_eq!((stat.parent, stat.start_time, stat.state), (7, 12345, b'S'));
-        assert!(stat.runs());
-    }
-
-    proptest! {
-        #[test]
-        fn any_bytes_are_read_without_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
-            let _ = Stat::parse(&bytes);
         }
     }
 }

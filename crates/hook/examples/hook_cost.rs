@@ -1,0 +1,179 @@
+//! What a hook call costs beside a bare `posix_spawn` of the same script with the same document: one at a time, many at
+//! once, and in memory over many calls. Prints JSON; `make bench` runs it and knows the budgets.
+//!
+//! `hook_cost KEEPER [CALLS]`: the path of `ferrovirt-keeper`; how many calls the memory is watched over (100000).
+
+use std::io::{Read, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use ferrovirt_hook::{Call, Driver, Engine, EngineConfig, GuestOperation, HookEvent};
+
+/// Bytes of the document.
+const DOCUMENT: usize = 8192;
+
+/// Calls of one kind that are timed one at a time; ours and bare ones take turns, so that both meet the same machine.
+const SINGLE: usize = 600;
+
+/// Calls of each of the workers that run at once.
+const EACH: usize = 400;
+
+/// Workers that run at once, on two cores.
+const WORKERS: usize = 4;
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let mut args = std::env::args().skip(1);
+    let keeper = args.next().ok_or("hook_cost KEEPER [CALLS]")?;
+    let calls: usize = args.next().map_or(Ok(100_000), |text| text.parse())?;
+    let dir = tempfile::tempdir()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()?;
+    let mut report = Vec::new();
+    for (name, text) in [("true", None), ("sh", Some("#!/bin/sh\ncat > /dev/null\n"))] {
+        let hooks = dir.path().join(name);
+        std::fs::create_dir(&hooks)?;
+        let script = hooks.join("qemu");
+        match text {
+            Some(text) => {
+                std::fs::write(&script, text)?;
+                std::fs::set_permissions(&script, std::fs::Permissions::from_mode(0o755))?;
+            }
+            None => std::os::unix::fs::symlink("/bin/true", &script)?,
+        }
+        let engine = {
+            let _inside = runtime.enter();
+            Engine::new(EngineConfig::new(&hooks, &keeper))
+        };
+        let (ours, bare) = singles(&runtime, &engine, &script)?;
+        let (our_rate, bare_rate) = rates(&runtime, &engine, &script)?;
+        report.push(format!(
+            "\"{name}\": {{\"ours\": {ours}, \"bare\": {bare}, \"our_rate\": {our_rate}, \"bare_rate\": {bare_rate}}}"
+        ));
+        if name == "true" {
+            let (before, after) = runtime.block_on(memory(&engine, calls));
+            report.push(format!(
+                "\"memory\": {{\"calls\": {calls}, \"before_kib\": {before}, \"after_kib\": {after}}}"
+            ));
+        }
+    }
+    println!("{{{}}}", report.join(", "));
+    Ok(())
+}
+
+fn call() -> Result<Call, ferrovirt_hook::UnknownOperation> {
+    let event = HookEvent::guest(Driver::Qemu, "bench", GuestOperation::Prepare)?;
+    let document: Arc<str> = "x".repeat(DOCUMENT).into();
+    Ok(Call::new(event, Some(document)))
+}
+
+fn bare(script: &Path, document: &[u8]) -> std::io::Result<()> {
+    let mut child = Command::new(script)
+        .args(["bench", "prepare", "begin", "-"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()?;
+    if let Some(mut stdin) = child.stdin.take() {
+        // Who does not read has closed its end.
+        let _ = stdin.write_all(document);
+    }
+    let mut text = Vec::new();
+    if let Some(mut stdout) = child.stdout.take() {
+        stdout.read_to_end(&mut text)?;
+    }
+    if let Some(mut stderr) = child.stderr.take() {
+        stderr.read_to_end(&mut text)?;
+    }
+    child.wait().map(drop)
+}
+
+/// Median seconds of one call, ours and bare.
+fn singles(
+    runtime: &tokio::runtime::Runtime,
+    engine: &Engine,
+    script: &Path,
+) -> Result<(f64, f64), Box<dyn std::error::Error>> {
+    let document = vec![b'x'; DOCUMENT];
+    let (mut ours, mut others) = (Vec::new(), Vec::new());
+    let call = call()?;
+    for _ in 0..SINGLE {
+        let begin = Instant::now();
+        runtime.block_on(engine.call(call.clone()))?;
+        ours.push(begin.elapsed());
+        let begin = Instant::now();
+        bare(script, &document)?;
+        others.push(begin.elapsed());
+    }
+    Ok((median(ours), median(others)))
+}
+
+fn median(mut times: Vec<Duration>) -> f64 {
+    times.sort_unstable();
+    times[times.len() / 2].as_secs_f64()
+}
+
+/// Calls per second of all workers together, ours and bare.
+fn rates(
+    runtime: &tokio::runtime::Runtime,
+    engine: &Engine,
+    script: &Path,
+) -> Result<(f64, f64), Box<dyn std::error::Error>> {
+    let (mut ours, mut others) = (Vec::new(), Vec::new());
+    for _ in 0..3 {
+        let begin = Instant::now();
+        runtime.block_on(async {
+            let mut workers = tokio::task::JoinSet::new();
+            for _ in 0..WORKERS {
+                let (engine, call) = (engine.clone(), call());
+                workers.spawn(async move {
+                    let call = call.ok()?;
+                    for _ in 0..EACH {
+                        engine.call(call.clone()).await.ok()?;
+                    }
+                    Some(())
+                });
+            }
+            workers.join_all().await
+        });
+        ours.push(begin.elapsed());
+        let begin = Instant::now();
+        std::thread::scope(|scope| {
+            for _ in 0..WORKERS {
+                scope.spawn(|| {
+                    let document = vec![b'x'; DOCUMENT];
+                    (0..EACH).try_for_each(|_| bare(script, &document))
+                });
+            }
+        });
+        others.push(begin.elapsed());
+    }
+    let calls = (WORKERS * EACH) as f64;
+    Ok((calls / median(ours), calls / median(others)))
+}
+
+/// Resident memory of this process, KiB, after a tenth of the calls and after all of them.
+async fn memory(engine: &Engine, calls: usize) -> (u64, u64) {
+    let mut before = 0;
+    for number in 0..calls {
+        if number == calls / 10 {
+            before = resident();
+        }
+        if let Ok(call) = call() {
+            // What a call costs does not depend on how it ends.
+            let _ = engine.call(call).await;
+        }
+    }
+    (before, resident())
+}
+
+fn resident() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find(|line| line.starts_with("VmRSS:"));
+    line.and_then(|line| line.split_whitespace().nth(1)?.parse().ok())
+        .unwrap_or(0)
+}
