@@ -1,5 +1,9 @@
 //! The table of events: who is told what, with which arguments (R7, R20 to R75). Everything about an operation that is
 //! not code stands here, once.
+//!
+//! Beside the contract's rows there are some for rules alone ([`Audience::Rules`]): no script is ever called for them, and
+//! a rule only if it names them. All of them tell of what has happened, cannot be refused, and so have `end` as their
+//! sub-operation.
 
 use std::fmt;
 
@@ -67,6 +71,45 @@ pub enum GuestOperation {
     Reconnect,
     /// R39: the daemon attaches to a process that somebody else started.
     Attach,
+    /// For rules: its CPUs stand still.
+    Suspended,
+    /// For rules: its CPUs run again.
+    Resumed,
+    /// For rules: it rebooted in the same run (R40).
+    Rebooted,
+    /// For rules: it was reset from outside, in the same run (R40).
+    Reset,
+    /// For rules: it panicked.
+    Crashed,
+    /// For rules: its definition is on disk, new or changed.
+    Defined,
+    /// For rules: its definition is gone.
+    Undefined,
+    /// For rules: the device of one of its interfaces exists; the extra argument names it.
+    PortReady,
+}
+
+impl GuestOperation {
+    /// All of them, in the order of the table.
+    pub const ALL: [GuestOperation; 17] = [
+        GuestOperation::Prepare,
+        GuestOperation::Start,
+        GuestOperation::Started,
+        GuestOperation::Stopped,
+        GuestOperation::Release,
+        GuestOperation::Reconnect,
+        GuestOperation::Migrate,
+        GuestOperation::Restore,
+        GuestOperation::Attach,
+        GuestOperation::Suspended,
+        GuestOperation::Resumed,
+        GuestOperation::Rebooted,
+        GuestOperation::Reset,
+        GuestOperation::Crashed,
+        GuestOperation::Defined,
+        GuestOperation::Undefined,
+        GuestOperation::PortReady,
+    ];
 }
 
 /// What can happen to a network (R70 to R75).
@@ -84,6 +127,24 @@ pub enum NetworkOperation {
     PortDeleted,
     /// R75: changed while defined.
     Updated,
+    /// For rules: its definition is on disk, new or changed.
+    Defined,
+    /// For rules: its definition is gone.
+    Undefined,
+}
+
+impl NetworkOperation {
+    /// All of them, in the order of the table.
+    pub const ALL: [NetworkOperation; 8] = [
+        NetworkOperation::Start,
+        NetworkOperation::Started,
+        NetworkOperation::Stopped,
+        NetworkOperation::PortCreated,
+        NetworkOperation::PortDeleted,
+        NetworkOperation::Updated,
+        NetworkOperation::Defined,
+        NetworkOperation::Undefined,
+    ];
 }
 
 /// What can happen to the daemon (R20 to R22).
@@ -97,35 +158,122 @@ pub enum DaemonOperation {
     Reload,
 }
 
-/// One row: an operation and the arguments that come with it.
-#[derive(Debug)]
-struct Row {
+impl DaemonOperation {
+    /// All of them, in the order of the table.
+    pub const ALL: [DaemonOperation; 3] = [
+        DaemonOperation::Start,
+        DaemonOperation::Shutdown,
+        DaemonOperation::Reload,
+    ];
+}
+
+/// Who is called for an operation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Audience {
+    /// The driver's scripts, and the commands of rules.
+    Scripts,
+    /// The commands of rules that name the operation; never a script.
+    Rules,
+}
+
+/// One row: an operation, the arguments that come with it, and what is to be known about it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Row {
     operation: &'static str,
     sub_operation: &'static str,
     extra: &'static str,
     drivers: &'static [Driver],
+    raised_by: &'static [Driver],
+    audience: Audience,
+    may_abort: bool,
     filter: bool,
 }
 
 impl Row {
+    /// Told to scripts; aborts nothing.
     const fn new(operation: &'static str, sub_operation: &'static str, drivers: &'static [Driver]) -> Row {
         Row {
             operation,
             sub_operation,
             extra: NONE,
             drivers,
+            raised_by: RAISED,
+            audience: Audience::Scripts,
+            may_abort: false,
             filter: false,
         }
     }
 
+    /// Told to scripts, which may refuse it.
+    const fn refusable(operation: &'static str, drivers: &'static [Driver]) -> Row {
+        Row {
+            may_abort: true,
+            ..Row::new(operation, "begin", drivers)
+        }
+    }
+
+    /// Its output takes the place of the document.
     const fn filter(operation: &'static str, drivers: &'static [Driver]) -> Row {
         Row {
-            operation,
-            sub_operation: "begin",
-            extra: NONE,
-            drivers,
             filter: true,
+            ..Row::refusable(operation, drivers)
         }
+    }
+
+    /// Told to rules alone, when it has happened.
+    const fn for_rules(operation: &'static str, drivers: &'static [Driver]) -> Row {
+        Row {
+            audience: Audience::Rules,
+            ..Row::new(operation, "end", drivers)
+        }
+    }
+
+    /// In the contract, but nothing in this build does it yet.
+    const fn not_raised(self) -> Row {
+        Row {
+            raised_by: &[],
+            ..self
+        }
+    }
+
+    /// The operation, as the script gets it.
+    pub fn operation(&self) -> &'static str {
+        self.operation
+    }
+
+    /// The sub-operation: `begin`, `end` or `-`.
+    pub fn sub_operation(&self) -> &'static str {
+        self.sub_operation
+    }
+
+    /// The extra argument, `-` where there is none; `release` and `port-ready` put their own in its place.
+    pub fn extra(&self) -> &'static str {
+        self.extra
+    }
+
+    /// Whose operation it is.
+    pub fn drivers(&self) -> &'static [Driver] {
+        self.drivers
+    }
+
+    /// Who is called for it.
+    pub fn audience(&self) -> Audience {
+        self.audience
+    }
+
+    /// Whether a failed hook stops what is about to happen, or ends the guest that it is about.
+    pub fn may_abort(&self) -> bool {
+        self.may_abort
+    }
+
+    /// Whether the output of the scripts takes the place of the document (R35, R36).
+    pub fn is_filter(&self) -> bool {
+        self.filter
+    }
+
+    /// Whether this build ever raises it for the driver.
+    pub fn is_raised(&self, driver: Driver) -> bool {
+        self.drivers.contains(&driver) && self.raised_by.contains(&driver)
     }
 }
 
@@ -135,44 +283,73 @@ const NONE: &str = "-";
 /// All kinds of guests.
 const GUESTS: &[Driver] = &[Driver::Qemu, Driver::Lxc, Driver::Libxl];
 
-const fn guest_row(operation: GuestOperation) -> Row {
+/// Drivers that this build has; the others' rows are the contract's.
+const RAISED: &[Driver] = &[Driver::Daemon, Driver::Qemu, Driver::Network];
+
+const QEMU: &[Driver] = &[Driver::Qemu];
+const QEMU_AND_XEN: &[Driver] = &[Driver::Qemu, Driver::Libxl];
+const NETWORK: &[Driver] = &[Driver::Network];
+const DAEMON: &[Driver] = &[Driver::Daemon];
+
+const fn guest_row(operation: GuestOperation) -> &'static Row {
     match operation {
-        GuestOperation::Prepare => Row::new("prepare", "begin", GUESTS),
-        GuestOperation::Start => Row::new("start", "begin", GUESTS),
-        GuestOperation::Started => Row::new("started", "begin", GUESTS),
-        GuestOperation::Stopped => Row::new("stopped", "end", GUESTS),
-        GuestOperation::Release => Row::new("release", "end", GUESTS),
-        GuestOperation::Reconnect => Row::new("reconnect", "begin", GUESTS),
-        GuestOperation::Migrate => Row::filter("migrate", &[Driver::Qemu, Driver::Libxl]),
-        GuestOperation::Restore => Row::filter("restore", &[Driver::Qemu]),
-        GuestOperation::Attach => Row::new("attach", "begin", &[Driver::Qemu]),
+        GuestOperation::Prepare => const { &Row::refusable("prepare", GUESTS) },
+        GuestOperation::Start => const { &Row::refusable("start", GUESTS) },
+        GuestOperation::Started => const { &Row::refusable("started", GUESTS) },
+        GuestOperation::Stopped => const { &Row::new("stopped", "end", GUESTS) },
+        GuestOperation::Release => const { &Row::new("release", "end", GUESTS) },
+        GuestOperation::Reconnect => const { &Row::refusable("reconnect", GUESTS) },
+        GuestOperation::Migrate => const { &Row::filter("migrate", QEMU_AND_XEN).not_raised() },
+        GuestOperation::Restore => const { &Row::filter("restore", QEMU).not_raised() },
+        GuestOperation::Attach => const { &Row::refusable("attach", QEMU).not_raised() },
+        GuestOperation::Suspended => const { &Row::for_rules("suspended", GUESTS) },
+        GuestOperation::Resumed => const { &Row::for_rules("resumed", GUESTS) },
+        // Of a container or a Xen guest a reboot is an end and a start (R50, R60).
+        GuestOperation::Rebooted => const { &Row::for_rules("rebooted", QEMU) },
+        GuestOperation::Reset => const { &Row::for_rules("reset", QEMU) },
+        GuestOperation::Crashed => const { &Row::for_rules("crashed", QEMU_AND_XEN) },
+        GuestOperation::Defined => const { &Row::for_rules("defined", GUESTS) },
+        GuestOperation::Undefined => const { &Row::for_rules("undefined", GUESTS) },
+        GuestOperation::PortReady => const { &Row::for_rules("port-ready", GUESTS) },
     }
 }
 
-const fn network_row(operation: NetworkOperation) -> Row {
+const fn network_row(operation: NetworkOperation) -> &'static Row {
     match operation {
-        NetworkOperation::Start => Row::new("start", "begin", &[Driver::Network]),
-        NetworkOperation::Started => Row::new("started", "begin", &[Driver::Network]),
-        NetworkOperation::Stopped => Row::new("stopped", "end", &[Driver::Network]),
-        NetworkOperation::PortCreated => Row::new("port-created", "begin", &[Driver::Network]),
-        NetworkOperation::PortDeleted => Row::new("port-deleted", "begin", &[Driver::Network]),
-        NetworkOperation::Updated => Row::new("updated", "begin", &[Driver::Network]),
+        NetworkOperation::Start => const { &Row::refusable("start", NETWORK) },
+        NetworkOperation::Started => const { &Row::refusable("started", NETWORK) },
+        NetworkOperation::Stopped => const { &Row::new("stopped", "end", NETWORK) },
+        NetworkOperation::PortCreated => const { &Row::refusable("port-created", NETWORK) },
+        NetworkOperation::PortDeleted => const { &Row::new("port-deleted", "begin", NETWORK) },
+        NetworkOperation::Updated => const { &Row::new("updated", "begin", NETWORK).not_raised() },
+        NetworkOperation::Defined => const { &Row::for_rules("defined", NETWORK) },
+        NetworkOperation::Undefined => const { &Row::for_rules("undefined", NETWORK) },
     }
 }
 
-const fn daemon_row(operation: DaemonOperation) -> Row {
-    let (operation, sub_operation, extra) = match operation {
-        DaemonOperation::Start => ("start", NONE, "start"),
-        DaemonOperation::Shutdown => ("shutdown", NONE, "shutdown"),
-        DaemonOperation::Reload => ("reload", "begin", "SIGHUP"),
-    };
-    Row {
-        operation,
-        sub_operation,
-        extra,
-        drivers: &[Driver::Daemon],
-        filter: false,
+const fn daemon_row(operation: DaemonOperation) -> &'static Row {
+    const fn row(operation: &'static str, sub_operation: &'static str, extra: &'static str) -> Row {
+        Row {
+            extra,
+            ..Row::new(operation, sub_operation, DAEMON)
+        }
     }
+    match operation {
+        DaemonOperation::Start => const { &row("start", NONE, "start") },
+        DaemonOperation::Shutdown => const { &row("shutdown", NONE, "shutdown") },
+        DaemonOperation::Reload => const { &row("reload", "begin", "SIGHUP") },
+    }
+}
+
+/// The operations of a driver, in the order of the table; those that this build does not raise are among them.
+pub fn operations(driver: Driver) -> impl Iterator<Item = &'static Row> {
+    let guests = GuestOperation::ALL.into_iter().map(guest_row);
+    let networks = NetworkOperation::ALL.into_iter().map(network_row);
+    let daemon = DaemonOperation::ALL.into_iter().map(daemon_row);
+    daemon
+        .chain(guests)
+        .chain(networks)
+        .filter(move |row| row.drivers.contains(&driver))
 }
 
 /// A driver that has no such operation: `restore` of a container, for example.
@@ -190,14 +367,12 @@ pub struct UnknownOperation {
 pub struct HookEvent {
     driver: Driver,
     object: String,
-    operation: &'static str,
-    sub_operation: &'static str,
+    row: &'static Row,
     extra: String,
-    filter: bool,
 }
 
 impl HookEvent {
-    fn new(driver: Driver, object: &str, row: Row) -> Result<HookEvent, UnknownOperation> {
+    fn new(driver: Driver, object: &str, row: &'static Row) -> Result<HookEvent, UnknownOperation> {
         if !row.drivers.contains(&driver) {
             return Err(UnknownOperation {
                 driver,
@@ -208,15 +383,13 @@ impl HookEvent {
     }
 
     /// Of a driver that the row names.
-    fn of_row(driver: Driver, object: &str, row: Row) -> HookEvent {
+    fn of_row(driver: Driver, object: &str, row: &'static Row) -> HookEvent {
         debug_assert!(row.drivers.contains(&driver));
         HookEvent {
             driver,
             object: object.to_owned(),
-            operation: row.operation,
-            sub_operation: row.sub_operation,
+            row,
             extra: row.extra.to_owned(),
-            filter: row.filter,
         }
     }
 
@@ -244,6 +417,18 @@ impl HookEvent {
         })
     }
 
+    /// `port-ready` of the guest `name`: the device `tap` (`vnet0`, for example) exists. For rules alone.
+    ///
+    /// # Errors
+    /// When the driver has no guests.
+    pub fn port_ready(driver: Driver, name: &str, tap: &str) -> Result<HookEvent, UnknownOperation> {
+        let event = HookEvent::guest(driver, name, GuestOperation::PortReady)?;
+        Ok(HookEvent {
+            extra: tap.to_owned(),
+            ..event
+        })
+    }
+
     /// An event of the network `name` (R70 to R75).
     pub fn network(name: &str, operation: NetworkOperation) -> HookEvent {
         HookEvent::of_row(Driver::Network, name, network_row(operation))
@@ -265,8 +450,8 @@ impl HookEvent {
         };
         [
             empty_is_none(&self.object),
-            self.operation.to_owned(),
-            self.sub_operation.to_owned(),
+            self.row.operation.to_owned(),
+            self.row.sub_operation.to_owned(),
             empty_is_none(&self.extra),
         ]
     }
@@ -283,17 +468,39 @@ impl HookEvent {
 
     /// The operation, as the script gets it.
     pub fn operation(&self) -> &'static str {
-        self.operation
+        self.row.operation
+    }
+
+    /// What the table says about the operation.
+    pub fn row(&self) -> &'static Row {
+        self.row
     }
 
     /// Whether the output of the scripts takes the place of the document (R35, R36).
     pub fn is_filter(&self) -> bool {
-        self.filter
+        self.row.filter
+    }
+
+    /// Whether a failed hook stops what is about to happen.
+    pub fn may_abort(&self) -> bool {
+        self.row.may_abort
+    }
+
+    /// Whether scripts are called; if not, it is for the rules that name it.
+    pub fn for_scripts(&self) -> bool {
+        self.row.audience == Audience::Scripts
     }
 
     /// Whether this is a `release` with its reason in the fourth argument.
     pub(crate) fn is_release(&self) -> bool {
-        self.operation == guest_row(GuestOperation::Release).operation
+        self.row.operation == guest_row(GuestOperation::Release).operation
+    }
+
+    /// Whether this is about one port of a network.
+    pub(crate) fn is_of_a_port(&self) -> bool {
+        [NetworkOperation::PortCreated, NetworkOperation::PortDeleted]
+            .into_iter()
+            .any(|operation| self.row == network_row(operation))
     }
 
     /// The same event without extra argument.
@@ -313,108 +520,4 @@ impl fmt::Display for HookEvent {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn text(event: &HookEvent) -> String {
-        event.to_string()
-    }
-
-    #[test]
-    fn r1_drivers_are_called_as_their_scripts() {
-        assert_eq!(
-            Driver::ALL.map(Driver::as_str),
-            ["daemon", "qemu", "lxc", "libxl", "network"]
-        );
-        assert_eq!(Driver::Libxl.to_string(), "libxl");
-    }
-
-    #[test]
-    fn r7_the_daemon_s_events() {
-        use DaemonOperation as D;
-        let all = [D::Start, D::Shutdown, D::Reload].map(|op| text(&HookEvent::daemon(op)));
-        assert_eq!(
-            all,
-            [
-                "daemon - start - start",
-                "daemon - shutdown - shutdown",
-                "daemon - reload begin SIGHUP"
-            ]
-        );
-        assert!(!HookEvent::daemon(D::Start).is_filter());
-        assert_eq!(HookEvent::daemon(D::Start).driver(), Driver::Daemon);
-        assert_eq!(HookEvent::daemon(D::Start).object(), "-");
-    }
-
-    #[test]
-    fn r7_the_networks_events() {
-        use NetworkOperation as N;
-        let all = [
-            N::Start,
-            N::Started,
-            N::Stopped,
-            N::PortCreated,
-            N::PortDeleted,
-            N::Updated,
-        ]
-        .map(|op| text(&HookEvent::network("net1", op)));
-        assert_eq!(
-            all,
-            [
-                "network net1 start begin -",
-                "network net1 started begin -",
-                "network net1 stopped end -",
-                "network net1 port-created begin -",
-                "network net1 port-deleted begin -",
-                "network net1 updated begin -",
-            ]
-        );
-    }
-
-    #[test]
-    fn r7_the_guests_events_and_which_drivers_know_them() {
-        use GuestOperation as G;
-        let rows = [
-            (G::Prepare, "prepare begin -", "qemu lxc libxl", false),
-            (G::Start, "start begin -", "qemu lxc libxl", false),
-            (G::Started, "started begin -", "qemu lxc libxl", false),
-            (G::Stopped, "stopped end -", "qemu lxc libxl", false),
-            (G::Release, "release end -", "qemu lxc libxl", false),
-            (G::Reconnect, "reconnect begin -", "qemu lxc libxl", false),
-            (G::Migrate, "migrate begin -", "qemu libxl", true),
-            (G::Restore, "restore begin -", "qemu", true),
-            (G::Attach, "attach begin -", "qemu", false),
-        ];
-        for (operation, arguments, drivers, filter) in rows {
-            let known: Vec<&str> = Driver::ALL
-                .into_iter()
-                .filter(|driver| HookEvent::guest(*driver, "g1", operation).is_ok())
-                .map(Driver::as_str)
-                .collect();
-            assert_eq!(known.join(" "), drivers, "{arguments}");
-            let event = HookEvent::guest(Driver::Qemu, "g1", operation).unwrap();
-            assert_eq!(event.to_string(), format!("qemu g1 {arguments}"));
-            assert_eq!(event.is_filter(), filter);
-            assert_eq!(event.argv()[1], event.operation());
-            assert_eq!(event.is_release(), operation == G::Release);
-        }
-        let error = HookEvent::guest(Driver::Lxc, "c1", G::Restore).unwrap_err();
-        assert_eq!(error.to_string(), "driver lxc has no hook operation 'restore'");
-    }
-
-    #[test]
-    fn r7_release_carries_its_reason_in_one_argument() {
-        let event = HookEvent::release(Driver::Qemu, "g1", "from snapshot").unwrap();
-        assert_eq!(event.argv(), ["g1", "release", "end", "from snapshot"]);
-        assert_eq!(
-            event.clone().without_extra().argv(),
-            ["g1", "release", "end", "-"]
-        );
-        assert_eq!(event.object(), "g1");
-        assert!(HookEvent::release(Driver::Network, "g1", "x").is_err());
-        assert_eq!(
-            HookEvent::release(Driver::Qemu, "", "").unwrap().argv(),
-            ["-", "release", "end", "-"]
-        );
-    }
-}
+mod tests;

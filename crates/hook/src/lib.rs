@@ -27,7 +27,9 @@ mod script;
 pub use call::{BoxFuture, Call, CallJournal, Filtered, Report, ScriptRun};
 pub use engine::{Discovery, Engine, EngineConfig};
 pub use error::HookError;
-pub use event::{DaemonOperation, Driver, GuestOperation, HookEvent, NetworkOperation, UnknownOperation};
+pub use event::{
+    Audience, DaemonOperation, Driver, GuestOperation, HookEvent, NetworkOperation, Row, UnknownOperation,
+};
 pub use ferrovirt_sys::keeper::Ended;
 pub use origin::{HookRef, Object, Origin};
 pub use output::Captured;
