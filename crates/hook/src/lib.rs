@@ -18,6 +18,7 @@ pub mod engine;
 mod environment;
 pub mod error;
 pub mod event;
+pub mod history;
 pub mod origin;
 mod output;
 mod pool;

@@ -1,0 +1,206 @@
+//! What is deleted, and when: by age and by size, the oldest first, never what has no end yet.
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant, SystemTime};
+
+use rusqlite::{Connection, OptionalExtension, params};
+
+use super::Settings;
+use super::columns;
+
+/// How often it is looked at, at most; how long an idle writer sleeps, too.
+const EVERY: Duration = Duration::from_secs(60);
+/// How many runs, and how many operations, are deleted in one transaction.
+const AT_ONCE: i64 = 200;
+/// How many transactions are made before what waits is written.
+const ROUNDS: usize = 4;
+
+/// When to look next.
+#[derive(Debug)]
+pub(super) struct Retention {
+    max_bytes: u64,
+    max_age: Duration,
+    next: Instant,
+    /// Bytes that were written since the last time, roughly.
+    written: u64,
+}
+
+impl Retention {
+    /// Due at once.
+    pub(super) fn new(settings: &Settings) -> Retention {
+        Retention {
+            max_bytes: settings.max_bytes,
+            max_age: settings.max_age,
+            next: Instant::now(),
+            written: 0,
+        }
+    }
+
+    /// So much was written.
+    pub(super) fn wrote(&mut self, bytes: usize) {
+        self.written = self.written.saturating_add(bytes as u64);
+    }
+
+    /// How long until it is due.
+    pub(super) fn wait(&self) -> Duration {
+        if self.written > self.max_bytes / 8 {
+            return Duration::ZERO;
+        }
+        self.next.saturating_duration_since(Instant::now())
+    }
+
+    /// Deletes what is too old or too much; a little at a time, so that it may be due again at once. Says whether
+    /// something was deleted.
+    pub(super) fn run(&mut self, connection: &Connection) -> rusqlite::Result<bool> {
+        self.written = 0;
+        self.next = Instant::now() + EVERY;
+        let oldest = SystemTime::now()
+            .checked_sub(self.max_age)
+            .map(columns::time_column);
+        let mut deleted = false;
+        for _ in 0..ROUNDS {
+            let mut count = match oldest {
+                Some(oldest) => delete_before(connection, oldest)?,
+                None => 0,
+            };
+            if count == 0 && self.is_too_large(connection)? {
+                count = match horizon(connection)? {
+                    Some(horizon) => delete_before(connection, horizon)?,
+                    None => 0,
+                };
+            }
+            if count == 0 {
+                break;
+            }
+            deleted = true;
+            self.next = Instant::now();
+        }
+        give_back(connection)?;
+        Ok(deleted)
+    }
+
+    /// Whether more is used than there may be. What is free already is given back anyway, so it does not count.
+    fn is_too_large(&self, connection: &Connection) -> rusqlite::Result<bool> {
+        let used = pages(connection)?.saturating_sub(number(connection, "freelist_count")?);
+        Ok(used.saturating_mul(number(connection, "page_size")?) > self.max_bytes)
+    }
+}
+
+/// Size of the database, bytes.
+pub(super) fn bytes(connection: &Connection) -> rusqlite::Result<u64> {
+    Ok(pages(connection)?.saturating_mul(number(connection, "page_size")?))
+}
+
+fn pages(connection: &Connection) -> rusqlite::Result<u64> {
+    number(connection, "page_count")
+}
+
+fn number(connection: &Connection, pragma: &str) -> rusqlite::Result<u64> {
+    let number: i64 = connection.query_row(&format!("PRAGMA {pragma}"), [], |row| row.get(0))?;
+    Ok(number.unsigned_abs())
+}
+
+/// Free pages go back to the file system. Each step of the statement frees one.
+fn give_back(connection: &Connection) -> rusqlite::Result<()> {
+    if number(connection, "freelist_count")? == 0 {
+        return Ok(());
+    }
+    let mut statement = connection.prepare("PRAGMA incremental_vacuum")?;
+    let mut rows = statement.query([])?;
+    while rows.next()?.is_some() {}
+    Ok(())
+}
+
+/// Up to when a handful of the oldest things began.
+fn horizon(connection: &Connection) -> rusqlite::Result<Option<i64>> {
+    let of = |sql: &str| -> rusqlite::Result<Vec<i64>> {
+        let mut statement = connection.prepare_cached(sql)?;
+        statement.query_map([AT_ONCE / 2], |row| row.get(0))?.collect()
+    };
+    let runs =
+        of("SELECT began FROM run INDEXED BY run_began WHERE how IS NOT NULL ORDER BY began LIMIT ?1")?;
+    let operations = of(
+        "SELECT began FROM operation INDEXED BY operation_began WHERE ended IS NOT NULL OR lost = 1 ORDER BY began LIMIT ?1",
+    )?;
+    let skips = of("SELECT at FROM skip ORDER BY at LIMIT ?1")?;
+    // The kind of which there are many old ones decides; what is younger of the others stays.
+    let last = [runs, operations, skips]
+        .into_iter()
+        .filter_map(|began| began.last().copied());
+    Ok(last.min())
+}
+
+/// Deletes some of what ended and began up to then; says how much that was.
+fn delete_before(connection: &Connection, began: i64) -> rusqlite::Result<usize> {
+    let transaction = connection.unchecked_transaction()?;
+    let mut runs = column(
+        &transaction,
+        "SELECT id FROM run INDEXED BY run_began WHERE began <= ?1 AND how IS NOT NULL ORDER BY began LIMIT ?2",
+        [began, AT_ONCE],
+    )?;
+    let operations = column(
+        &transaction,
+        "SELECT id FROM operation INDEXED BY operation_began WHERE began <= ?1 AND (ended IS NOT NULL OR lost = 1) \
+         ORDER BY began LIMIT ?2",
+        [began, AT_ONCE],
+    )?;
+    for id in &operations {
+        // An operation goes with its runs: half of one explains nothing.
+        let sql = "SELECT id FROM run WHERE operation_id = ?1 AND how IS NOT NULL AND ?2 > 0";
+        runs.extend(column(&transaction, sql, [*id, AT_ONCE])?);
+    }
+    let runs: BTreeSet<i64> = runs.into_iter().collect();
+    keep_highest(&transaction, "run", runs.last())?;
+    keep_highest(&transaction, "operation", operations.iter().max())?;
+    delete_runs(&transaction, &runs)?;
+    for id in &operations {
+        transaction
+            .prepare_cached("DELETE FROM step WHERE operation_id = ?1")?
+            .execute([id])?;
+        transaction
+            .prepare_cached("DELETE FROM operation WHERE id = ?1")?
+            .execute([id])?;
+    }
+    let skips = "DELETE FROM skip WHERE id IN (SELECT id FROM skip WHERE at <= ?1 ORDER BY at LIMIT ?2)";
+    let skips = transaction.prepare_cached(skips)?.execute([began, AT_ONCE])?;
+    transaction.commit()?;
+    Ok(runs.len() + operations.len() + skips)
+}
+
+fn column(connection: &Connection, sql: &str, values: [i64; 2]) -> rusqlite::Result<Vec<i64>> {
+    connection
+        .prepare_cached(sql)?
+        .query_map(values, |row| row.get(0))?
+        .collect()
+}
+
+/// Numbers are never used twice, also when everything is deleted.
+fn keep_highest(connection: &Connection, name: &str, id: Option<&i64>) -> rusqlite::Result<()> {
+    let Some(id) = id else {
+        return Ok(());
+    };
+    let update = "UPDATE highest SET id = max(id, ?2) WHERE name = ?1";
+    connection.prepare_cached(update)?.execute(params![name, id])?;
+    Ok(())
+}
+
+/// Deletes runs with their outputs, and documents that only they had.
+fn delete_runs(connection: &Connection, runs: &BTreeSet<i64>) -> rusqlite::Result<()> {
+    let mut documents = BTreeSet::new();
+    for id in runs {
+        let of_run = connection
+            .prepare_cached("DELETE FROM run WHERE id = ?1 RETURNING document, output_document")?
+            .query_row([id], |row| Ok([row.get::<_, Option<i64>>(0)?, row.get(1)?]))
+            .optional()?;
+        documents.extend(of_run.into_iter().flatten().flatten());
+        connection
+            .prepare_cached("DELETE FROM output WHERE id BETWEEN ?1 * 4 AND ?1 * 4 + 3")?
+            .execute([id])?;
+    }
+    let delete = "DELETE FROM blob WHERE id = ?1 AND NOT EXISTS (SELECT 1 FROM run WHERE document = ?1) \
+        AND NOT EXISTS (SELECT 1 FROM run WHERE output_document = ?1)";
+    for id in documents {
+        connection.prepare_cached(delete)?.execute([id])?;
+    }
+    Ok(())
+}
