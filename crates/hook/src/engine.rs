@@ -2,19 +2,26 @@
 
 use std::io;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use ferrovirt_sys::pidfd::PidFd;
 use ferrovirt_sys::process::{self, ProcessId};
+use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use crate::call::{Call, Filtered, Report};
 use crate::catalogue::{Catalogue, Directories};
-use crate::chain::{Chain, Mode};
+use crate::chain::Chain;
 use crate::error::HookError;
 use crate::event::HookEvent;
+use crate::execute::Mode;
+use crate::history::{History, OperationStart};
+use crate::lock::Locks;
+use crate::operation::Operation;
 use crate::origin::Origin;
+use crate::plan::{Digests, Planned, plan};
+use crate::policy::Policy;
 use crate::pool::Pool;
 use crate::registry::{Registry, RunningHook};
 use crate::script::GRACE;
@@ -57,6 +64,10 @@ pub struct EngineConfig {
     pub strict_permissions: bool,
     /// After which time a running script is worth a warning (R92).
     pub warn_after: Duration,
+    /// Where calls are recorded (R93).
+    pub history: History,
+    /// The rules, until [`Engine::set_policy`].
+    pub policy: Policy,
 }
 
 impl EngineConfig {
@@ -72,6 +83,8 @@ impl EngineConfig {
             release_reason: true,
             strict_permissions: false,
             warn_after: Duration::from_secs(10),
+            history: History::off(),
+            policy: Policy::empty(),
         }
     }
 }
@@ -89,11 +102,25 @@ pub(crate) struct Shared {
     pub(crate) catalogue: Catalogue,
     pub(crate) pool: Arc<Pool>,
     pub(crate) registry: Arc<Registry>,
+    pub(crate) history: History,
+    pub(crate) digests: Digests,
+    pub(crate) locks: Locks,
+    /// Cancelled when the daemon ends: nobody else would end scripts that nobody waits for.
+    pub(crate) end_of_async: CancellationToken,
+    policy: RwLock<Arc<Policy>>,
+}
+
+impl Shared {
+    pub(crate) fn policy(&self) -> Arc<Policy> {
+        self.policy.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
 }
 
 impl Engine {
     /// Decides which drivers have hooks (R4).
-    pub fn new(config: EngineConfig) -> Engine {
+    pub fn new(mut config: EngineConfig) -> Engine {
+        let history = config.history.clone();
+        let policy = std::mem::take(&mut config.policy);
         let directories = Directories {
             hooks: config.hooks_dir.clone(),
             guests: config.guests_dir.clone(),
@@ -107,6 +134,11 @@ impl Engine {
                 catalogue,
                 pool,
                 registry: Arc::default(),
+                history,
+                digests: Digests::default(),
+                locks: Locks::default(),
+                end_of_async: CancellationToken::new(),
+                policy: RwLock::new(Arc::new(policy)),
             }),
         }
     }
@@ -114,6 +146,38 @@ impl Engine {
     /// Decides anew which drivers have hooks: at SIGHUP and at shutdown (R4).
     pub fn rediscover(&self) {
         self.shared.catalogue.decide();
+    }
+
+    /// Other rules from the next call on.
+    pub fn set_policy(&self, policy: Policy) {
+        *self.shared.policy.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(policy);
+    }
+
+    /// The rules as they are now.
+    pub fn policy(&self) -> Arc<Policy> {
+        self.shared.policy()
+    }
+
+    /// Where calls are recorded.
+    pub fn history(&self) -> &History {
+        &self.shared.history
+    }
+
+    /// An operation of the history begins; calls with its number belong to it.
+    pub fn operation(&self, start: OperationStart) -> Operation {
+        Operation::begin(&self.shared.history, start)
+    }
+
+    /// What a call of this event would run now, in order, and what not.
+    pub async fn plan(&self, event: HookEvent, document: Option<Arc<str>>, uuid: Option<String>) -> Vec<Planned> {
+        let shared = self.shared.clone();
+        let look = move || plan(&shared, &event, document.as_deref(), uuid.as_deref());
+        tokio::task::spawn_blocking(look).await.unwrap_or_default()
+    }
+
+    /// Ends the scripts that nobody waits for: the daemon ends.
+    pub fn end_async(&self) {
+        self.shared.end_of_async.cancel();
     }
 
     /// Runs all scripts of a notification, main script first (R2, R14). The call goes on when the future is dropped: a
@@ -134,7 +198,7 @@ impl Engine {
     }
 
     async fn run(&self, call: Call, mode: Mode) -> Result<Filtered, HookError> {
-        if !self.shared.catalogue.may_have(call.event.driver()) {
+        if !self.shared.catalogue.may_have(call.event.driver()) && !self.shared.policy().wants(&call.event) {
             return Ok(Filtered::default());
         }
         let event = call.event.clone();

@@ -27,13 +27,13 @@ pub(crate) fn environment(daemon_s: impl Fn(&str) -> Option<OsString>) -> Vec<(O
 }
 
 /// `LC_ALL=C PATH=/bin /etc/libvirt/hooks/qemu g1 prepare begin -`, quoted as for a shell.
-pub(crate) fn command_line(env: &[(OsString, OsString)], script: &Path, args: &[String]) -> String {
+pub(crate) fn command_line(env: &[(OsString, OsString)], script: &Path, args: &[OsString]) -> String {
     let env = env
         .iter()
         .map(|(name, value)| format!("{}={}", name.to_string_lossy(), quoted(value)));
     let words = [script.as_os_str()]
         .into_iter()
-        .chain(args.iter().map(OsStr::new))
+        .chain(args.iter().map(OsString::as_os_str))
         .map(quoted);
     env.chain(words).collect::<Vec<_>>().join(" ")
 }
@@ -78,7 +78,7 @@ mod tests {
     #[test]
     fn r13_the_call_is_written_as_a_shell_would_need_it() {
         let env = environment(|name| (name == "HOME").then(|| "/my home".into()));
-        let args = ["it's", "release", "end", "from snapshot", ""].map(str::to_owned);
+        let args = ["it's", "release", "end", "from snapshot", ""].map(OsString::from);
         assert_eq!(
             command_line(&env, "/h/qemu".as_ref(), &args),
             r"LC_ALL=C HOME='/my home' /h/qemu 'it'\''s' release end 'from snapshot' ''"

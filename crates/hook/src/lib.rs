@@ -18,13 +18,20 @@ pub mod engine;
 mod environment;
 pub mod error;
 pub mod event;
+mod execute;
 pub mod history;
+mod lock;
+mod operation;
 pub mod origin;
 mod output;
+pub mod payload;
+mod plan;
+pub mod policy;
 mod pool;
 mod registry;
 mod script;
 
+pub use catalogue::Place;
 pub use call::{BoxFuture, Call, CallJournal, Filtered, Report, ScriptRun};
 pub use engine::{Discovery, Engine, EngineConfig};
 pub use error::HookError;
@@ -32,7 +39,10 @@ pub use event::{
     Audience, DaemonOperation, Driver, GuestOperation, HookEvent, NetworkOperation, Row, UnknownOperation,
 };
 pub use ferrovirt_sys::keeper::Ended;
+pub use operation::Operation;
 pub use origin::{HookRef, Object, Origin};
 pub use output::Captured;
+pub use plan::{Planned, Source};
+pub use policy::{Moment, Policy, PolicyErrors, Treatment};
 pub use registry::RunningHook;
 pub use script::Outcome;

@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::event::{Driver, HookEvent};
+use crate::history::AskedBy;
 
 /// An object (guest or network) that an operation is changing.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -68,6 +69,9 @@ struct Waiting {
 #[derive(Debug, Clone, Default)]
 pub struct Origin {
     chain: Option<Arc<[Waiting]>>,
+    /// The named locks of the hooks that the request came through.
+    locks: Option<Arc<[String]>>,
+    asked_by: Option<Arc<AskedBy>>,
 }
 
 impl Origin {
@@ -91,6 +95,7 @@ impl Origin {
         let added = Waiting { object, hook: None };
         Origin {
             chain: Some(self.links().iter().cloned().chain([added]).collect()),
+            ..self.clone()
         }
     }
 
@@ -100,14 +105,44 @@ impl Origin {
     }
 
     /// The origin of requests from inside `hook`: whoever did not wait for a hook yet waits for this one.
-    pub(crate) fn inside(&self, hook: &Arc<HookRef>) -> Origin {
+    pub(crate) fn inside(&self, hook: &Arc<HookRef>, lock: Option<&str>) -> Origin {
         let bind = |link: &Waiting| Waiting {
             object: link.object.clone(),
             hook: Some(link.hook.clone().unwrap_or_else(|| hook.clone())),
         };
+        let locks = self.locks.iter().flat_map(|locks| locks.iter().cloned());
         Origin {
             chain: Some(self.links().iter().map(bind).collect()),
+            locks: Some(locks.chain(lock.map(str::to_owned)).collect()),
+            asked_by: None,
         }
+    }
+
+    /// Whether a hook that waits for this request has the named lock: whoever waited for it would wait for itself.
+    pub(crate) fn holds(&self, lock: &str) -> bool {
+        self.locks
+            .as_deref()
+            .is_some_and(|locks| locks.iter().any(|held| held == lock))
+    }
+
+    /// The same, asked for by this process.
+    #[must_use]
+    pub fn by(self, asked_by: AskedBy) -> Origin {
+        Origin {
+            asked_by: Some(Arc::new(asked_by)),
+            ..self
+        }
+    }
+
+    /// Who asked, as far as that is known; nobody for what happens by itself.
+    pub fn asked_by(&self) -> &AskedBy {
+        static NOBODY: AskedBy = AskedBy {
+            pid: None,
+            uid: None,
+            program: None,
+            hook: None,
+        };
+        self.asked_by.as_deref().unwrap_or(&NOBODY)
     }
 
     fn links(&self) -> &[Waiting] {
@@ -149,14 +184,16 @@ mod tests {
     #[test]
     fn r91_the_chain_through_hooks_that_call_back_is_kept() {
         let (g1, g2) = (Object::new(Driver::Qemu, "g1"), Object::new(Driver::Qemu, "g2"));
-        let in_first = Origin::client().with(g1.clone()).inside(&hook("g1"));
+        let in_first = Origin::client().with(g1.clone()).inside(&hook("g1"), Some("iptables"));
         assert_eq!(in_first.waiting_for(&g1), Some(&*hook("g1")));
         assert_eq!(in_first.waiting_for(&g2), None);
         // The hook of g1 starts g2, whose hook calls back: both wait, each for its own hook.
-        let in_second = in_first.with(g2.clone()).inside(&hook("g2"));
+        let in_second = in_first.with(g2.clone()).inside(&hook("g2"), None);
         assert_eq!(in_second.waiting_for(&g1), Some(&*hook("g1")));
         assert_eq!(in_second.waiting_for(&g2), Some(&*hook("g2")));
         assert_eq!(in_second.objects().collect::<Vec<_>>(), [&g1, &g2]);
+        assert!(in_second.holds("iptables") && !in_second.holds("other"));
+        assert!(!Origin::client().holds("iptables"));
         // A network of the same name is another object.
         assert_eq!(in_second.waiting_for(&Object::new(Driver::Network, "g1")), None);
     }

@@ -4,8 +4,10 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use ferrovirt_sys::keeper::{Keeper, KeeperError, Report};
+use ferrovirt_sys::keeper::{self, Keeper, KeeperError, Report};
 use tokio::time::Instant;
+
+use crate::history::{History, RunId, Stream};
 
 /// So many stay for ever: a guest and a network that start after each other need no more.
 const ALWAYS: usize = 2;
@@ -97,15 +99,23 @@ impl Pool {
         }
     }
 
-    /// Takes back a keeper of which something still lives that a script left behind, as soon as it is empty.
-    pub(crate) fn give_back_later(self: &Arc<Self>, mut keeper: Keeper) {
+    /// Takes back a keeper of which something still lives that a script left behind, as soon as it is empty. What that
+    /// prints meanwhile belongs to the run in the history.
+    pub(crate) fn give_back_later(self: &Arc<Self>, mut keeper: Keeper, run: Option<(History, RunId)>) {
         let pool = self.clone();
         tokio::spawn(async move {
             loop {
-                match keeper.next().await {
-                    Ok(Report::Empty) => return pool.give_back(keeper),
-                    Ok(_) => {}
-                    Err(_) => return,
+                match (keeper.next().await, &run) {
+                    (Ok(Report::Empty), _) => return pool.give_back(keeper),
+                    (Ok(Report::Printed { stream, bytes }), Some((history, id))) => {
+                        let stream = match stream {
+                            keeper::Stream::Stdout => Stream::Stdout,
+                            keeper::Stream::Stderr => Stream::Stderr,
+                        };
+                        history.run_printed_later(*id, stream, bytes);
+                    }
+                    (Ok(_), _) => {}
+                    (Err(_), _) => return,
                 }
             }
         });

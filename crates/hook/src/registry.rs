@@ -10,6 +10,7 @@ use ferrovirt_sys::process::{self, ProcessId};
 use tokio_util::sync::CancellationToken;
 
 use crate::event::HookEvent;
+use crate::history::{AskedBy, RunId};
 use crate::origin::{HookRef, Origin};
 
 /// A hook that runs now.
@@ -21,14 +22,18 @@ pub struct RunningHook {
     pub script: PathBuf,
     /// What it was called for.
     pub event: HookEvent,
-    /// The process that holds it.
-    pub keeper: ProcessId,
+    /// The process that holds it, as soon as there is one.
+    pub keeper: Option<ProcessId>,
+    /// The named lock that it waits for.
+    pub waits_for: Option<String>,
     /// Its process number, as soon as it has one.
     pub pid: Option<i32>,
     /// Since when.
     pub since: Instant,
     /// Whether it has passed its soft limit (R92).
     pub late: bool,
+    /// When it will be ended (R92).
+    pub until: Option<Instant>,
     /// Ends this script and no other one of its call.
     end: CancellationToken,
     /// Who ended it.
@@ -45,27 +50,33 @@ pub(crate) struct Registry {
 }
 
 impl Registry {
-    /// Enters a hook; it stays until the result is dropped.
+    /// A number that nothing else of this daemon has, for runs that no history counts.
+    pub(crate) fn next_number(&self) -> u64 {
+        self.next.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    /// Enters a hook that will have the named lock; it stays until the result is dropped.
     pub(crate) fn enter(
         self: &Arc<Self>,
+        id: u64,
         hook: HookRef,
-        keeper: ProcessId,
-        origin: &Origin,
+        (origin, lock): (&Origin, Option<&str>),
         end: &CancellationToken,
     ) -> Entry {
         let hook = Arc::new(hook);
-        let id = self.next.fetch_add(1, Ordering::Relaxed) + 1;
         let running = RunningHook {
             id,
             script: hook.script.clone(),
             event: hook.event.clone(),
-            keeper,
+            keeper: None,
+            waits_for: lock.map(str::to_owned),
             pid: None,
             since: Instant::now(),
             late: false,
+            until: None,
             end: end.clone(),
             ended_by: None,
-            inside: origin.inside(&hook),
+            inside: origin.inside(&hook, lock),
         };
         self.lock().insert(id, running);
         Entry {
@@ -99,8 +110,12 @@ impl Registry {
         // The nearest keeper decides: a hook may run a daemon that runs hooks.
         let hook = line
             .iter()
-            .find_map(|pid| running.values().find(|hook| hook.keeper.pid == *pid))?;
-        Some(hook.inside.clone())
+            .find_map(|pid| running.values().find(|hook| hook.keeper.is_some_and(|keeper| keeper.pid == *pid)))?;
+        let asked_by = AskedBy {
+            hook: Some(RunId(hook.id)),
+            ..AskedBy::default()
+        };
+        Some(hook.inside.clone().by(asked_by))
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<u64, RunningHook>> {
@@ -120,6 +135,27 @@ impl Entry {
     pub(crate) fn started(&self, pid: i32) {
         if let Some(hook) = self.registry.lock().get_mut(&self.number) {
             hook.pid = Some(pid);
+        }
+    }
+
+    /// It waits for no lock (any more).
+    pub(crate) fn waits_no_more(&self) {
+        if let Some(hook) = self.registry.lock().get_mut(&self.number) {
+            hook.waits_for = None;
+        }
+    }
+
+    /// This process will hold the script.
+    pub(crate) fn held_by(&self, keeper: ProcessId) {
+        if let Some(hook) = self.registry.lock().get_mut(&self.number) {
+            hook.keeper = Some(keeper);
+        }
+    }
+
+    /// The script will be ended then (R92).
+    pub(crate) fn is_limited(&self, until: Instant) {
+        if let Some(hook) = self.registry.lock().get_mut(&self.number) {
+            hook.until = Some(until);
         }
     }
 

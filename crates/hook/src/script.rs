@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use ferrovirt_sys::keeper::{Ended, Keeper, KeeperError, Report, Script};
+use ferrovirt_sys::keeper::{Ended, Keeper, KeeperError, Report, Script, Step};
 use ferrovirt_sys::pipe::PipeWriter;
 use ferrovirt_sys::{dev_null, process, signals};
 use tokio_util::sync::CancellationToken;
@@ -65,6 +65,10 @@ pub(crate) struct Finished {
     pub(crate) stderr: Captured,
     /// Its end was ordered.
     pub(crate) ordered: Option<Order>,
+    /// At what it failed, if it was not started.
+    pub(crate) step: Step,
+    /// Its memory limit has killed something of its tree.
+    pub(crate) oom: bool,
     /// The keeper holds nothing more.
     pub(crate) keeper_empty: bool,
 }
@@ -140,6 +144,8 @@ pub(crate) async fn run(job: Job, keeper: &mut Keeper, entry: Entry) -> Result<F
         stderr,
         pid: None,
         ordered: None,
+        step: Step::Exec,
+        oom: false,
         ending: ending.clone(),
     };
     let end = tokio::select! {
@@ -159,6 +165,8 @@ pub(crate) async fn run(job: Job, keeper: &mut Keeper, entry: Entry) -> Result<F
         stdout,
         stderr,
         ordered,
+        step,
+        oom,
         ..
     } = watch;
     let whole_tree = ordered.is_some();
@@ -168,6 +176,8 @@ pub(crate) async fn run(job: Job, keeper: &mut Keeper, entry: Entry) -> Result<F
         stdout: stdout.finish(empty),
         stderr: stderr.finish(empty),
         ordered,
+        step,
+        oom,
         keeper_empty: empty,
     };
     if empty {
@@ -191,6 +201,8 @@ struct Watch<'a> {
     stderr: Collector,
     pid: Option<i32>,
     ordered: Option<Order>,
+    step: Step,
+    oom: bool,
     /// Cancelled as soon as the end is ordered, by whomever.
     ending: CancellationToken,
 }
@@ -201,6 +213,9 @@ impl Watch<'_> {
         let warning = tokio::time::sleep(self.job.warn_after);
         let limit = tokio::time::sleep(self.job.limit.unwrap_or(NEVER));
         tokio::pin!(warning, limit);
+        if let Some(limit) = self.job.limit {
+            self.entry.is_limited(Instant::now() + limit);
+        }
         let mut warned = false;
         loop {
             tokio::select! {
@@ -210,8 +225,14 @@ impl Watch<'_> {
                         self.pid = Some(pid);
                         self.entry.started(pid);
                     }
-                    Report::NotStarted { errno, .. } => return Ok((Outcome::NotStarted(errno), true)),
-                    Report::Exited { how, empty, .. } => return Ok((Outcome::Ended(how), empty)),
+                    Report::NotStarted { errno, step } => {
+                        self.step = step;
+                        return Ok((Outcome::NotStarted(errno), true));
+                    }
+                    Report::Exited { how, empty, oom } => {
+                        self.oom = oom;
+                        return Ok((Outcome::Ended(how), empty));
+                    }
                     Report::Printed { .. } | Report::Cut(_) | Report::Empty => {}
                 },
                 () = self.job.cancel.cancelled(), if self.ordered.is_none() => {

@@ -144,7 +144,7 @@ sleep 60"#;
     let cancel = call.cancel.clone();
     let task = started(&world, call).await;
     let stubborn = ProcessId::of(pid_in(&world, "stubborn")).unwrap();
-    let keeper = world.engine.running()[0].keeper;
+    let keeper = world.engine.running()[0].keeper.unwrap();
     let began = Instant::now();
     cancel.cancel();
     tokio::time::sleep(Duration::from_secs(3)).await;
@@ -172,7 +172,7 @@ async fn r95_a_keeper_that_hangs_does_not_hold_the_cancel() {
     let call = prepare(None);
     let cancel = call.cancel.clone();
     let task = started(&world, call).await;
-    let keeper = world.engine.running()[0].keeper;
+    let keeper = world.engine.running()[0].keeper.unwrap();
     let script = ProcessId::of(pid_in(&world, "pid")).unwrap();
     signals::send(keeper, 19).unwrap();
     let began = Instant::now();
@@ -338,7 +338,7 @@ async fn r96_the_next_daemon_ends_an_orphaned_tree() {
     let body = r#"d=$(dirname "$0")/..; trap 'echo ended > $d/end; exit' TERM; setsid sleep 60 & echo $! > $d/child; echo $$ > $d/pid; wait"#;
     let world = World::with(&[("qemu", body)]);
     let task = started(&world, prepare(None)).await;
-    let keeper = world.engine.running()[0].keeper;
+    let keeper = world.engine.running()[0].keeper.unwrap();
     let child = ProcessId::of(pid_in(&world, "child")).unwrap();
     let next = ferrovirt_hook::Engine::new(world.config.clone());
     let began = Instant::now();
@@ -356,7 +356,7 @@ async fn r96_the_next_daemon_ends_an_orphaned_tree() {
 async fn r96_an_orphaned_keeper_that_hangs_is_killed_with_its_tree() {
     let world = World::with(&[("qemu", &format!("{NOTE_PID} exec sleep 60"))]);
     let task = started(&world, prepare(None)).await;
-    let keeper = world.engine.running()[0].keeper;
+    let keeper = world.engine.running()[0].keeper.unwrap();
     let script = ProcessId::of(pid_in(&world, "pid")).unwrap();
     signals::send(keeper, 19).unwrap();
     let began = Instant::now();
@@ -382,7 +382,7 @@ async fn r96_a_script_whose_keeper_is_killed_is_killed_too() {
     let world = World::with(&[("qemu", &format!("{NOTE_PID} sleep 60; :"))]);
     let task = started(&world, prepare(None)).await;
     until("its number is known", || world.engine.running()[0].pid.is_some()).await;
-    let keeper = world.engine.running()[0].keeper;
+    let keeper = world.engine.running()[0].keeper.unwrap();
     let script = ProcessId::of(pid_in(&world, "pid")).unwrap();
     signals::send(keeper, 9).unwrap();
     let error = task.await.unwrap().unwrap_err();
