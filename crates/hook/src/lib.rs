@@ -5,6 +5,8 @@
 //! * `catalogue`: which files are hooks (R1 to R5)
 //! * `chain`: all scripts of a call, one after the other (R14, R37); `script`: one of them (R8, R9, R12, R95), in the
 //!   `environment` that is promised, with its `output`; `pool`: the processes that hold them
+//! * [`policy`]: what rules say about scripts, and the commands that they add; [`payload`]: the document as JSON for
+//!   those that ask
 //! * [`origin`], `registry`: who asked, which hooks run, and which objects wait for them (R91)
 //! * [`error`], `diagnosis`: what a failure is called, to the letter (R13), and what can be said beyond that (R6)
 //!
@@ -20,6 +22,8 @@ pub mod error;
 pub mod event;
 pub mod origin;
 mod output;
+pub mod payload;
+pub mod policy;
 mod pool;
 mod registry;
 mod script;
@@ -33,5 +37,6 @@ pub use event::{
 pub use ferrovirt_sys::keeper::Ended;
 pub use origin::{HookRef, Object, Origin};
 pub use output::Captured;
+pub use policy::{Moment, Policy, PolicyErrors, Treatment};
 pub use registry::RunningHook;
 pub use script::Outcome;
