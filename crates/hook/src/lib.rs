@@ -3,8 +3,12 @@
 //! * [`event`]: the table of drivers and operations, from which the four arguments of a script come (R7)
 //! * [`engine`]: settings and entry points; [`call`]: what goes in and what comes out
 //! * `catalogue`: which files are hooks (R1 to R5)
-//! * `chain`: all scripts of a call, one after the other (R14, R37); `script`: one of them (R8, R9, R12, R95), in the
-//!   `environment` that is promised, with its `output`; `pool`: the processes that hold them
+//! * [`policy`]: what rules say about scripts, and the commands that they add; [`payload`]: the document as JSON for
+//!   those that ask; `lock`: the named locks of rules
+//! * `plan`: what a call runs, and what not
+//! * `chain`: all of it, one after the other (R14, R37); `execute`: one script, and what its end means; `script`: its run
+//!   (R8, R9, R12, R92, R95), in the `environment` that is promised, with its `output`; `pool`: the processes that hold them
+//! * [`history`]: what was called and what came of it (R93); `operation`: for what
 //! * [`origin`], `registry`: who asked, which hooks run, and which objects wait for them (R91)
 //! * [`error`], `diagnosis`: what a failure is called, to the letter (R13), and what can be said beyond that (R6)
 //!

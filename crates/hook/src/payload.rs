@@ -265,7 +265,11 @@ struct Ip<'a> {
 impl<'a> Ip<'a> {
     fn of(node: Node<'a, '_>) -> Ip<'a> {
         Ip {
-            family: if node.attribute("family") == Some("ipv6") { "ipv6" } else { "ipv4" },
+            family: if node.attribute("family") == Some("ipv6") {
+                "ipv6"
+            } else {
+                "ipv4"
+            },
             address: node.attribute("address"),
             netmask: node.attribute("netmask"),
             prefix: number(node.attribute("prefix")),

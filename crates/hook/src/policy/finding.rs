@@ -119,7 +119,7 @@ mod tests {
             text.find('=').unwrap() + 9,
             "no".to_owned(),
         );
-        assert_eq!(finding.to_string(), "/r.toml:2:4: no\n   ä =  2\n     ^");
+        assert_eq!(finding.to_string(), "/r.toml:2:5: no\n   ä =  2\n      ^");
         let end = Finding::new(Path::new("/r.toml"), text, 9999, "end".to_owned());
         assert_eq!(end.to_string(), "/r.toml:3:1: end");
         assert_eq!(quoted("a\u{1b}b"), r"'a\u{1b}b'");

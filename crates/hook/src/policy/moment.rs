@@ -44,13 +44,13 @@ impl<'a> Moment<'a> {
         match self.event.driver() {
             Driver::Daemon => None,
             Driver::Network => document::network(self.parsed()?),
-            Driver::Qemu | Driver::Lxc | Driver::Libxl => self.guest(),
+            Driver::Qemu | Driver::Lxc | Driver::Libxl => document::guest(self.parsed()?),
         }
     }
 
-    /// The guest in the document.
+    /// That object, if it is a guest.
     pub(crate) fn guest(&self) -> Option<Node<'_, 'a>> {
-        document::guest(self.parsed()?)
+        self.object().filter(|object| object.has_tag_name("domain"))
     }
 
     /// The UUID of that object.

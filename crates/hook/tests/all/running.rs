@@ -269,7 +269,7 @@ async fn r90_running_hooks_are_listed() {
     assert_eq!(running[0].script, world.hook("qemu"));
     assert_eq!(running[0].event, prepare(None).event);
     assert_eq!(running[0].pid.unwrap().to_string(), world.text("pid").trim());
-    assert!(running[0].keeper.is_alive());
+    assert!(running[0].keeper.unwrap().is_alive());
     assert!(running[0].since.elapsed() < Duration::from_secs(10));
     call.await.unwrap().unwrap();
     assert!(world.engine.running().is_empty());

@@ -52,7 +52,10 @@ fn errors(text: &str) -> Vec<String> {
     let directory = Directory::new(&[("r.toml", text)]);
     match directory.load() {
         Ok(_) => Vec::new(),
-        Err(errors) => errors.iter().map(|error| first_line(&directory.plain(error))).collect(),
+        Err(errors) => errors
+            .iter()
+            .map(|error| first_line(&directory.plain(error)))
+            .collect(),
     }
 }
 
