@@ -109,6 +109,10 @@ fn named(when: &WhenDraft, notes: &mut Notes<'_>) -> (Vec<&'static str>, bool) {
         named => named.iter().map(|(_, driver)| *driver).collect(),
     };
     let find = |driver: Driver, word: &str| operations(driver).find(|row| row.operation() == word);
+    // When none of them raises anything, that is said already.
+    let alive = drivers
+        .iter()
+        .any(|driver| operations(*driver).any(|row| row.is_raised(*driver)));
     let mut named = Vec::new();
     let before = notes.errors();
     for (at, word) in &when.operations {
@@ -125,12 +129,8 @@ fn named(when: &WhenDraft, notes: &mut Notes<'_>) -> (Vec<&'static str>, bool) {
             continue;
         };
         named.push(row.operation());
-        // A driver that raises nothing at all has its own message.
-        let drivers: Vec<Driver> = rows.iter().map(|(driver, _)| *driver).collect();
-        let alive = drivers
-            .iter()
-            .any(|driver| operations(*driver).any(|row| row.is_raised(*driver)));
         if alive && !rows.iter().any(|(driver, row)| row.is_raised(*driver)) {
+            let drivers: Vec<Driver> = rows.iter().map(|(driver, _)| *driver).collect();
             notes.error(
                 *at,
                 format!("this build does not raise '{word}' for {}", list(&drivers)),

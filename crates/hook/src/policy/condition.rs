@@ -242,7 +242,7 @@ pub(crate) const KEYS: [Key<WhenDraft>; 9] = [
         read: |to, value, notes| {
             let known = Driver::ALL.map(|driver| (driver.as_str(), driver));
             to.drivers = reader::one_or_many(value, notes, |value, notes| {
-                let driver = reader::one_of(value, notes, &known)?;
+                let driver = reader::one_of(value, notes, "driver", &known)?;
                 Some((reader::at(value), driver))
             });
         },

@@ -200,8 +200,13 @@ pub(crate) fn parsed<T>(
     }
 }
 
-/// One of a few words.
-pub(crate) fn one_of<T: Copy>(value: &Value<'_>, notes: &mut Notes<'_>, known: &[(&str, T)]) -> Option<T> {
+/// One of a few words; `what` they are is for the message.
+pub(crate) fn one_of<T: Copy>(
+    value: &Value<'_>,
+    notes: &mut Notes<'_>,
+    what: &str,
+    known: &[(&str, T)],
+) -> Option<T> {
     let word = text(value, notes)?;
     let found = known
         .iter()
@@ -209,7 +214,7 @@ pub(crate) fn one_of<T: Copy>(value: &Value<'_>, notes: &mut Notes<'_>, known: &
     if found.is_none() {
         let names: Vec<&str> = known.iter().map(|(name, _)| *name).collect();
         let hint = instead(word, &names);
-        notes.error(at(value), format!("unknown word {}{hint}", quoted(word)));
+        notes.error(at(value), format!("unknown {what} {}{hint}", quoted(word)));
     }
     found
 }

@@ -154,7 +154,9 @@ pub(crate) fn keys<T: AsMut<Settings>>() -> [Key<T>; 11] {
         },
         Key {
             name: "on_failure",
-            read: |to, value, notes| to.as_mut().on_failure = reader::one_of(value, notes, &ON_FAILURE),
+            read: |to, value, notes| {
+                to.as_mut().on_failure = reader::one_of(value, notes, "on_failure", &ON_FAILURE)
+            },
         },
         Key {
             name: "lock",
@@ -162,7 +164,7 @@ pub(crate) fn keys<T: AsMut<Settings>>() -> [Key<T>; 11] {
         },
         Key {
             name: "payload",
-            read: |to, value, notes| to.as_mut().payload = reader::one_of(value, notes, &PAYLOADS),
+            read: |to, value, notes| to.as_mut().payload = reader::one_of(value, notes, "payload", &PAYLOADS),
         },
         Key {
             name: "release_reason",

@@ -332,3 +332,11 @@ fn r36_filters_get_xml_and_are_waited_for() {
         assert_eq!(policy.commands(&moment)[0].treatment.payload, payload);
     }
 }
+
+#[test]
+fn calls_of_any_thread_can_ask() {
+    fn shared<T: Send + Sync>() {}
+    shared::<Policy>();
+    shared::<Moment<'_>>();
+    shared::<Treatment>();
+}

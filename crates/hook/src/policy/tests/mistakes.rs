@@ -110,15 +110,15 @@ fn settings() {
         ),
         (
             s("on_failure = \"abrt\""),
-            "r.toml:2:14: unknown word 'abrt'; did you mean 'abort'?",
+            "r.toml:2:14: unknown on_failure 'abrt'; did you mean 'abort'?",
         ),
         (
             s("on_failure = \"x\""),
-            "r.toml:2:14: unknown word 'x'; there are abort, warn, ignore",
+            "r.toml:2:14: unknown on_failure 'x'; there are abort, warn, ignore",
         ),
         (
             s("payload = \"yaml\""),
-            "r.toml:2:11: unknown word 'yaml'; there are xml, json",
+            "r.toml:2:11: unknown payload 'yaml'; there are xml, json",
         ),
         (
             s("release_reason = \"no\""),
@@ -239,7 +239,7 @@ fn conditions() {
         ),
         (
             s("driver = 'qemuu'"),
-            "r.toml:3:19: unknown word 'qemuu'; did you mean 'qemu'?",
+            "r.toml:3:19: unknown driver 'qemuu'; did you mean 'qemu'?",
         ),
         (
             s("driver = []"),
@@ -276,6 +276,10 @@ fn conditions() {
         (
             s("operation = 'migrate'"),
             "r.toml:3:22: this build does not raise 'migrate' for qemu, libxl",
+        ),
+        (
+            s("driver = ['daemon', 'lxc'], operation = 'prepare'"),
+            "r.toml:3:50: this build does not raise 'prepare' for lxc",
         ),
         (
             s("operation = 'updated'"),
