@@ -32,6 +32,9 @@ pub enum Error {
         /// What is wrong there.
         text: String,
     },
+    /// Rules for hooks cannot be followed.
+    #[error("{0}")]
+    Rules(#[source] ferrovirt_hook::PolicyErrors),
     /// A setting about log lines cannot be understood.
     #[error("{place}: {source}")]
     Log {

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ferrovirt_guest::Guests;
-use ferrovirt_hook::{Discovery, Driver, Engine, EngineConfig};
+use ferrovirt_hook::history::{self, History};
+use ferrovirt_hook::{Discovery, Driver, Engine, EngineConfig, Policy};
 use ferrovirt_link::Links;
 use ferrovirt_network::{Autostart, Networks};
 use ferrovirt_qemu::{QemuBackend, QemuConfig};
@@ -82,10 +83,11 @@ impl Drop for Client {
     }
 }
 
-/// The engine that calls hooks. It is there before everything else, since the first hook is the daemon's.
+/// The engine that calls hooks. It is there before everything else, since the first hook is the daemon's. Rules with a
+/// mistake keep the daemon from starting (R21); a history that cannot be opened does not.
 ///
 /// # Errors
-/// A helper program that is not installed.
+/// A helper program that is not installed; mistakes in rules.
 pub fn engine(paths: &Paths, settings: &own::Hooks) -> Result<Engine, Error> {
     Ok(Engine::new(EngineConfig {
         hooks_dir: paths.hooks_dir.clone(),
@@ -100,8 +102,41 @@ pub fn engine(paths: &Paths, settings: &own::Hooks) -> Result<Engine, Error> {
         release_reason: settings.release_reason,
         strict_permissions: settings.strict_permissions,
         warn_after: settings.warn_after.into(),
+        history: history(paths, settings),
+        policy: policy(paths)?,
     }))
 }
+
+/// The rules, with a word about what is suspicious in them.
+///
+/// # Errors
+/// Every mistake in any of their files.
+pub fn policy(paths: &Paths) -> Result<Policy, Error> {
+    let policy = Policy::load(&paths.own_dir.join("hooks.d")).map_err(Error::Rules)?;
+    for warning in policy.warnings() {
+        tracing::warn!("{warning}");
+    }
+    Ok(policy)
+}
+
+/// Nobody's guest depends on the history: without it the daemon runs on.
+fn history(paths: &Paths, settings: &own::Hooks) -> History {
+    if !settings.history.keep {
+        return History::off();
+    }
+    let opened = History::open(history::Settings {
+        path: paths.history_file.clone(),
+        max_bytes: settings.history.max_mib.saturating_mul(1 << 20),
+        max_age: DAY.saturating_mul(settings.history.max_days),
+    });
+    opened.unwrap_or_else(|error| {
+        tracing::error!("hooks are called without a history: {error}");
+        History::off()
+    })
+}
+
+/// What the age of the history is counted in.
+const DAY: Duration = Duration::from_secs(86_400);
 
 fn helper(name: &'static str) -> Result<PathBuf, Error> {
     program::find_helper(name).ok_or(Error::NoHelper(name))

@@ -132,7 +132,9 @@ impl Daemon {
         engine.rediscover();
         let _refusal =
             Refusal::begin(&passed, &reason(&engine, &self.paths, "ends")).map_err(Error::Passed)?;
+        engine.end_async();
         daemon_hook(&engine, DaemonOperation::Shutdown, CancellationToken::new()).await;
+        engine.history().flush().await;
         tracing::info!("ended");
         outcome
     }
@@ -250,8 +252,17 @@ impl Daemon {
             host.engine.rediscover();
             daemon_hook(&host.engine, DaemonOperation::Reload, cancel).await;
             let paths = host.paths.clone();
-            let read = tokio::task::spawn_blocking(move || read_again(&args, &paths, &log));
-            if let Err(e) = read.await.unwrap_or_else(|e| Err(Error::Runtime(e.into()))) {
+            let read = tokio::task::spawn_blocking(move || {
+                let rules = host::policy(&paths);
+                (rules, read_again(&args, &paths, &log))
+            });
+            let failed = |e| (Err(Error::Runtime(e)), Ok(()));
+            let (rules, settings) = read.await.unwrap_or_else(|e| failed(e.into()));
+            match rules {
+                Ok(rules) => host.engine.set_policy(rules),
+                Err(e) => tracing::error!("reload: {e}\nthe rules that were there before stay"),
+            }
+            if let Err(e) = settings {
                 tracing::error!("reload: {e}; what was set before stays");
             }
             host.networks.autostart(Autostart::Reload).await;

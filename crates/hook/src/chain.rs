@@ -62,7 +62,10 @@ impl Chain {
                 self.detach(planned);
                 continue;
             }
-            let document = self.filtered.clone().or_else(|| self.ticket.call.document.clone());
+            let document = self
+                .filtered
+                .clone()
+                .or_else(|| self.ticket.call.document.clone());
             let done = execute(&self.ticket, &planned, document, self.journal.as_ref()).await;
             if let Some(error) = self.take(done) {
                 tracing::warn!(target: "virHookRun", "{}", error.detail());

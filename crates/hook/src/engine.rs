@@ -169,7 +169,12 @@ impl Engine {
     }
 
     /// What a call of this event would run now, in order, and what not.
-    pub async fn plan(&self, event: HookEvent, document: Option<Arc<str>>, uuid: Option<String>) -> Vec<Planned> {
+    pub async fn plan(
+        &self,
+        event: HookEvent,
+        document: Option<Arc<str>>,
+        uuid: Option<String>,
+    ) -> Vec<Planned> {
         let shared = self.shared.clone();
         let look = move || plan(&shared, &event, document.as_deref(), uuid.as_deref());
         tokio::task::spawn_blocking(look).await.unwrap_or_default()

@@ -370,7 +370,10 @@ impl Execution<'_> {
             Outcome::Ended(Ended::Exit(0)) => (How::Exit(0), self.output(&run)),
             Outcome::Ended(Ended::Exit(status)) => {
                 let what = format!("exit status {status}");
-                (How::Exit(status), Err(self.failed(shown, &what, &run.stderr.text())))
+                (
+                    How::Exit(status),
+                    Err(self.failed(shown, &what, &run.stderr.text())),
+                )
             }
             Outcome::Ended(Ended::Signal(signal)) => {
                 let what = format!("fatal signal {signal}");

@@ -35,8 +35,8 @@ mod pool;
 mod registry;
 mod script;
 
-pub use catalogue::Place;
 pub use call::{BoxFuture, Call, CallJournal, Filtered, Report, ScriptRun};
+pub use catalogue::Place;
 pub use engine::{Discovery, Engine, EngineConfig};
 pub use error::HookError;
 pub use event::{

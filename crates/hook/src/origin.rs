@@ -184,7 +184,9 @@ mod tests {
     #[test]
     fn r91_the_chain_through_hooks_that_call_back_is_kept() {
         let (g1, g2) = (Object::new(Driver::Qemu, "g1"), Object::new(Driver::Qemu, "g2"));
-        let in_first = Origin::client().with(g1.clone()).inside(&hook("g1"), Some("iptables"));
+        let in_first = Origin::client()
+            .with(g1.clone())
+            .inside(&hook("g1"), Some("iptables"));
         assert_eq!(in_first.waiting_for(&g1), Some(&*hook("g1")));
         assert_eq!(in_first.waiting_for(&g2), None);
         // The hook of g1 starts g2, whose hook calls back: both wait, each for its own hook.

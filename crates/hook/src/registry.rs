@@ -108,9 +108,11 @@ impl Registry {
         let line: Vec<i32> = [pid].into_iter().chain(process::ancestors(pid)).collect();
         let running = self.lock();
         // The nearest keeper decides: a hook may run a daemon that runs hooks.
-        let hook = line
-            .iter()
-            .find_map(|pid| running.values().find(|hook| hook.keeper.is_some_and(|keeper| keeper.pid == *pid)))?;
+        let hook = line.iter().find_map(|pid| {
+            running
+                .values()
+                .find(|hook| hook.keeper.is_some_and(|keeper| keeper.pid == *pid))
+        })?;
         let asked_by = AskedBy {
             hook: Some(RunId(hook.id)),
             ..AskedBy::default()

@@ -3,7 +3,8 @@
 use std::time::Instant;
 
 use ferrovirt_hook::RunningHook;
-use ferrovirt_wire::own::{CancelQuestion, OwnService, Running, RunningQuestion};
+use ferrovirt_sys::process::{self, tree_of};
+use ferrovirt_wire::own::{CancelQuestion, OwnService, Running, RunningQuestion, TreeProcess};
 use ferrovirt_wire::{ErrorCode, ErrorDomain, ErrorReply, Procedure};
 
 use super::Session;
@@ -20,8 +21,15 @@ impl OwnService for Session {
         Ok(())
     }
 
-    async fn ps(&self, _question: RunningQuestion) -> Result<Vec<Running>, ErrorReply> {
-        Ok(self.host.engine.running().iter().map(shown).collect())
+    async fn ps(&self, question: RunningQuestion) -> Result<Vec<Running>, ErrorReply> {
+        let running = self.host.engine.running();
+        if !question.trees {
+            return Ok(running.iter().map(shown).collect());
+        }
+        // Reads a good part of /proc.
+        let look = move || running.iter().map(with_tree).collect();
+        let looked = tokio::task::spawn_blocking(look).await;
+        looked.map_err(|error| ErrorReply::internal(ErrorDomain::Hook, error.to_string()))
     }
 
     async fn cancel(&self, question: CancelQuestion) -> Result<Running, ErrorReply> {
@@ -35,14 +43,37 @@ impl OwnService for Session {
 
 /// A running hook as the tool is told of it.
 fn shown(hook: &RunningHook) -> Running {
+    let now = Instant::now();
     Running {
         id: hook.id,
         driver: hook.event.driver().to_string(),
         arguments: hook.event.argv().into(),
         script: hook.script.clone(),
         pid: hook.pid,
-        seconds: Instant::now().duration_since(hook.since).as_secs_f64(),
+        seconds: now.duration_since(hook.since).as_secs_f64(),
         late: hook.late,
-        ..Running::default()
+        seconds_left: hook
+            .until
+            .map(|until| until.saturating_duration_since(now).as_secs_f64()),
+        waits_for: hook.waits_for.clone(),
+        tree: Vec::new(),
+    }
+}
+
+/// The same with its processes.
+fn with_tree(hook: &RunningHook) -> Running {
+    let tree = hook.keeper.map(tree_of).unwrap_or_default();
+    let process = |process: process::TreeProcess| TreeProcess {
+        pid: process.id.pid,
+        parent: process.parent,
+        command: match process.args.is_empty() {
+            true => format!("[{}]", process.comm),
+            false => process.args.join(" "),
+        },
+        state: process.state.to_string(),
+    };
+    Running {
+        tree: tree.into_iter().map(process).collect(),
+        ..shown(hook)
     }
 }

@@ -56,6 +56,8 @@ pub struct Hooks {
     pub strict_permissions: bool,
     /// After how many seconds a running hook is warned about (R92).
     pub warn_after: Seconds,
+    /// What is kept of calls that are over (R93).
+    pub history: HistoryLimits,
     /// How many bytes of a script's output are kept, each of stdout and stderr (at least 4096).
     #[serde(deserialize_with = "output_limit")]
     pub output_limit: usize,
@@ -69,7 +71,30 @@ impl Default for Hooks {
             release_reason: true,
             strict_permissions: false,
             warn_after: Seconds(10),
+            history: HistoryLimits::default(),
             output_limit: 1 << 20,
+        }
+    }
+}
+
+/// `[hooks.history]`
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct HistoryLimits {
+    /// Whether there is a history at all.
+    pub keep: bool,
+    /// How large its file may get, MiB.
+    pub max_mib: u64,
+    /// How long a call is kept, days.
+    pub max_days: u32,
+}
+
+impl Default for HistoryLimits {
+    fn default() -> Self {
+        Self {
+            keep: true,
+            max_mib: 64,
+            max_days: 30,
         }
     }
 }
@@ -171,13 +196,15 @@ mod tests {
     fn everything_can_be_set() {
         let own = parse(
             "unknown_xml = 'keep'\n[hooks]\ndiscovery = 'live'\nguest_tree = true\nrelease_reason = false\nstrict_permissions = true\n\
-             warn_after = 3\noutput_limit = 8192\n[shutdown]\ndrain = 5\n",
+             warn_after = 3\noutput_limit = 8192\n[hooks.history]\nkeep = false\nmax_mib = 8\nmax_days = 3\n[shutdown]\ndrain = 5\n",
         )
         .unwrap();
         assert_eq!(own.unknown_xml, UnknownXml::Keep);
         assert_eq!(own.hooks.discovery, Discovery::Live);
         assert!(own.hooks.guest_tree && !own.hooks.release_reason && own.hooks.strict_permissions);
         assert_eq!(own.hooks.output_limit, 8192);
+        let history = &own.hooks.history;
+        assert_eq!((history.keep, history.max_mib, history.max_days), (false, 8, 3));
         assert_eq!(Duration::from(own.shutdown.drain), Duration::from_secs(5));
     }
 
