@@ -1,5 +1,4 @@
 //! The launcher with real programs: what they are started as is read from inside.
-#![allow(clippy::unwrap_used, reason = "a test may panic, also in its helpers")]
 
 use std::fs::{self, File};
 use std::io::{Read, Seek};
