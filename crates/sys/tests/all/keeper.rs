@@ -17,8 +17,11 @@ fn not_executed(errno: i32) -> Report {
 
 #[tokio::test]
 async fn r12_a_script_is_reported_from_start_to_end() {
-    let mut it = Running::script("echo out; echo err >&2; exit 3").await;
+    let mut it =
+        Running::script("while [ ! -e $D/go ]; do sleep 0.01; done; echo out; echo err >&2; exit 3").await;
     started(it.next().await);
+    // Only then it is certain that the pipes have left this process, and it can be empty.
+    it.put("go");
     assert_eq!(it.next().await, ended(Ended::Exit(3)));
     let mut buffer = [0; 100];
     assert_eq!(it.stdout.read(&mut buffer).await.unwrap(), 4);
@@ -30,8 +33,16 @@ async fn r12_a_script_is_reported_from_start_to_end() {
     );
     assert!(it.keeper.is_there());
     // Used again.
-    let (_stdout, _stderr) = run(&mut it.keeper, shell("kill -9 $$", it.dir.path())).await;
+    let (_stdout, _stderr) = run(
+        &mut it.keeper,
+        shell(
+            "while [ ! -e $D/again ]; do sleep 0.01; done; kill -9 $$",
+            it.dir.path(),
+        ),
+    )
+    .await;
     started(it.next().await);
+    it.put("again");
     assert_eq!(it.next().await, ended(Ended::Signal(9)));
 }
 

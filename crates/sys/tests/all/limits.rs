@@ -48,7 +48,7 @@ async fn limiting_keeper() -> Option<Keeper> {
     if !can(can_limit, &format!("no limits here: {report:?}")) {
         return None;
     }
-    assert_eq!(it.next().await, ended(Ended::Exit(0)));
+    it.until_empty(Ended::Exit(0)).await;
     assert_eq!(groups(&it.keeper), [""; 0].map(PathBuf::from));
     Some(it.keeper)
 }
@@ -88,27 +88,21 @@ async fn a_script_is_born_within_its_limits_and_its_groups_go_with_it() {
 
 #[tokio::test]
 async fn who_takes_more_memory_than_allowed_is_killed_and_that_is_said() {
-    let Some(mut keeper) = limiting_keeper().await else {
+    let Some(keeper) = limiting_keeper().await else {
         return;
     };
     // Keeps the last line, which does not end.
-    let script = Script {
-        program: "/usr/bin/tail".into(),
-        args: vec!["/dev/zero".into()],
-        surroundings: limited(Some(32 * MIB), None),
-        ..Script::default()
-    };
-    let _pipes = run(&mut keeper, script).await;
-    started(keeper.next().await.unwrap());
+    let text = "exec tail /dev/zero";
+    let mut it = Running::on(keeper, text, limited(Some(32 * MIB), None)).await;
     let killed = Report::Exited {
         how: Ended::Signal(9),
         empty: true,
         oom: true,
     };
-    assert_eq!(keeper.next().await.unwrap(), killed);
-    assert!(groups(&keeper).is_empty());
+    assert_eq!(it.finished().await.0, killed);
+    assert!(groups(&it.keeper).is_empty());
     // The keeper itself was not hit, and the next script starts from nothing.
-    let mut it = Running::on(keeper, "kill -9 $$", limited(Some(32 * MIB), None)).await;
+    let mut it = Running::on(it.keeper, "kill -9 $$", limited(Some(32 * MIB), None)).await;
     assert_eq!(it.finished().await.0, ended(Ended::Signal(9)));
 }
 

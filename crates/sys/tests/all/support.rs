@@ -11,9 +11,17 @@ use ferrovirt_sys::dev_null;
 use ferrovirt_sys::keeper::{Ended, Keeper, Report, Script, Surroundings};
 use ferrovirt_sys::pipe::PipeReader;
 use tempfile::TempDir;
+use tokio::sync::Mutex;
 
 /// Longer than anything here takes: what is not there by then never comes.
 const PATIENCE: Duration = Duration::from_secs(120);
+
+/// Between the making of a pipe and its way to the keeper, a process that another test spawns has it too until it execs,
+/// and then it is somebody who might still write. Whoever spawns, or makes pipes, takes turns.
+pub async fn turn() -> impl Drop {
+    static TURN: Mutex<()> = Mutex::const_new(());
+    TURN.lock().await
+}
 
 /// The keeper's program.
 pub fn program() -> &'static Path {
@@ -21,6 +29,7 @@ pub fn program() -> &'static Path {
 }
 
 pub async fn keeper() -> Keeper {
+    let _turn = turn().await;
     Keeper::start(program()).await.unwrap()
 }
 
@@ -53,6 +62,7 @@ impl Home {
     }
 
     pub async fn keeper(&self) -> Keeper {
+        let _turn = turn().await;
         Keeper::start(&self.program).await.unwrap()
     }
 }
@@ -105,11 +115,24 @@ impl Running {
             .unwrap()
     }
 
-    /// After the start and the exit: what came on standard output and standard error, which nobody writes to any more.
+    /// From the start to the end of everything: how it ended, and what came on standard output and standard error.
+    /// (A short script may be over before its pipes have left this process; whether it was empty at once is not said.)
     pub async fn finished(&mut self) -> (Report, String, String) {
         started(self.next().await);
         let report = self.next().await;
-        (report, all(&self.stdout).await, all(&self.stderr).await)
+        let output = (all(&self.stdout).await, all(&self.stderr).await);
+        let report = match report {
+            Report::Exited { how, oom, empty } => {
+                if !empty {
+                    self.keeper.release(false).await.unwrap();
+                    assert_eq!(self.next().await, Report::Empty);
+                }
+                let empty = true;
+                Report::Exited { how, empty, oom }
+            }
+            other => other,
+        };
+        (report, output.0, output.1)
     }
 
     /// The end of the whole tree, after the main process ended like this.
@@ -154,6 +177,7 @@ pub fn shell(text: &str, dir: &Path) -> Script {
 }
 
 pub async fn run(keeper: &mut Keeper, script: Script) -> (PipeReader, PipeReader) {
+    let _turn = turn().await;
     let (stdout, stdout_end): (PipeReader, OwnedFd) = PipeReader::new().unwrap();
     let (stderr, stderr_end) = PipeReader::new().unwrap();
     keeper
