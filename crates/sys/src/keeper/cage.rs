@@ -86,11 +86,12 @@ pub(super) fn sweep(parent: &Path, prefix: &str) {
     let Ok(entries) = fs::read_dir(parent) else { return };
     for entry in entries.flatten() {
         let name = entry.file_name();
-        let Some(pid) = name.to_str().and_then(|name| name.strip_prefix(prefix)) else {
+        let number = name.to_str().and_then(|name| name.strip_prefix(prefix));
+        let Some(pid) = number.and_then(|number| number.parse::<u32>().ok()) else {
             continue;
         };
         // One that was just made is empty too, and its keeper still needs it. Our own number was a dead keeper's before.
-        let is_others = pid.parse() != Ok(std::process::id()) && Path::new("/proc").join(pid).exists();
+        let is_others = pid != std::process::id() && Path::new("/proc").join(pid.to_string()).exists();
         if !is_others && hierarchy::members(&entry.path()).is_empty() {
             let _ = fs::remove_dir(entry.path());
         }
@@ -103,4 +104,23 @@ fn join(group: &Path) -> io::Result<()> {
 
 fn put(path: &Path, text: &str) -> io::Result<()> {
     hierarchy::put(path, text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_groups_of_keepers_that_are_gone_are_swept() {
+        let dir = tempfile::tempdir().unwrap();
+        let own = format!("x-{}", std::process::id());
+        // Process numbers end far below the last one.
+        let all = ["x-1", own.as_str(), "x-2000000000", "x-other", "y-2000000000"];
+        for name in all {
+            fs::create_dir(dir.path().join(name)).unwrap();
+        }
+        sweep(dir.path(), "x-");
+        let left = all.map(|name| dir.path().join(name).exists());
+        assert_eq!(left, [true, false, false, true, true]);
+    }
 }

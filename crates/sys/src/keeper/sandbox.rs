@@ -82,8 +82,8 @@ fn unsupported() -> io::Error {
     io::Error::from_raw_os_error(libc::EOPNOTSUPP)
 }
 
-/// Puts this process, and what it becomes and starts, under the rules, with its own `/proc/self` writable besides; it gains
-/// no privileges by exec any more. Whether it succeeded; if not, `errno` says why.
+/// Puts this process, and what it becomes and starts, under the rules, with its own `/proc/self` writable besides. It must
+/// have given up new privileges before. Whether it succeeded; if not, `errno` says why.
 ///
 /// # Safety
 /// Only for a child between clone and exec that shares the memory of a parent that sleeps: nothing here allocates or
@@ -103,8 +103,7 @@ pub(super) unsafe fn restrict_self(ruleset: RawFd) -> bool {
                 return false;
             }
         }
-        libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0
-            && libc::syscall(libc::SYS_landlock_restrict_self, ruleset, 0) == 0
+        libc::syscall(libc::SYS_landlock_restrict_self, ruleset, 0) == 0
     }
 }
 

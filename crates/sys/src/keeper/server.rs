@@ -223,7 +223,10 @@ impl Keeper {
             return Err(io::Error::other("told to run a script that it cannot hold"));
         };
         let theirs = [stdin.as_fd(), stdout.as_fd(), stderr.as_fd()];
-        let report = match start(script, theirs) {
+        let started = start(script, theirs);
+        // Only the script's now.
+        drop((stdin, stdout, stderr));
+        let report = match started {
             Ok((pid, limits)) => {
                 self.held = Some(Held {
                     main: Some(pid),

@@ -37,6 +37,8 @@ pub(super) struct Steps {
     no_network: bool,
     user: Option<User>,
     directory: Option<CString>,
+    /// Otherwise a program that makes its caller root would let it out of the sandbox.
+    no_new_privileges: bool,
     ruleset: Option<OwnedFd>,
 }
 
@@ -74,6 +76,7 @@ impl Steps {
 
     fn shut_in(&mut self, sandbox: &Sandbox) -> io::Result<Option<Limits>> {
         self.no_network = !sandbox.network;
+        self.no_new_privileges = self.no_network || sandbox.read_only_root;
         if sandbox.read_only_root {
             self.ruleset = Some(sandbox::ruleset(&sandbox.writable)?);
         }
@@ -108,6 +111,11 @@ impl Steps {
         if let Some(directory) = &self.directory {
             // SAFETY: the path ends with a zero byte; without CLONE_FS the directory is this process's own.
             when(unsafe { libc::chdir(directory.as_ptr()) } == 0, Step::Directory)?;
+        }
+        if self.no_new_privileges {
+            // SAFETY: takes numbers only; the flag is a task's own.
+            let done = unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) };
+            when(done == 0, Step::Sandbox)?;
         }
         if let Some(ruleset) = &self.ruleset {
             // SAFETY: as promised by the caller.

@@ -20,7 +20,9 @@ pub struct Surroundings {
 /// What is kept from a script and from everything that it starts. What cannot be kept from it, the script does not run
 /// without.
 ///
-/// It holds mistakes and programs of ordinary users. A script of root with all its capabilities finds ways out of any of it
+/// With `read_only_root`, or without `network`, no program makes it root either (`sudo` and the like).
+///
+/// It holds mistakes, and programs of ordinary users. A script of root with all its capabilities finds ways out of any of it
 /// (`nsenter`, another control group): where that matters, give it a user too.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sandbox {

@@ -1,99 +1,14 @@
 //! Keepers with real scripts, as the daemon sees them; and what they do when there is no daemon any more.
-#![allow(clippy::unwrap_used, reason = "a test may panic, also in its helpers")]
 
-use std::ffi::OsString;
 use std::fs;
-use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use ferrovirt_sys::keeper::{Ended, Keeper, Report, Script, Step};
-use ferrovirt_sys::pipe::PipeReader;
 use ferrovirt_sys::process::ProcessId;
-use ferrovirt_sys::{KeeperError, dev_null, signals};
+use ferrovirt_sys::{KeeperError, signals};
 
-async fn keeper() -> Keeper {
-    Keeper::start(env!("CARGO_BIN_EXE_ferrovirt-keeper").as_ref())
-        .await
-        .unwrap()
-}
-
-/// A keeper that runs this shell script with `$D` a directory; its output's reading ends.
-struct Running {
-    keeper: Keeper,
-    stdout: PipeReader,
-    stderr: PipeReader,
-    dir: tempfile::TempDir,
-}
-
-impl Running {
-    async fn script(text: &str) -> Running {
-        let dir = tempfile::tempdir().unwrap();
-        let script = shell(text, dir.path());
-        let mut keeper = keeper().await;
-        let (stdout, stderr) = run(&mut keeper, script).await;
-        Running {
-            keeper,
-            stdout,
-            stderr,
-            dir,
-        }
-    }
-
-    fn text(&self, name: &str) -> String {
-        fs::read_to_string(self.dir.path().join(name)).unwrap_or_default()
-    }
-
-    async fn next(&mut self) -> Report {
-        tokio::time::timeout(Duration::from_secs(10), self.keeper.next())
-            .await
-            .unwrap()
-            .unwrap()
-    }
-}
-
-fn shell(text: &str, dir: &Path) -> Script {
-    let env = [("PATH", "/usr/bin:/bin"), ("D", dir.to_str().unwrap())];
-    Script {
-        program: "/bin/sh".into(),
-        args: vec!["-c".into(), text.into()],
-        env: env
-            .map(|(name, value)| (OsString::from(name), OsString::from(value)))
-            .to_vec(),
-        ..Script::default()
-    }
-}
-
-async fn run(keeper: &mut Keeper, script: Script) -> (PipeReader, PipeReader) {
-    let (stdout, stdout_end): (PipeReader, OwnedFd) = PipeReader::new().unwrap();
-    let (stderr, stderr_end) = PipeReader::new().unwrap();
-    keeper
-        .run(
-            script,
-            [dev_null().unwrap(), stdout_end, stderr_end],
-            [&stdout, &stderr],
-        )
-        .await
-        .unwrap();
-    (stdout, stderr)
-}
-
-async fn until(what: &str, condition: impl Fn() -> bool) {
-    for _ in 0..1000 {
-        if condition() {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-    panic!("waited in vain until {what}");
-}
-
-fn started(report: Report) -> i32 {
-    match report {
-        Report::Started(pid) => pid,
-        other => panic!("{other:?}"),
-    }
-}
+use crate::support::{Running, ended, keeper, left_behind, run, shell, started, until};
 
 fn not_executed(errno: i32) -> Report {
     let step = Step::Exec;
@@ -102,16 +17,12 @@ fn not_executed(errno: i32) -> Report {
 
 #[tokio::test]
 async fn r12_a_script_is_reported_from_start_to_end() {
-    let mut it = Running::script("echo out; echo err >&2; exit 3").await;
+    let mut it =
+        Running::script("while [ ! -e $D/go ]; do sleep 0.01; done; echo out; echo err >&2; exit 3").await;
     started(it.next().await);
-    assert_eq!(
-        it.next().await,
-        Report::Exited {
-            how: Ended::Exit(3),
-            empty: true,
-            oom: false,
-        }
-    );
+    // Only then it is certain that the pipes have left this process, and it can be empty.
+    it.put("go");
+    assert_eq!(it.next().await, ended(Ended::Exit(3)));
     let mut buffer = [0; 100];
     assert_eq!(it.stdout.read(&mut buffer).await.unwrap(), 4);
     assert_eq!(it.stderr.read(&mut buffer).await.unwrap(), 4);
@@ -122,16 +33,17 @@ async fn r12_a_script_is_reported_from_start_to_end() {
     );
     assert!(it.keeper.is_there());
     // Used again.
-    let (_stdout, _stderr) = run(&mut it.keeper, shell("kill -9 $$", it.dir.path())).await;
+    let (_stdout, _stderr) = run(
+        &mut it.keeper,
+        shell(
+            "while [ ! -e $D/again ]; do sleep 0.01; done; kill -9 $$",
+            it.dir.path(),
+        ),
+    )
+    .await;
     started(it.next().await);
-    assert_eq!(
-        it.next().await,
-        Report::Exited {
-            how: Ended::Signal(9),
-            empty: true,
-            oom: false,
-        }
-    );
+    it.put("again");
+    assert_eq!(it.next().await, ended(Ended::Signal(9)));
 }
 
 #[tokio::test]
@@ -169,14 +81,7 @@ async fn r6_what_is_not_executed_is_reported_with_its_number() {
 async fn r12_what_a_script_leaves_behind_keeps_the_keeper_until_it_is_gone() {
     let mut it = Running::script("(sleep 0.5; echo late; echo $? > $D/late) & exit 0").await;
     started(it.next().await);
-    assert_eq!(
-        it.next().await,
-        Report::Exited {
-            how: Ended::Exit(0),
-            empty: false,
-            oom: false,
-        }
-    );
+    assert_eq!(it.next().await, left_behind(Ended::Exit(0)));
     let began = Instant::now();
     it.keeper.release(false).await.unwrap();
     assert_eq!(it.next().await, Report::Empty);
@@ -194,14 +99,7 @@ async fn r12_a_writer_outside_the_tree_keeps_the_pipe_open() {
         .open(format!("/proc/{pid}/fd/1"))
         .unwrap();
     fs::write(it.dir.path().join("go"), "").unwrap();
-    assert_eq!(
-        it.next().await,
-        Report::Exited {
-            how: Ended::Exit(0),
-            empty: false,
-            oom: false,
-        }
-    );
+    assert_eq!(it.next().await, left_behind(Ended::Exit(0)));
     it.keeper.release(false).await.unwrap();
     assert!(
         tokio::time::timeout(Duration::from_millis(300), it.keeper.next())
@@ -221,14 +119,7 @@ async fn r95_the_end_of_a_tree_is_reported_when_all_of_it_is_gone() {
     until("the child is there", || !it.text("ready").is_empty()).await;
     let child = ProcessId::of(it.text("child").trim().parse().unwrap()).unwrap();
     it.keeper.end(Duration::from_millis(300)).await.unwrap();
-    assert_eq!(
-        it.next().await,
-        Report::Exited {
-            how: Ended::Signal(15),
-            empty: false,
-            oom: false,
-        }
-    );
+    assert_eq!(it.next().await, left_behind(Ended::Signal(15)));
     assert!(child.is_alive());
     it.keeper.release(false).await.unwrap();
     assert_eq!(it.next().await, Report::Empty);
@@ -245,14 +136,7 @@ async fn r95_a_stopped_script_is_ended_too() {
     })
     .await;
     it.keeper.end(Duration::from_secs(5)).await.unwrap();
-    assert_eq!(
-        it.next().await,
-        Report::Exited {
-            how: Ended::Exit(9),
-            empty: true,
-            oom: false,
-        }
-    );
+    assert_eq!(it.next().await, ended(Ended::Exit(9)));
 }
 
 #[tokio::test]
@@ -294,14 +178,7 @@ async fn r96_sigterm_ends_the_tree_and_the_keeper() {
     until("it runs", || !it.text("ready").is_empty()).await;
     let id = it.keeper.id();
     signals::send(id, libc::SIGTERM).unwrap();
-    assert_eq!(
-        it.next().await,
-        Report::Exited {
-            how: Ended::Exit(0),
-            empty: true,
-            oom: false,
-        }
-    );
+    assert_eq!(it.next().await, ended(Ended::Exit(0)));
     assert!(matches!(it.keeper.next().await, Err(KeeperError::Gone { keeper }) if keeper == id.pid));
     assert!(!it.keeper.is_there());
     assert_eq!(it.text("end"), "cleaned\n");
@@ -315,14 +192,7 @@ async fn r96_terminal_signals_do_not_reach_a_keeper() {
     for signal in [libc::SIGINT, libc::SIGQUIT, libc::SIGHUP] {
         signals::send(it.keeper.id(), signal).unwrap();
     }
-    assert_eq!(
-        it.next().await,
-        Report::Exited {
-            how: Ended::Exit(5),
-            empty: true,
-            oom: false,
-        }
-    );
+    assert_eq!(it.next().await, ended(Ended::Exit(5)));
     let own_group = rustix::process::Pid::from_raw(it.keeper.id().pid);
     assert_eq!(rustix::process::getpgid(own_group).unwrap(), own_group.unwrap());
 }

@@ -1,5 +1,4 @@
 //! The launcher with real programs: what they are started as is read from inside.
-#![allow(clippy::unwrap_used, reason = "a test may panic, also in its helpers")]
 
 use std::fs::{self, File};
 use std::io::{Read, Seek};
@@ -10,11 +9,20 @@ use std::os::fd::OwnedFd;
 
 use ferrovirt_sys::launch::{LaunchError, Orders, launch};
 use ferrovirt_sys::pidfd::PidFd;
+use ferrovirt_sys::process::ProcessId;
 use ferrovirt_sys::{process, signals};
+
+use crate::support::{is_root, turn};
 
 /// The launcher that cargo built for this test.
 fn helper() -> PathBuf {
     env!("CARGO_BIN_EXE_ferrovirt-launch").into()
+}
+
+/// Launches in turn with the other tests of this program.
+async fn start(orders: Orders) -> Result<ProcessId, LaunchError> {
+    let _turn = turn().await;
+    launch(&helper(), orders).await
 }
 
 /// Runs a shell script through the launcher to its end; what it wrote.
@@ -25,7 +33,7 @@ async fn output_of(script: &str, change: impl FnOnce(&mut Orders)) -> String {
     orders.stdout = Some(file.try_clone().unwrap().into());
     orders.stderr = Some(file.try_clone().unwrap().into());
     change(&mut orders);
-    let id = launch(&helper(), orders).await.unwrap();
+    let id = start(orders).await.unwrap();
     let handle = PidFd::open(id).unwrap();
     tokio::time::timeout(Duration::from_secs(10), handle.exited())
         .await
@@ -47,7 +55,7 @@ fn session_of(pid: i32) -> i32 {
 async fn r15_the_program_is_nobody_s_child_in_its_own_session() {
     let mut orders = Orders::new("/bin/sleep");
     orders.args = vec!["30".into()];
-    let id = launch(&helper(), orders).await.unwrap();
+    let id = start(orders).await.unwrap();
     let me = i32::try_from(std::process::id()).unwrap();
     assert!(id.is_alive());
     assert!(!process::ancestors(id.pid).contains(&me));
@@ -109,6 +117,9 @@ async fn r15_descriptors_get_their_numbers_even_crosswise() {
 
 #[tokio::test]
 async fn r15_user_groups_limits_and_capabilities() {
+    if !is_root() {
+        return;
+    }
     let show = "id -u; id -g; id -G; ulimit -n; ulimit -c; cat /proc/self/oom_score_adj; grep -E 'Cap(Prm|Eff|Bnd)' /proc/self/status";
     let path = || vec![("PATH".into(), "/usr/bin:/bin".into())];
     let text = output_of(show, |orders| {
@@ -148,7 +159,7 @@ async fn r15_user_groups_limits_and_capabilities() {
 
 #[tokio::test]
 async fn r6_what_cannot_be_started_is_named() {
-    let error = launch(&helper(), Orders::new("/no/such/qemu")).await.unwrap_err();
+    let error = start(Orders::new("/no/such/qemu")).await.unwrap_err();
     assert_eq!(
         error.to_string(),
         "cannot execute /no/such/qemu: No such file or directory"
@@ -160,7 +171,7 @@ async fn r6_what_cannot_be_started_is_named() {
             ..
         }
     ));
-    let error = launch(&helper(), Orders::new("/etc/passwd")).await.unwrap_err();
+    let error = start(Orders::new("/etc/passwd")).await.unwrap_err();
     assert!(
         matches!(
             error,
@@ -173,7 +184,7 @@ async fn r6_what_cannot_be_started_is_named() {
     );
     let mut orders = Orders::new("/bin/true");
     orders.cwd = Some("/no/such".into());
-    let error = launch(&helper(), orders).await.unwrap_err();
+    let error = start(orders).await.unwrap_err();
     assert_eq!(
         error.to_string(),
         "cannot start /bin/true: chdir /no/such: No such file or directory"
@@ -181,7 +192,7 @@ async fn r6_what_cannot_be_started_is_named() {
     let mut orders = Orders::new("/bin/true");
     orders.fds = vec![(File::open("/dev/null").unwrap().into(), 1)];
     assert!(matches!(
-        launch(&helper(), orders).await,
+        start(orders).await,
         Err(LaunchError::Step {
             errno: libc::EINVAL,
             ..
@@ -190,7 +201,7 @@ async fn r6_what_cannot_be_started_is_named() {
     let mut orders = Orders::new("/bin/true");
     orders.args = vec!["nul\0".into()];
     assert!(matches!(
-        launch(&helper(), orders).await,
+        start(orders).await,
         Err(LaunchError::Step {
             errno: libc::EINVAL,
             ..
