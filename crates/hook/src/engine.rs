@@ -143,6 +143,10 @@ impl Engine {
         }
     }
 
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
     /// Decides anew which drivers have hooks: at SIGHUP and at shutdown (R4).
     pub fn rediscover(&self) {
         self.shared.catalogue.decide();

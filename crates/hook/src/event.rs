@@ -362,6 +362,16 @@ pub struct UnknownOperation {
     pub operation: &'static str,
 }
 
+/// The same of a name that somebody typed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("driver {driver} has no hook operation '{operation}'")]
+pub struct NoSuchOperation {
+    /// The driver that was asked for.
+    pub driver: Driver,
+    /// The operation that it lacks.
+    pub operation: String,
+}
+
 /// One thing that happened or is about to: valid by construction.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct HookEvent {
@@ -427,6 +437,30 @@ impl HookEvent {
             extra: tap.to_owned(),
             ..event
         })
+    }
+
+    /// The event with this operation of this driver, for a replay or a simulation. `extra` is the fourth argument; empty for
+    /// that of the table.
+    ///
+    /// # Errors
+    /// When the driver has no such operation.
+    pub fn repeated(
+        driver: Driver,
+        object: &str,
+        operation: &str,
+        extra: &str,
+    ) -> Result<HookEvent, NoSuchOperation> {
+        let row = operations(driver)
+            .find(|row| row.operation == operation)
+            .ok_or_else(|| NoSuchOperation {
+                driver,
+                operation: operation.to_owned(),
+            })?;
+        let mut event = HookEvent::of_row(driver, object, row);
+        if !extra.is_empty() {
+            event.extra = extra.to_owned();
+        }
+        Ok(event)
     }
 
     /// An event of the network `name` (R70 to R75).

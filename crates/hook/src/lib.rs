@@ -8,6 +8,7 @@
 //! * `plan`: what a call runs, and what not
 //! * `chain`: all of it, one after the other (R14, R37); `execute`: one script, and what its end means; `script`: its run
 //!   (R8, R9, R12, R92, R95), in the `environment` that is promised, with its `output`; `pool`: the processes that hold them
+//! * `trial`: scripts called for no event: a replay, a simulation
 //! * [`history`]: what was called and what came of it (R93); `operation`: for what
 //! * [`origin`], `registry`: who asked, which hooks run, and which objects wait for them (R91)
 //! * [`error`], `diagnosis`: what a failure is called, to the letter (R13), and what can be said beyond that (R6)
@@ -34,13 +35,15 @@ pub mod policy;
 mod pool;
 mod registry;
 mod script;
+mod trial;
 
 pub use call::{BoxFuture, Call, CallJournal, Filtered, Report, ScriptRun};
 pub use catalogue::Place;
 pub use engine::{Discovery, Engine, EngineConfig};
 pub use error::HookError;
 pub use event::{
-    Audience, DaemonOperation, Driver, GuestOperation, HookEvent, NetworkOperation, Row, UnknownOperation,
+    Audience, DaemonOperation, Driver, GuestOperation, HookEvent, NetworkOperation, NoSuchOperation, Row,
+    UnknownOperation,
 };
 pub use ferrovirt_sys::keeper::Ended;
 pub use operation::Operation;
@@ -50,3 +53,4 @@ pub use plan::{Planned, Source};
 pub use policy::{Moment, Policy, PolicyErrors, Treatment};
 pub use registry::RunningHook;
 pub use script::Outcome;
+pub use trial::{Trial, Tried, event_of};
