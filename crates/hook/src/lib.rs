@@ -6,6 +6,7 @@
 //! * `chain`: all scripts of a call, one after the other (R14, R37); `script`: one of them (R8, R9, R12, R95), in the
 //!   `environment` that is promised, with its `output`; `pool`: the processes that hold them
 //! * [`origin`], `registry`: who asked, which hooks run, and which objects wait for them (R91)
+//! * [`history`]: every call, written down (R93)
 //! * [`error`], `diagnosis`: what a failure is called, to the letter (R13), and what can be said beyond that (R6)
 //!
 //! Nothing in here knows guests or RPC: an event, a document and a cancel token come in.
