@@ -58,7 +58,7 @@ const FOLLOWED: usize = 1024;
 pub struct Settings {
     /// The file, which only its owner may read. A directory that has to be made for it is the owner's alone too.
     pub path: PathBuf,
-    /// How large the file may get, bytes.
+    /// How large the file may get, bytes. The log beside it (`-wal`) comes on top, usually 4 MiB.
     pub max_bytes: u64,
     /// How long something is kept.
     pub max_age: Duration,

@@ -65,7 +65,8 @@ pub struct OperationQuery {
     pub limit: Option<u32>,
 }
 
-/// The history, open for reading.
+/// The history, open for reading. It stays with the file that it opened, also when that is moved aside or removed: who
+/// reads for long opens it anew now and then. Reading waits for the disk, so it has no place on an async thread.
 #[derive(Debug)]
 pub struct Reader {
     connection: Connection,

@@ -906,10 +906,16 @@ async fn r93_a_file_that_is_removed_is_begun_anew() {
     .unwrap();
     history.run_began(start("g"));
     history.flush().await;
-    fs::remove_file(history.path().unwrap()).unwrap();
-    history.run_began(start("g"));
-    history.flush().await;
-    let id = history.run_began(start("g"));
-    history.flush().await;
-    assert!(reader(&history).await.run(id).unwrap().is_some());
+    let path = history.path().unwrap().to_owned();
+    for directory in [false, true] {
+        if directory {
+            fs::remove_dir_all(path.parent().unwrap()).unwrap();
+        } else {
+            fs::remove_file(&path).unwrap();
+        }
+        history.run_began(start("g"));
+        history.flush().await;
+        let id = history.run_began(start("g"));
+        assert!(reader(&history).await.run(id).unwrap().is_some());
+    }
 }

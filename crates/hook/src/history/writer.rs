@@ -166,7 +166,11 @@ impl Writer {
     fn open(&mut self) -> Result<&mut Store, HistoryError> {
         let store = match self.store.take() {
             Some(store) => store,
-            None => Store::open(&self.path)?,
+            None => {
+                // Somebody may have removed it with the file.
+                schema::make_directory(&self.path)?;
+                Store::open(&self.path)?
+            }
         };
         Ok(self.store.insert(store))
     }
@@ -194,6 +198,7 @@ impl Writer {
 
     /// Deletes what is too old or too much; begins a new file when somebody removed it.
     fn retain(&mut self) {
+        self.retention.postpone();
         if self.store.is_some() && !self.path.exists() {
             tracing::warn!(target: TARGET, "the history of hooks {} was removed; a new one is begun",
                 self.path.display()
@@ -271,6 +276,9 @@ struct Ending(Arc<Queue>);
 
 impl Drop for Ending {
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            tracing::error!(target: TARGET, "the thread that writes the history of hooks ended by a panic: nothing is recorded any more");
+        }
         self.0.abandon();
     }
 }
