@@ -48,6 +48,8 @@ use retention::Retention;
 use store::{Highest, Store};
 use writer::Writer;
 
+/// The place that log lines name.
+const TARGET: &str = "virHookHistory";
 /// How many changes a follower may lag behind before it loses some.
 const FOLLOWED: usize = 1024;
 
@@ -56,7 +58,7 @@ const FOLLOWED: usize = 1024;
 pub struct Settings {
     /// The file, which only its owner may read. A directory that has to be made for it is the owner's alone too.
     pub path: PathBuf,
-    /// How large the file may get, bytes.
+    /// How large the file may get, bytes. The log beside it (`-wal`) comes on top, usually 4 MiB.
     pub max_bytes: u64,
     /// How long something is kept.
     pub max_age: Duration,
@@ -248,7 +250,7 @@ fn begin(path: &Path) -> Result<(Store, Highest, bool), HistoryError> {
             Ok(()) => Ok((store, highest, false)),
             Err(error) if error.is_broken_file() => Err(error),
             Err(error) => {
-                tracing::warn!("{error}; it is tried again with the next entries");
+                tracing::warn!(target: TARGET, "{error}; it is tried again with the next entries");
                 Ok((store, highest, true))
             }
         }

@@ -11,6 +11,7 @@
 //! * `trial`: scripts called for no event: a replay, a simulation
 //! * [`history`]: what was called and what came of it (R93); `operation`: for what
 //! * [`origin`], `registry`: who asked, which hooks run, and which objects wait for them (R91)
+//! * [`history`]: every call, written down (R93)
 //! * [`error`], `diagnosis`: what a failure is called, to the letter (R13), and what can be said beyond that (R6)
 //!
 //! Nothing in here knows guests or RPC: an event, a document and a cancel token come in.

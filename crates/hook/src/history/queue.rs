@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
+use super::TARGET;
 use super::entry::{
     OperationEnd, OperationId, OperationStart, RunEnd, RunId, RunStart, Skipped, Step, Stream,
 };
@@ -145,8 +146,7 @@ impl Queue {
             let said = std::mem::replace(&mut inner.said, true);
             drop(inner);
             if !said {
-                tracing::warn!(
-                    "the history of hooks cannot be written fast enough: entries are dropped until it can"
+                tracing::warn!(target: TARGET, "the history of hooks cannot be written fast enough: entries are dropped until it can"
                 );
             }
             return;

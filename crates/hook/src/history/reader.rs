@@ -65,7 +65,8 @@ pub struct OperationQuery {
     pub limit: Option<u32>,
 }
 
-/// The history, open for reading.
+/// The history, open for reading. It stays with the file that it opened, also when that is moved aside or removed: who
+/// reads for long opens it anew now and then. Reading waits for the disk, so it has no place on an async thread.
 #[derive(Debug)]
 pub struct Reader {
     connection: Connection,
@@ -344,6 +345,8 @@ impl Reader {
 pub(super) struct Clauses {
     columns: &'static str,
     table: &'static str,
+    /// The index to go by when SQLite would choose the order of the numbers instead.
+    index: Option<&'static str>,
     conditions: Vec<&'static str>,
     values: Vec<Value>,
     limit: Option<u32>,
@@ -356,6 +359,7 @@ impl Clauses {
         Clauses {
             columns,
             table,
+            index: None,
             conditions: Vec::new(),
             values: Vec::new(),
             limit,
@@ -385,6 +389,20 @@ impl Clauses {
         }
     }
 
+    /// Adds times between which it must have begun, and goes by them if nothing narrower is asked for.
+    fn add_times(
+        &mut self,
+        since: Option<SystemTime>,
+        until: Option<SystemTime>,
+        index: Option<&'static str>,
+    ) {
+        self.add("began >= ?", since.map(columns::time_column));
+        self.add("began <= ?", until.map(columns::time_column));
+        if since.is_some() {
+            self.index = index;
+        }
+    }
+
     /// Adds numbers between which it must be, and the direction that goes with them.
     fn add_range(&mut self, before: Option<i64>, after: Option<i64>) {
         self.add("id < ?", before);
@@ -394,6 +412,10 @@ impl Clauses {
 
     fn sql(&self) -> String {
         let mut sql = format!("SELECT {} FROM {}", self.columns, self.table);
+        if let Some(index) = self.index {
+            sql.push_str(" INDEXED BY ");
+            sql.push_str(index);
+        }
         for (index, condition) in self.conditions.iter().enumerate() {
             sql.push_str(if index == 0 { " WHERE " } else { " AND " });
             sql.push_str(condition);
@@ -430,8 +452,9 @@ impl Query {
         if self.failed {
             clauses.conditions.push("failed = 1");
         }
-        clauses.add("began >= ?", self.since.map(columns::time_column));
-        clauses.add("began <= ?", self.until.map(columns::time_column));
+        let narrow =
+            self.object.is_some() || self.script.is_some() || self.operation_id.is_some() || self.failed;
+        clauses.add_times(self.since, self.until, (!narrow).then_some("run_began"));
         clauses.add("operation_id = ?", self.operation_id.map(OperationId::column));
         clauses.add_range(self.before.map(RunId::column), self.after.map(RunId::column));
         clauses
@@ -447,8 +470,8 @@ impl OperationQuery {
         if self.failed {
             clauses.conditions.push("failure IS NOT NULL");
         }
-        clauses.add("began >= ?", self.since.map(columns::time_column));
-        clauses.add("began <= ?", self.until.map(columns::time_column));
+        let narrow = self.object.is_some();
+        clauses.add_times(self.since, self.until, (!narrow).then_some("operation_began"));
         clauses.add_range(
             self.before.map(OperationId::column),
             self.after.map(OperationId::column),

@@ -49,11 +49,16 @@ impl Retention {
         self.next.saturating_duration_since(Instant::now())
     }
 
+    /// Not before a while from now: an attempt that fails is not repeated at once.
+    pub(super) fn postpone(&mut self) {
+        self.written = 0;
+        self.next = Instant::now() + EVERY;
+    }
+
     /// Deletes what is too old or too much; a little at a time, so that it may be due again at once. Says whether
     /// something was deleted.
     pub(super) fn run(&mut self, connection: &Connection) -> rusqlite::Result<bool> {
-        self.written = 0;
-        self.next = Instant::now() + EVERY;
+        self.postpone();
         let oldest = SystemTime::now()
             .checked_sub(self.max_age)
             .map(columns::time_column);

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use rusqlite::{Connection, OpenFlags};
 
+use super::TARGET;
 use super::error::HistoryError;
 
 /// The format of the file, in `PRAGMA user_version`. A new format is a new number and a step in [`migrate`].
@@ -220,8 +221,7 @@ pub(super) fn set_aside(path: &Path, why: &dyn std::fmt::Display) -> Result<(), 
         }
     }
     fs::rename(path, &name).map_err(HistoryError::file("move aside", path))?;
-    tracing::warn!(
-        "the history of hooks {} is broken ({why}); it was moved to {} and a new one begun",
+    tracing::warn!(target: TARGET, "the history of hooks {} is broken ({why}); it was moved to {} and a new one begun",
         path.display(),
         name.display()
     );

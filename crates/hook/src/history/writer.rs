@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::broadcast;
 
+use super::TARGET;
 use super::error::{self, HistoryError};
 use super::queue::{Entry, Missed, Queue};
 use super::retention::Retention;
@@ -84,7 +85,7 @@ impl Writer {
                 let mut missed = Missed::default();
                 entries.iter().for_each(|entry| missed.note(entry));
                 if outage.is_none() && missed.count > 0 {
-                    tracing::warn!("{error}; entries of the history are dropped until it can be written");
+                    tracing::warn!(target: TARGET, "{error}; entries of the history are dropped until it can be written");
                 }
                 self.note(outage, missed);
             }
@@ -105,12 +106,16 @@ impl Writer {
             // Nobody has to follow.
             let _ = self.changes.send(change);
         }
+        if let Some(outage) = outage {
+            // They are marked now.
+            outage.missed.runs.clear();
+            outage.missed.operations.clear();
+        }
         if let Some(over) = outage
             && over.last.elapsed() >= QUIET
             && written.entries > 0
         {
-            tracing::warn!(
-                "the history of hooks {} is written again; {} entries were lost",
+            tracing::warn!(target: TARGET, "the history of hooks {} is written again; {} entries were lost",
                 self.path.display(),
                 over.missed.count
             );
@@ -161,7 +166,11 @@ impl Writer {
     fn open(&mut self) -> Result<&mut Store, HistoryError> {
         let store = match self.store.take() {
             Some(store) => store,
-            None => Store::open(&self.path)?,
+            None => {
+                // Somebody may have removed it with the file.
+                schema::make_directory(&self.path)?;
+                Store::open(&self.path)?
+            }
         };
         Ok(self.store.insert(store))
     }
@@ -175,7 +184,7 @@ impl Writer {
             Ok(None) => {}
             Ok(Some(damage)) => self.replace(&damage),
             Err(error) if error::is_broken_file(&error) => self.replace(&error),
-            Err(error) => tracing::debug!("cannot check the history: {error}"),
+            Err(error) => tracing::debug!(target: TARGET, "cannot check the history: {error}"),
         }
     }
 
@@ -183,15 +192,15 @@ impl Writer {
     fn replace(&mut self, why: &dyn std::fmt::Display) {
         self.store = None;
         if let Err(error) = schema::set_aside(&self.path, why).and_then(|()| self.open().map(drop)) {
-            tracing::debug!("cannot begin a new history: {error}");
+            tracing::debug!(target: TARGET, "cannot begin a new history: {error}");
         }
     }
 
     /// Deletes what is too old or too much; begins a new file when somebody removed it.
     fn retain(&mut self) {
+        self.retention.postpone();
         if self.store.is_some() && !self.path.exists() {
-            tracing::warn!(
-                "the history of hooks {} was removed; a new one is begun",
+            tracing::warn!(target: TARGET, "the history of hooks {} was removed; a new one is begun",
                 self.path.display()
             );
             self.store = None;
@@ -204,7 +213,7 @@ impl Writer {
             if error.is_broken_file() {
                 self.replace(&error);
             } else {
-                tracing::debug!("cannot clean up the history: {error}");
+                tracing::debug!(target: TARGET, "cannot clean up the history: {error}");
             }
         }
     }
@@ -250,7 +259,7 @@ fn write_all(
             }
             Ok(false) => written.missed.note(entry),
             Err(error) if error::is_about_one_entry(&error) => {
-                tracing::warn!("one entry of the history cannot be written: {error}");
+                tracing::warn!(target: TARGET, "one entry of the history cannot be written: {error}");
                 written.missed.note(entry);
             }
             Err(error) => return Err(error),
@@ -267,6 +276,9 @@ struct Ending(Arc<Queue>);
 
 impl Drop for Ending {
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            tracing::error!(target: TARGET, "the thread that writes the history of hooks ended by a panic: nothing is recorded any more");
+        }
         self.0.abandon();
     }
 }

@@ -5,5 +5,6 @@ mod callbacks;
 mod discovery;
 mod failing;
 mod filtering;
+mod history;
 mod running;
 mod support;
