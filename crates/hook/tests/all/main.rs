@@ -8,3 +8,4 @@ mod filtering;
 mod history;
 mod running;
 mod support;
+mod treating;
