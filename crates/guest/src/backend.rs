@@ -146,7 +146,10 @@ pub enum BackendEvent {
         guest_initiated: bool,
     },
     /// It was reset, by its own system or by us.
-    Reset,
+    Reset {
+        /// The guest asked for it: a reboot. Otherwise somebody pressed its button.
+        guest_initiated: bool,
+    },
     /// Its CPUs stopped.
     Paused {
         /// Because a disk failed.

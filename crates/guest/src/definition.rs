@@ -60,7 +60,7 @@ async fn undefine<B: Backend>(walk: &Walk<B>) -> Result<()> {
         s.updated = false;
         s.config = None;
     });
-    walk.desk.tell(Lifecycle::UndefinedRemoved);
+    walk.desk.tell_of(&seen, Lifecycle::UndefinedRemoved);
     Ok(())
 }
 

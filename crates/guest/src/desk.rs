@@ -3,8 +3,10 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use ferrovirt_hook::GuestOperation;
 use tokio::sync::{broadcast, watch};
 
+use crate::bell::{self, Bell};
 use crate::event::{Event, Lifecycle};
 use crate::snapshot::Snapshot;
 use crate::state::Reason;
@@ -14,14 +16,16 @@ pub(crate) struct Desk<G> {
     picture: watch::Sender<Arc<Snapshot>>,
     guest: Mutex<Option<G>>,
     events: broadcast::Sender<Event>,
+    bell: Bell,
 }
 
 impl<G: Clone> Desk<G> {
-    pub(crate) fn new(first: Snapshot, events: broadcast::Sender<Event>) -> Desk<G> {
+    pub(crate) fn new(first: Snapshot, events: broadcast::Sender<Event>, bell: Bell) -> Desk<G> {
         Desk {
             picture: watch::Sender::new(Arc::new(first)),
             guest: Mutex::new(None),
             events,
+            bell,
         }
     }
 
@@ -49,7 +53,14 @@ impl<G: Clone> Desk<G> {
 
     /// Tells those who listen; nobody listening is fine.
     pub(crate) fn tell(&self, what: Lifecycle) {
-        let seen = self.look();
+        self.tell_of(&self.look(), what);
+    }
+
+    /// The same of a picture that is not the present one: of a definition that is gone, for example.
+    pub(crate) fn tell_of(&self, seen: &Snapshot, what: Lifecycle) {
+        if let Some(operation) = bell::operation(what) {
+            self.bell.ring(seen, operation);
+        }
         let event = Event {
             name: seen.name.clone(),
             uuid: seen.uuid,
@@ -57,6 +68,11 @@ impl<G: Clone> Desk<G> {
             what,
         };
         let _ = self.events.send(event);
+    }
+
+    /// Tells rules what is no lifecycle event.
+    pub(crate) fn ring(&self, operation: GuestOperation) {
+        self.bell.ring(&self.look(), operation);
     }
 
     /// The hypervisor's handle, while there is one.

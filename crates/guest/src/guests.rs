@@ -14,6 +14,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::backend::{Backend, Power, Statistics};
+use crate::bell::Bell;
 use crate::desk::Desk;
 use crate::error::{Error, Result};
 use crate::event::Event;
@@ -264,7 +265,11 @@ impl<B: Backend + Power + Statistics> Guests<B> {
 
     /// Starts the task that owns a guest.
     fn give_owner(&self, picture: Snapshot, left: Option<Box<Run>>) -> GuestHandle {
-        let desk = Arc::new(Desk::new(picture, self.shared.events.clone()));
+        let desk = Arc::new(Desk::new(
+            picture,
+            self.shared.events.clone(),
+            Bell::new(&self.shared.engine, self.shared.config.driver),
+        ));
         let (mailbox, requests) = mpsc::channel(MAILBOX);
         let (notes, told) = mpsc::unbounded_channel();
         let mut owner = Owner {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use ferrovirt_hook::Origin;
+use ferrovirt_hook::{GuestOperation, Origin};
 use ferrovirt_model::domain::{CrashLifecycle, Domain, Lifecycle as Action};
 use tokio_util::sync::CancellationToken;
 
@@ -23,6 +23,9 @@ use crate::state::{
     CrashedReason, PausedReason, Phase, Reason, RunningReason, ShutdownReason, ShutoffReason, State,
 };
 use crate::{status_xml, store};
+
+/// What the job of a reboot is called.
+const REBOOT: &str = "reboot";
 
 impl<B: Power> Owner<B> {
     /// Begins what the table has let pass.
@@ -65,6 +68,7 @@ impl<B: Power> Owner<B> {
         let walk = self.hold("start", &run, cancel, origin, vec![reply]);
         let work = async move {
             let (finish, result) = sequence::start(&walk, run, flags.paused).await;
+            walk.close(&result).await;
             Note::Over(finish, result)
         };
         self.spawn(work, || Note::Broken);
@@ -80,9 +84,14 @@ impl<B: Power> Owner<B> {
         let Some(run) = self.run.take() else {
             return nothing_runs(replies);
         };
-        let walk = self.hold("destroy", &run, CancellationToken::new(), origin, replies);
+        let what = match why {
+            ShutoffReason::Destroyed => "destroy",
+            _ => "end",
+        };
+        let walk = self.hold(what, &run, CancellationToken::new(), origin, replies);
         let work = async move {
             let (finish, result) = sequence::destroy(&walk, *run, why, graceful).await;
+            walk.close(&result).await;
             Note::Over(finish, result)
         };
         self.spawn(work, || Note::Broken);
@@ -97,12 +106,13 @@ impl<B: Power> Owner<B> {
             Word::Suspend => "suspend",
             Word::Resume => "resume",
             Word::Shutdown(_) => "shutdown",
-            Word::Reboot(_) | Word::Again(_) => "reboot",
+            Word::Reboot(_) | Word::Again(_) => REBOOT,
             Word::Reset => "reset",
         };
         let walk = self.hold(what, &run, CancellationToken::new(), origin, replies);
         let work = async move {
             let (finish, result) = operation::speak(&walk, run, word).await;
+            walk.close(&result).await;
             Note::Over(finish, result)
         };
         self.spawn(work, || Note::Broken);
@@ -121,6 +131,7 @@ impl<B: Power> Owner<B> {
         );
         let work = async move {
             let (finish, result) = operation::describe(&walk, run, change, also_config).await;
+            walk.close(&result).await;
             Note::Over(finish, result)
         };
         self.spawn(work, || Note::Broken);
@@ -143,7 +154,7 @@ impl<B: Power> Owner<B> {
         origin: &Origin,
         replies: Vec<Reply>,
     ) -> crate::walk::Walk<B> {
-        let walk = self.walk(origin, cancel.clone());
+        let walk = self.walk(origin, cancel.clone()).recorded(what);
         let sheet = Arc::clone(&run.sheet);
         self.job = Some(Job {
             what,
@@ -160,10 +171,11 @@ impl<B: Power> Owner<B> {
     pub(crate) fn recover(&mut self) {
         let Some(run) = self.left.take() else { return };
         let cancel = run.cancel.clone();
-        let walk = self.walk(&Origin::client(), cancel);
+        let walk = self.walk(&Origin::client(), cancel).recorded("reconnect");
         let status = run.sheet.status();
         let work = async move {
             let (finish, result) = sequence::reconnect(&walk, *run, &status).await;
+            walk.close(&result).await;
             if let Err(error) = &result {
                 tracing::error!("guest '{}' was not taken over: {error}", walk.desk.look().name);
             }
@@ -229,8 +241,14 @@ impl<B: Power> Owner<B> {
                 self.note(Reason::Shutdown(ShutdownReason::Unknown));
                 self.by_itself(Later::End(ShutoffReason::Shutdown));
             }
-            BackendEvent::Reset => {
+            BackendEvent::Reset { guest_initiated } => {
                 self.desk.tell(Lifecycle::Rebooted);
+                // A reset by our own hand within a reboot is that reboot.
+                let reboots = self.job.as_ref().is_some_and(|job| job.what == REBOOT);
+                self.desk.ring(match guest_initiated || reboots {
+                    true => GuestOperation::Rebooted,
+                    false => GuestOperation::Reset,
+                });
                 if doc.is_some_and(|doc| doc.on_reboot == Action::Destroy) {
                     self.by_itself(Later::End(ShutoffReason::Shutdown));
                 } else if let Some(sheet) = self.sheet() {

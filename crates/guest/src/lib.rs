@@ -11,6 +11,7 @@
 
 mod admission;
 mod backend;
+mod bell;
 mod config;
 mod definition;
 mod desk;

@@ -57,6 +57,8 @@ async fn rise<B: Backend>(walk: &Walk<B>, run: &mut Run, paused: bool) -> Result
     walk.enter(run, Phase::Resources).await?;
     walk.work("the preparation", walk.backend().prepare(run)).await?;
 
+    walk.ports_ready(run).await?;
+
     walk.enter(run, Phase::Start).await?;
     walk.hook(run, GuestOperation::Start).await?;
 

@@ -1,10 +1,13 @@
 //! The steps that the sequence is made of. Which comes after which is said there and nowhere else.
 
 use std::future::Future;
+use std::io::{Read, Seek, SeekFrom};
+use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
-use ferrovirt_hook::{Call, CallJournal, GuestOperation, HookEvent, Object, Origin};
+use ferrovirt_hook::history::{OperationEnd, OperationStart};
+use ferrovirt_hook::{Call, CallJournal, GuestOperation, HookEvent, Object, Operation, Origin};
 use ferrovirt_sys::pidfd::PidFd;
 use ferrovirt_sys::process::ProcessId;
 use ferrovirt_xml::Form;
@@ -28,6 +31,9 @@ use crate::status::Status;
 /// Who ends a hook and a start (R95).
 const DESTROY: &str = "destroy";
 
+/// How much of the end of a hypervisor's log is looked at, bytes.
+const LAST_WORDS: u64 = 16 << 10;
+
 /// How long a process that got SIGKILL may take to go.
 const KILL_TIME: Duration = Duration::from_secs(30);
 
@@ -40,6 +46,8 @@ pub(crate) struct Walk<B: Backend> {
     /// Cancelled by a destroy.
     pub(crate) cancel: CancellationToken,
     pub(crate) notes: mpsc::UnboundedSender<Note>,
+    /// Its place in the history; nothing for what is too small for one.
+    operation: Option<Operation>,
 }
 
 impl<B: Backend> Walk<B> {
@@ -58,7 +66,56 @@ impl<B: Backend> Walk<B> {
             origin: origin.with(object),
             cancel,
             notes: notes.clone(),
+            operation: None,
         }
+    }
+
+    /// The same, as an operation of the history with this name.
+    pub(crate) fn recorded(self, kind: &str) -> Walk<B> {
+        let seen = self.desk.look();
+        let operation = self.shared.engine.operation(OperationStart {
+            driver: self.shared.config.driver,
+            object: seen.name.clone(),
+            uuid: Some(seen.uuid.to_string()),
+            kind: kind.to_owned(),
+            asked_by: self.origin.asked_by().clone(),
+            at: SystemTime::now(),
+        });
+        Walk {
+            origin: self.origin.part_of(operation.id()),
+            operation: Some(operation),
+            ..self
+        }
+    }
+
+    /// The operation is over, with the hypervisor's last words if it went wrong.
+    pub(crate) async fn close(&self, result: &Result<()>) {
+        let Some(operation) = self
+            .operation
+            .as_ref()
+            .filter(|operation| operation.id().is_some())
+        else {
+            return;
+        };
+        let seen = self.desk.look();
+        let reason = match seen.reason {
+            Reason::Shutoff(why) if seen.phase == Phase::Off => Some(why),
+            _ => None,
+        };
+        let unexpected = matches!(
+            reason,
+            Some(ShutoffReason::Crashed | ShutoffReason::Failed | ShutoffReason::Unknown)
+        );
+        let hypervisor_log = match unexpected {
+            true => last_words(self.shared.config.log_dir.join(format!("{}.log", seen.name))).await,
+            false => None,
+        };
+        operation.end(OperationEnd {
+            at: SystemTime::now(),
+            failure: result.as_ref().err().map(ToString::to_string),
+            reason: reason.map(|why| why.as_str().to_owned()),
+            hypervisor_log,
+        });
     }
 
     pub(crate) fn backend(&self) -> &B {
@@ -81,6 +138,9 @@ impl<B: Backend> Walk<B> {
     }
 
     async fn record(&self, run: &mut Run, phase: Phase) -> Result<()> {
+        if let Some(operation) = &self.operation {
+            operation.step(phase.as_str());
+        }
         let doc = Arc::new(run.doc.clone());
         let process = run.process;
         self.desk.change(|s| {
@@ -172,6 +232,24 @@ impl<B: Backend> Walk<B> {
         let result = self.shared.engine.call(call).await;
         self.busy(None);
         result.map(drop)
+    }
+
+    /// The devices of the guest's interfaces exist: rules that want to know are told of each, and may set it up before the
+    /// guest is there. A failure changes nothing.
+    pub(crate) async fn ports_ready(&self, run: &Run) -> Result<()> {
+        let interfaces = run.doc.devices.interfaces.iter();
+        for tap in interfaces.filter_map(|interface| interface.target_dev()) {
+            let event = HookEvent::port_ready(self.shared.config.driver, run.name(), tap)
+                .map_err(|e| Error::Internal(e.to_string()))?;
+            if !self.shared.engine.wants(&event) {
+                continue;
+            }
+            drop(self.call(run, event, self.cancel.clone()).await);
+            if self.cancel.is_cancelled() {
+                return Err(self.ended(&format!("the start of guest '{}'", run.name())));
+            }
+        }
+        Ok(())
     }
 
     fn keeper(&self, run: &Run) -> Arc<dyn CallJournal> {
@@ -345,6 +423,20 @@ impl<B: Backend> Walk<B> {
             Observed::Running | Observed::Paused | Observed::Panicked => Ok(()),
         }
     }
+}
+
+/// The end of a log; nothing when it cannot be read.
+async fn last_words(path: PathBuf) -> Option<String> {
+    let read = move || {
+        let mut file = std::fs::File::open(path).ok()?;
+        let length = file.metadata().ok()?.len();
+        file.seek(SeekFrom::Start(length.saturating_sub(LAST_WORDS)))
+            .ok()?;
+        let mut bytes = Vec::new();
+        file.take(LAST_WORDS).read_to_end(&mut bytes).ok()?;
+        Some(String::from_utf8_lossy(&bytes).into_owned())
+    };
+    tokio::task::spawn_blocking(read).await.ok()?
 }
 
 /// Kills a process that no hypervisor handle stands for (yet), and waits until it is gone.

@@ -10,7 +10,6 @@ use ferrovirt_sys::process::ProcessId;
 use tokio_util::sync::CancellationToken;
 
 use crate::event::HookEvent;
-use crate::history::OperationId;
 use crate::origin::Origin;
 use crate::output::Captured;
 use crate::script::Outcome;
@@ -39,8 +38,6 @@ pub struct Call {
     pub cancel: CancellationToken,
     /// The object's uuid, for rules and directories that name it by that.
     pub uuid: Option<Arc<str>>,
-    /// The operation of the history that it belongs to.
-    pub operation: Option<OperationId>,
     /// R96.
     pub journal: Option<Arc<dyn CallJournal>>,
 }
@@ -54,7 +51,6 @@ impl Call {
             origin: Origin::client(),
             cancel: CancellationToken::new(),
             uuid: None,
-            operation: None,
             journal: None,
         }
     }

@@ -162,6 +162,11 @@ impl Engine {
         self.shared.policy()
     }
 
+    /// Whether anything may be called for this event: what nobody wants need not be prepared.
+    pub fn wants(&self, event: &HookEvent) -> bool {
+        self.shared.catalogue.may_have(event.driver()) || self.shared.policy().wants(event)
+    }
+
     /// Where calls are recorded.
     pub fn history(&self) -> &History {
         &self.shared.history
@@ -207,7 +212,7 @@ impl Engine {
     }
 
     async fn run(&self, call: Call, mode: Mode) -> Result<Filtered, HookError> {
-        if !self.shared.catalogue.may_have(call.event.driver()) && !self.shared.policy().wants(&call.event) {
+        if !self.wants(&call.event) {
             return Ok(Filtered::default());
         }
         let event = call.event.clone();

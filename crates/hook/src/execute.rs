@@ -155,7 +155,7 @@ impl Execution<'_> {
         }
         let treatment = &self.planned.treatment;
         let id = shared.history.run_began(RunStart {
-            operation: self.ticket.call.operation,
+            operation: self.ticket.call.origin.operation(),
             call: self.ticket.number,
             event: self.event.clone(),
             uuid: self.ticket.call.uuid.as_deref().map(str::to_owned),

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::event::{Driver, HookEvent};
-use crate::history::AskedBy;
+use crate::history::{AskedBy, OperationId};
 
 /// An object (guest or network) that an operation is changing.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -72,6 +72,7 @@ pub struct Origin {
     /// The named locks of the hooks that the request came through.
     locks: Option<Arc<[String]>>,
     asked_by: Option<Arc<AskedBy>>,
+    operation: Option<OperationId>,
 }
 
 impl Origin {
@@ -115,6 +116,7 @@ impl Origin {
             chain: Some(self.links().iter().map(bind).collect()),
             locks: Some(locks.chain(lock.map(str::to_owned)).collect()),
             asked_by: None,
+            operation: None,
         }
     }
 
@@ -132,6 +134,17 @@ impl Origin {
             asked_by: Some(Arc::new(asked_by)),
             ..self
         }
+    }
+
+    /// The same, as a part of this operation of the history: the hooks that it calls belong there.
+    #[must_use]
+    pub fn part_of(self, operation: Option<OperationId>) -> Origin {
+        Origin { operation, ..self }
+    }
+
+    /// The operation of the history that it is a part of.
+    pub fn operation(&self) -> Option<OperationId> {
+        self.operation
     }
 
     /// Who asked, as far as that is known; nobody for what happens by itself.

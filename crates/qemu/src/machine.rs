@@ -14,7 +14,7 @@ use tokio::net::UnixStream;
 use tokio::sync::mpsc;
 
 use crate::error::{Error, Plain, Result};
-use crate::qmp::event::{BlockIoError, Shutdown};
+use crate::qmp::event::{BlockIoError, Reset, Shutdown};
 use crate::qmp::{Event, Monitor};
 
 /// For an answer of a monitor: QEMU may be busy with a disk, but not for ever.
@@ -92,7 +92,10 @@ impl Translator {
             "RESET" => {
                 self.ended = false;
                 self.ending.powered_off.store(false, Ordering::Relaxed);
-                Some(BackendEvent::Reset)
+                let data: Reset = event.data_or_default();
+                Some(BackendEvent::Reset {
+                    guest_initiated: data.guest,
+                })
             }
             "BLOCK_IO_ERROR" => {
                 let data: BlockIoError = event.data_or_default();
@@ -289,7 +292,7 @@ mod tests {
             r#"{"event": "STOP"}"#,
             r#"{"event": "GUEST_PANICKED", "data": {"action": "pause"}}"#,
             r#"{"event": "STOP"}"#,
-            r#"{"event": "RESET", "data": {"guest": false}}"#,
+            r#"{"event": "RESET", "data": {"guest": true}}"#,
             r#"{"event": "SHUTDOWN", "data": {"guest": true, "reason": "guest-shutdown"}}"#,
             r#"{"event": "STOP"}"#,
             r#"{"event": "NOBODY_KNOWS_THIS"}"#,
@@ -303,7 +306,9 @@ mod tests {
             BackendEvent::Resumed,
             BackendEvent::Paused { io_error: true },
             BackendEvent::Panicked,
-            BackendEvent::Reset,
+            BackendEvent::Reset {
+                guest_initiated: true,
+            },
             BackendEvent::Shutdown {
                 guest_initiated: true,
             },

@@ -63,7 +63,12 @@ fn r40_suspend_and_resume_call_nothing() {
 fn r40_a_reset_calls_nothing() {
     let (world, daemon) = up("");
     daemon.run(daemon.guest("g1").reset(Origin::client())).unwrap();
-    daemon.backend.happen("g1", BackendEvent::Reset);
+    daemon.backend.happen(
+        "g1",
+        BackendEvent::Reset {
+            guest_initiated: true,
+        },
+    );
     assert_eq!(world.trace.take(), ["backend reset"]);
     assert_eq!(
         daemon.guest("g1").snapshot().reason,
@@ -192,7 +197,12 @@ fn r40_a_reboot_that_cannot_be_made_is_a_power_off() {
 fn r40_a_reboot_from_inside_calls_nothing() {
     let (world, daemon) = up("");
     let mut events = daemon.guests.events();
-    daemon.backend.happen("g1", BackendEvent::Reset);
+    daemon.backend.happen(
+        "g1",
+        BackendEvent::Reset {
+            guest_initiated: true,
+        },
+    );
     daemon.run(async { assert_eq!(events.recv().await.unwrap().what, Lifecycle::Rebooted) });
     assert_eq!(world.trace.take(), [""; 0]);
     daemon.destroy("g1").unwrap();
@@ -201,7 +211,12 @@ fn r40_a_reboot_from_inside_calls_nothing() {
 #[test]
 fn r40_on_reboot_destroy_makes_a_reboot_the_end() {
     let (world, daemon) = up("<on_reboot>destroy</on_reboot>");
-    daemon.backend.happen("g1", BackendEvent::Reset);
+    daemon.backend.happen(
+        "g1",
+        BackendEvent::Reset {
+            guest_initiated: true,
+        },
+    );
     assert_eq!(daemon.until_off("g1"), ShutoffReason::Shutdown);
     assert_eq!(
         world.trace.take(),

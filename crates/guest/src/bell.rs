@@ -1,0 +1,82 @@
+//! Events for rules alone: what happened to a guest and is no step of its start or end. No script is called for them, only
+//! commands of rules that name them and files in the guest's own directory; nobody waits for these, and they change nothing.
+
+use std::sync::Arc;
+
+use ferrovirt_hook::{Call, Driver, Engine, GuestOperation, HookEvent};
+use ferrovirt_xml::Form;
+use tokio::sync::mpsc;
+
+use crate::event::Lifecycle;
+use crate::snapshot::Snapshot;
+
+/// Rings for one guest; its events are told in their order.
+#[derive(Debug)]
+pub(crate) struct Bell {
+    engine: Engine,
+    driver: Driver,
+    calls: mpsc::UnboundedSender<Call>,
+    /// Until the first call, which begins the task that makes them.
+    waiting: std::sync::Mutex<Option<mpsc::UnboundedReceiver<Call>>>,
+}
+
+impl Bell {
+    pub(crate) fn new(engine: &Engine, driver: Driver) -> Bell {
+        let (calls, waiting) = mpsc::unbounded_channel();
+        Bell {
+            engine: engine.clone(),
+            driver,
+            calls,
+            waiting: std::sync::Mutex::new(Some(waiting)),
+        }
+    }
+
+    /// Tells the rules that want to know what has just happened to the guest of this picture.
+    pub(crate) fn ring(&self, seen: &Snapshot, operation: GuestOperation) {
+        let Ok(event) = HookEvent::guest(self.driver, &seen.name, operation) else {
+            return;
+        };
+        if !self.engine.wants(&event) {
+            return;
+        }
+        let document = match (&seen.live, &seen.config) {
+            (Some(live), _) => Some(live.to_xml(&Form::LIVE)),
+            (None, Some(config)) => Some(config.to_xml(&Form::INACTIVE)),
+            (None, None) => None,
+        };
+        let mut call = Call::new(event, document.map(Arc::from));
+        call.uuid = Some(seen.uuid.to_string().into());
+        // Both ends are in this struct, or in a task that lives as long as it.
+        let _ = self.calls.send(call);
+        let begun = self
+            .waiting
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .take();
+        if let Some(calls) = begun {
+            tokio::spawn(make(self.engine.clone(), calls));
+        }
+    }
+}
+
+/// Makes the calls one after the other, until nobody rings any more.
+async fn make(engine: Engine, mut calls: mpsc::UnboundedReceiver<Call>) {
+    while let Some(call) = calls.recv().await {
+        // The engine logs failures, and nothing depends on them.
+        let _ = engine.call(call).await;
+    }
+}
+
+/// The event for rules that goes with a lifecycle event, if there is one.
+pub(crate) fn operation(what: Lifecycle) -> Option<GuestOperation> {
+    match what {
+        Lifecycle::SuspendedPaused | Lifecycle::SuspendedIoError => Some(GuestOperation::Suspended),
+        Lifecycle::ResumedUnpaused => Some(GuestOperation::Resumed),
+        Lifecycle::CrashedPanicked | Lifecycle::StoppedCrashed => Some(GuestOperation::Crashed),
+        Lifecycle::DefinedAdded | Lifecycle::DefinedUpdated | Lifecycle::DefinedRenamed => {
+            Some(GuestOperation::Defined)
+        }
+        Lifecycle::UndefinedRemoved => Some(GuestOperation::Undefined),
+        _ => None,
+    }
+}
