@@ -3,9 +3,8 @@
 
 use std::sync::Arc;
 
-use ferrovirt_hook::{Call, Driver, Engine, GuestOperation, HookEvent};
+use ferrovirt_hook::{Aside, Call, Driver, Engine, GuestOperation, HookEvent};
 use ferrovirt_xml::Form;
-use tokio::sync::mpsc;
 
 use crate::event::Lifecycle;
 use crate::snapshot::Snapshot;
@@ -13,21 +12,15 @@ use crate::snapshot::Snapshot;
 /// Rings for one guest; its events are told in their order.
 #[derive(Debug)]
 pub(crate) struct Bell {
-    engine: Engine,
     driver: Driver,
-    calls: mpsc::UnboundedSender<Call>,
-    /// Until the first call, which begins the task that makes them.
-    waiting: std::sync::Mutex<Option<mpsc::UnboundedReceiver<Call>>>,
+    line: Aside,
 }
 
 impl Bell {
     pub(crate) fn new(engine: &Engine, driver: Driver) -> Bell {
-        let (calls, waiting) = mpsc::unbounded_channel();
         Bell {
-            engine: engine.clone(),
             driver,
-            calls,
-            waiting: std::sync::Mutex::new(Some(waiting)),
+            line: Aside::new(engine),
         }
     }
 
@@ -36,7 +29,7 @@ impl Bell {
         let Ok(event) = HookEvent::guest(self.driver, &seen.name, operation) else {
             return;
         };
-        if !self.engine.wants(&event) {
+        if !self.line.engine().wants(&event) {
             return;
         }
         let document = match (&seen.live, &seen.config) {
@@ -46,24 +39,7 @@ impl Bell {
         };
         let mut call = Call::new(event, document.map(Arc::from));
         call.uuid = Some(seen.uuid.to_string().into());
-        // Both ends are in this struct, or in a task that lives as long as it.
-        let _ = self.calls.send(call);
-        let begun = self
-            .waiting
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
-            .take();
-        if let Some(calls) = begun {
-            tokio::spawn(make(self.engine.clone(), calls));
-        }
-    }
-}
-
-/// Makes the calls one after the other, until nobody rings any more.
-async fn make(engine: Engine, mut calls: mpsc::UnboundedReceiver<Call>) {
-    while let Some(call) = calls.recv().await {
-        // The engine logs failures, and nothing depends on them.
-        let _ = engine.call(call).await;
+        self.line.add(call);
     }
 }
 

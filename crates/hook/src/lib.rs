@@ -8,7 +8,7 @@
 //! * `plan`: what a call runs, and what not
 //! * `chain`: all of it, one after the other (R14, R37); `execute`: one script, and what its end means; `script`: its run
 //!   (R8, R9, R12, R92, R95), in the `environment` that is promised, with its `output`; `pool`: the processes that hold them
-//! * `trial`: scripts called for no event: a replay, a simulation
+//! * `aside`: calls that nobody waits for; `trial`: scripts called for no event: a replay, a simulation
 //! * [`history`]: what was called and what came of it (R93); `operation`: for what
 //! * [`origin`], `registry`: who asked, which hooks run, and which objects wait for them (R91)
 //! * [`history`]: every call, written down (R93)
@@ -16,6 +16,7 @@
 //!
 //! Nothing in here knows guests or RPC: an event, a document and a cancel token come in.
 
+mod aside;
 pub mod call;
 mod catalogue;
 mod chain;
@@ -38,6 +39,7 @@ mod registry;
 mod script;
 mod trial;
 
+pub use aside::Aside;
 pub use call::{BoxFuture, Call, CallJournal, Filtered, Report, ScriptRun};
 pub use catalogue::Place;
 pub use engine::{Discovery, Engine, EngineConfig};

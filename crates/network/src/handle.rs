@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use ferrovirt_hook::{CallJournal, Origin};
+use ferrovirt_hook::{CallJournal, NetworkOperation, Origin};
 use ferrovirt_model::network::{Network, NetworkPort};
 use ferrovirt_model::{MacAddress, Uuid};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -86,7 +86,12 @@ impl NetworkHandle {
             return Err(Error::Invalid("can't undefine transient network".to_owned()));
         }
         store::remove_definition(&self.shared.config, &snapshot.name).await?;
-        self.ask(|reply| Request::SetConfig { config: None, reply }).await
+        self.ask(|reply| Request::SetConfig { config: None, reply })
+            .await?;
+        if let Some(config) = &snapshot.config {
+            self.shared.tell(NetworkOperation::Undefined, config);
+        }
+        Ok(())
     }
 
     /// Marks it to be started with the daemon, or not.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use ferrovirt_hook::{Engine, Origin};
+use ferrovirt_hook::{Engine, NetworkOperation, Origin};
 use ferrovirt_model::Uuid;
 use ferrovirt_model::network::Network;
 use futures_util::future::join_all;
@@ -120,7 +120,11 @@ impl Networks {
             match handle.set_config(doc.clone()).await {
                 // A transient network may end at this very moment; then it is a new one.
                 Err(Error::NoNetwork(_)) => {}
-                other => return other.map(|()| handle),
+                other => {
+                    other?;
+                    self.shared.tell(NetworkOperation::Defined, &doc);
+                    return Ok(handle);
+                }
             }
         }
         let handle = Owner::spawn(
@@ -131,6 +135,7 @@ impl Networks {
             Begin::Inactive,
         );
         self.shared.insert(handle.clone());
+        self.shared.tell(NetworkOperation::Defined, &doc);
         Ok(handle)
     }
 

@@ -273,7 +273,9 @@ impl Owner {
         };
         let reports = self.reports.clone();
         tokio::spawn(async move {
-            let result = AssertUnwindSafe(way.start()).catch_unwind().await;
+            let result = AssertUnwindSafe(way.recorded("net-start").start())
+                .catch_unwind()
+                .await;
             let result = result.unwrap_or_else(|_| Err(Error::Internal("the start was given up".to_owned())));
             reports.send(Report::Started(result));
         });
@@ -375,10 +377,19 @@ impl Owner {
 
     /// Begins the way down.
     fn end(&mut self, way: Way, reply: Option<Reply<()>>) {
+        // Nobody waits for the end of what a daemon before left.
+        let kind = match way.orphan.is_some() || !way.call_stopped {
+            true => "net-end",
+            false => "net-destroy",
+        };
         let doc = way.network.clone();
         let reports = self.reports.clone();
         tokio::spawn(async move {
-            if AssertUnwindSafe(way.end()).catch_unwind().await.is_err() {
+            if AssertUnwindSafe(way.recorded(kind).end())
+                .catch_unwind()
+                .await
+                .is_err()
+            {
                 tracing::error!(
                     "the end of a network was given up; its status file is left for the next daemon"
                 );
@@ -411,6 +422,7 @@ impl Owner {
             supervisor: None,
             orphan: None,
             call_stopped: true,
+            operation: None,
         }
     }
 

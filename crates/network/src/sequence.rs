@@ -11,8 +11,10 @@
 //! looks whether it was cancelled (R95); the way down cannot be.
 
 use std::sync::Arc;
+use std::time::SystemTime;
 
-use ferrovirt_hook::{Call, CallJournal, HookEvent, NetworkOperation, Object, Origin};
+use ferrovirt_hook::history::{OperationEnd, OperationStart};
+use ferrovirt_hook::{Call, CallJournal, HookEvent, NetworkOperation, Object, Operation, Origin};
 use ferrovirt_model::network::{ForwardMode, NatPorts, Network, NetworkPort};
 use ferrovirt_sys::process::ProcessId;
 use tokio_util::sync::CancellationToken;
@@ -51,6 +53,8 @@ pub(crate) struct Way {
     pub(crate) orphan: Option<ProcessId>,
     /// Whether `stopped` is called at the end: not where no script was called for the start.
     pub(crate) call_stopped: bool,
+    /// Its place in the history.
+    pub(crate) operation: Option<Operation>,
 }
 
 /// The object that a hook's caller may not change (R91).
@@ -64,17 +68,50 @@ pub(crate) fn uuid_text(network: &Network) -> Option<Arc<str>> {
 }
 
 impl Way {
+    /// The same, as an operation of the history with this name.
+    pub(crate) fn recorded(self, kind: &str) -> Way {
+        let operation = self.shared.engine.operation(OperationStart {
+            driver: ferrovirt_hook::Driver::Network,
+            object: self.network.name.clone(),
+            uuid: self.network.uuid.map(|uuid| uuid.to_string()),
+            kind: kind.to_owned(),
+            asked_by: self.origin.asked_by().clone(),
+            at: SystemTime::now(),
+        });
+        Way {
+            origin: self.origin.clone().part_of(operation.id()),
+            operation: Some(operation),
+            ..self
+        }
+    }
+
+    fn step(&self, name: &'static str) {
+        if let Some(operation) = &self.operation {
+            operation.step(name);
+        }
+    }
+
     /// The way up (R70, R71).
     pub(crate) async fn start(mut self) -> Result<Live> {
-        self.journal.phase(Phase::Starting).await?;
-        match self.attempt().await {
-            Ok(()) => Ok(Live {
-                network: self.network,
-                journal: self.journal,
-                supervisor: self.supervisor,
-            }),
+        self.step("start");
+        let begun = match self.journal.phase(Phase::Starting).await {
+            Ok(()) => self.attempt().await,
             Err(error) => {
-                self.end().await;
+                close(self.operation.as_ref(), Some(&error));
+                return Err(error);
+            }
+        };
+        match begun {
+            Ok(()) => {
+                close(self.operation.as_ref(), None);
+                Ok(Live {
+                    network: self.network,
+                    journal: self.journal,
+                    supervisor: self.supervisor,
+                })
+            }
+            Err(error) => {
+                self.undo(Some(&error)).await;
                 Err(error)
             }
         }
@@ -84,8 +121,10 @@ impl Way {
         self.hook(NetworkOperation::Start).await?;
         self.go_on()?;
         self.complete();
+        self.step("resources");
         self.bring_up().await?;
         self.reports.up(self.network.clone());
+        self.step("started");
         self.hook(NetworkOperation::Started).await?;
         self.go_on()?;
         let network = (*self.network).clone();
@@ -98,7 +137,12 @@ impl Way {
     }
 
     /// The way down (R72), from wherever it was.
-    pub(crate) async fn end(mut self) {
+    pub(crate) async fn end(self) {
+        self.undo(None).await;
+    }
+
+    /// The way down, after this failure.
+    async fn undo(mut self, failure: Option<&Error>) {
         // A hook that hangs here is named to whoever asks again; nothing ends it but its own end.
         self.cancel = CancellationToken::new();
         if let Err(error) = self.journal.phase(Phase::Ending).await {
@@ -107,11 +151,14 @@ impl Way {
         if let Some(orphan) = self.orphan {
             self.shared.engine.end_orphan(orphan).await;
         }
+        self.step("take-down");
         self.take_down().await;
+        self.step("unplug");
         for (left, port) in lost_ports(self.reports.take_ports().await) {
             self.delete_port(&port, left).await;
         }
         self.reports.down();
+        self.step("stopped");
         if self.call_stopped && self.hook(NetworkOperation::Stopped).await.is_err() {
             tracing::debug!(
                 "`stopped` of network '{}' failed, which changes nothing",
@@ -123,6 +170,7 @@ impl Way {
             tracing::error!("{error}");
         }
         self.shared.release(&self.network.name);
+        close(self.operation.as_ref(), failure);
     }
 
     /// What the document leaves open until the network starts.
@@ -254,6 +302,18 @@ impl Way {
             )));
         }
         Ok(())
+    }
+}
+
+/// The operation is over.
+fn close(operation: Option<&Operation>, failure: Option<&Error>) {
+    if let Some(operation) = operation {
+        operation.end(OperationEnd {
+            at: SystemTime::now(),
+            failure: failure.map(ToString::to_string),
+            reason: None,
+            hypervisor_log: None,
+        });
     }
 }
 

@@ -3,14 +3,16 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, OnceLock, PoisonError, RwLock};
 
-use ferrovirt_hook::Engine;
+use ferrovirt_hook::{Aside, Call, Engine, HookEvent, NetworkOperation};
 use ferrovirt_link::{Address, Links};
 use ferrovirt_model::network::Network;
 
 use crate::bridge;
+use crate::document::hook_data;
 use crate::error::{Error, Result};
 use crate::firewall::Firewall;
 use crate::handle::NetworkHandle;
+use crate::sequence::uuid_text;
 use crate::{Config, Snapshot};
 
 /// One for all networks of a daemon.
@@ -22,6 +24,8 @@ pub(crate) struct Shared {
     pub(crate) definitions: tokio::sync::Mutex<()>,
     links: OnceLock<Links>,
     firewall: OnceLock<Firewall>,
+    /// Calls for rules that nobody waits for.
+    line: Aside,
     index: RwLock<BTreeMap<String, NetworkHandle>>,
     /// Bridge and subnets of networks that are up or on their way.
     subnets: Mutex<HashMap<String, (String, Vec<Address>)>>,
@@ -29,14 +33,27 @@ pub(crate) struct Shared {
 
 impl Shared {
     pub(crate) fn new(config: Config, engine: Engine) -> Shared {
+        let line = Aside::new(&engine);
         Shared {
             config,
             engine,
+            line,
             definitions: tokio::sync::Mutex::default(),
             links: OnceLock::new(),
             firewall: OnceLock::new(),
             index: RwLock::default(),
             subnets: Mutex::default(),
+        }
+    }
+
+    /// Tells the rules that want to know what became of this network's definition.
+    pub(crate) fn tell(&self, operation: NetworkOperation, network: &Network) {
+        let event = HookEvent::network(&network.name, operation);
+        if self.engine.wants(&event) {
+            self.line.add(Call {
+                uuid: uuid_text(network),
+                ..Call::new(event, Some(hook_data(network, 0, None)))
+            });
         }
     }
 

@@ -18,6 +18,7 @@ use std::sync::{Arc, OnceLock};
 
 use ferrovirt_guest::GuestHandle;
 use ferrovirt_hook::Origin;
+use ferrovirt_hook::history::AskedBy;
 use ferrovirt_model::Uuid;
 use ferrovirt_network::NetworkHandle;
 use ferrovirt_wire::procedures::*;
@@ -39,6 +40,7 @@ pub struct Session {
     /// Whether the client's process belongs to a hook (R91).
     in_a_hook: bool,
     opened: OnceLock<Opened>,
+    client: OnceLock<AskedBy>,
     _counted: Client,
 }
 
@@ -59,6 +61,7 @@ impl Session {
             peer,
             in_a_hook,
             opened: OnceLock::new(),
+            client: OnceLock::new(),
             _counted: counted,
         }
     }
@@ -67,8 +70,31 @@ impl Session {
     /// each request, since a process may outlive the hook that started it.
     fn origin(&self) -> Origin {
         let pid = self.peer.pid.filter(|_| self.in_a_hook);
-        pid.and_then(|pid| self.host.engine.origin_of(pid))
-            .unwrap_or_default()
+        let origin = pid
+            .and_then(|pid| self.host.engine.origin_of(pid))
+            .unwrap_or_default();
+        let asked_by = AskedBy {
+            hook: origin.asked_by().hook,
+            ..self.client().clone()
+        };
+        origin.by(asked_by)
+    }
+
+    /// The client's process, for the history.
+    fn client(&self) -> &AskedBy {
+        self.client.get_or_init(|| {
+            let program = |pid: i32| std::fs::read_link(format!("/proc/{pid}/exe")).ok();
+            AskedBy {
+                pid: self.peer.pid.and_then(|pid| u32::try_from(pid).ok()),
+                uid: Some(self.peer.uid),
+                program: self
+                    .peer
+                    .pid
+                    .and_then(program)
+                    .map(|path| path.to_string_lossy().into_owned()),
+                hook: None,
+            }
+        })
     }
 
     fn opened(&self) -> Result<&Opened, ErrorReply> {
