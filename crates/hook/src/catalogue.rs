@@ -22,6 +22,10 @@ use crate::event::Driver;
 /// The bits that let others than the owner write.
 const OTHERS_WRITE: u32 = 0o022;
 
+/// Why a file is not called that was added to a driver without hooks (R4).
+const TOO_LATE: &str =
+    "its driver had no hooks when the daemon started: a restart or a reload (SIGHUP) finds it";
+
 /// So much of a script is read to find out whether it runs the guests' tree itself.
 const DISPATCHER_HEAD: u64 = 64 << 10;
 
@@ -111,20 +115,27 @@ impl Catalogue {
 
     /// Whether it is worth looking for this driver's scripts now (R4). Costs no system call.
     pub(crate) fn may_have(&self, driver: Driver) -> bool {
-        self.discovery == Discovery::Live
-            || self.directories.guests.is_some()
-            || self.has_hooks[driver as usize].load(Ordering::Relaxed)
+        self.directories.guests.is_some() || self.has_scripts(driver)
+    }
+
+    /// Whether this driver's scripts are called (R4).
+    pub(crate) fn has_scripts(&self, driver: Driver) -> bool {
+        self.discovery == Discovery::Live || self.has_hooks[driver as usize].load(Ordering::Relaxed)
     }
 
     /// The files that count for a call now, in their order, and those that do not with the reason (R5: perhaps none).
     pub(crate) fn files(&self, wanted: &Wanted<'_>) -> Vec<Found> {
         let mut found = Vec::new();
-        let decided = self.has_hooks[wanted.driver as usize].load(Ordering::Relaxed);
-        if wanted.for_scripts && (self.discovery == Discovery::Live || decided) {
+        if wanted.for_scripts {
             found = self.look(wanted.driver);
             if self.directories.tree {
                 let tree = self.tree(wanted, &found);
                 found.extend(tree);
+            }
+            if !self.has_scripts(wanted.driver) {
+                for file in &mut found {
+                    file.skipped.get_or_insert_with(|| TOO_LATE.to_owned());
+                }
             }
         }
         found.extend(self.of_guest(wanted));

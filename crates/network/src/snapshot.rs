@@ -5,7 +5,7 @@ use std::sync::Arc;
 use ferrovirt_model::network::{Network, NetworkPort};
 use ferrovirt_model::{Form, Uuid};
 
-use crate::document::with_connections;
+use crate::document::{hook_data, with_connections};
 
 /// One network at one moment.
 #[derive(Debug, Clone)]
@@ -33,6 +33,12 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
+    /// What a hook would get on standard input now (R11).
+    pub fn hook_document(&self) -> Arc<str> {
+        let network = self.live.as_ref().or(self.config.as_ref());
+        network.map_or_else(|| "".into(), |network| hook_data(network, self.ports.len(), None))
+    }
+
     /// The document as `net-dumpxml` shows it, with a newline at the end: the live one of an active network
     /// unless `inactive` is asked for.
     pub fn to_xml(&self, inactive: bool) -> String {

@@ -230,7 +230,9 @@ pub struct HistoryQuestion {
     pub after: Option<u64>,
     /// So many at most, the newest.
     pub limit: Option<u32>,
-    /// If there is nothing, wait for something so many milliseconds, at most 30000.
+    /// Those after [`HistoryQuestion::after`] that are known already.
+    pub seen: Vec<u64>,
+    /// Only calls that are over; if there is none, wait for one so many milliseconds, at most 30000.
     pub wait_ms: u32,
 }
 
@@ -240,7 +242,7 @@ pub struct HistoryQuestion {
 pub struct HistoryAnswer {
     /// The rows, the oldest first.
     pub runs: Vec<serde_json::Value>,
-    /// The newest call that there is, for [`HistoryQuestion::after`].
+    /// For [`HistoryQuestion::after`]: nothing up to this one is missing.
     pub last: u64,
 }
 
