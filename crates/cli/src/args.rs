@@ -6,7 +6,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 
 use crate::daemon::Where;
-use crate::{check, ps};
+use crate::{check, history, list, ps, trial, why};
 
 /// What ferrovirt's users type.
 #[derive(Debug, Parser)]
@@ -31,6 +31,18 @@ pub(crate) enum Command {
     Ps(ps::PsOptions),
     /// End a running hook with all its processes
     Cancel(ps::CancelOptions),
+    /// Show what would run for a guest or network, in order, and what would not
+    List(list::Options),
+    /// Call the hooks of an operation as if it happened, without touching the guest
+    Run(trial::RunOptions),
+    /// Show the calls of the past
+    History(history::Options),
+    /// Show one call of the past with its document and output
+    Show(history::ShowOptions),
+    /// Make a call of the past once more, outside any operation
+    Replay(trial::ReplayOptions),
+    /// Explain why a guest or network is as it is
+    Why(why::Options),
     /// Print the shell completion of this command
     Completion {
         /// For which shell

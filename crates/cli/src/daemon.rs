@@ -67,6 +67,13 @@ impl Where {
         Ok(client)
     }
 
+    /// Asks a question whose answer may take as long as a hook does.
+    pub(crate) fn ask_patiently<Q: Question>(&self, question: &Q) -> Result<Q::Answer, Error> {
+        let path = self.path();
+        let mut client = Client::connect(&path).map_err(|source| Error::Connect { path, source })?;
+        Ok(client.ask(question)?)
+    }
+
     /// Asks one question.
     pub(crate) fn ask<Q: Question>(&self, question: &Q) -> Result<Q::Answer, Error> {
         Ok(self.connect()?.ask(question)?)

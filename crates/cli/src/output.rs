@@ -13,6 +13,15 @@ pub(crate) fn json(out: &mut impl Write, value: &impl Serialize) -> Result<(), E
     Ok(())
 }
 
+/// A time of the daemon (RFC 3339 in UTC) as a local one, to the second; what is no time stays as it is.
+pub(crate) fn local_time(text: &str) -> String {
+    let Ok(time) = text.parse::<jiff::Timestamp>() else {
+        return text.to_owned();
+    };
+    let local = time.to_zoned(jiff::tz::TimeZone::system());
+    local.strftime("%Y-%m-%d %H:%M:%S").to_string()
+}
+
 /// `0.25 s`, `12 s`, `3 min 5 s`.
 pub(crate) fn seconds(time: f64) -> String {
     if time < 10.0 {
@@ -29,6 +38,12 @@ pub(crate) fn seconds(time: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_no_time_stays() {
+        assert_eq!(local_time("later"), "later");
+        assert_eq!(local_time("2026-11-21T10:00:00.123456Z").len(), 19);
+    }
 
     #[test]
     fn times_are_short() {
