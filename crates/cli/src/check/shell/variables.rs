@@ -1,0 +1,215 @@
+//! Variables that nobody sets, and those that only a login has.
+
+use std::collections::HashSet;
+
+use crate::check::finding::{Findings, Remark};
+use crate::check::shell::builtins;
+use crate::check::shell::tree::{Block, Command, Kind, Operation, PieceKind, Test, Word};
+use crate::check::shell::visit;
+
+/// What the shell itself sets.
+const SHELLS_OWN: &[&str] = &[
+    "IFS",
+    "OPTIND",
+    "OPTARG",
+    "OPTERR",
+    "PWD",
+    "OLDPWD",
+    "PPID",
+    "RANDOM",
+    "SECONDS",
+    "EPOCHSECONDS",
+    "EPOCHREALTIME",
+    "LINENO",
+    "HOSTNAME",
+    "HOSTTYPE",
+    "MACHTYPE",
+    "OSTYPE",
+    "UID",
+    "EUID",
+    "GROUPS",
+    "FUNCNAME",
+    "PIPESTATUS",
+    "REPLY",
+    "SHELL",
+    "SHLVL",
+    "SHELLOPTS",
+    "DIRSTACK",
+    "PS1",
+    "PS2",
+    "PS3",
+    "PS4",
+    "MAPFILE",
+    "COPROC",
+    "SRANDOM",
+    "TERM",
+    "_",
+];
+
+/// What a hook's environment has, or may have.
+const ENVIRONMENT: &[&str] = &[
+    "LC_ALL",
+    "LD_LIBRARY_PATH",
+    "LD_PRELOAD",
+    "PATH",
+    "HOME",
+    "USER",
+    "LOGNAME",
+    "TMPDIR",
+];
+
+/// What only a session of a person has.
+const SESSION: &[&str] = &[
+    "DISPLAY",
+    "WAYLAND_DISPLAY",
+    "XAUTHORITY",
+    "XDG_RUNTIME_DIR",
+    "DBUS_SESSION_BUS_ADDRESS",
+    "SUDO_USER",
+    "SUDO_UID",
+    "LANG",
+    "SSH_CONNECTION",
+    "SSH_CLIENT",
+    "EDITOR",
+    "XDG_SESSION_ID",
+    "XDG_CONFIG_HOME",
+    "XDG_DATA_HOME",
+    "INVOCATION_ID",
+];
+
+/// Commands that can set any variable.
+const OPAQUE: &[&str] = &["source", ".", "eval", "getopts"];
+
+/// Looks for both.
+pub(crate) fn check(script: &Block, findings: &mut Findings<'_>) {
+    let mut known = Known::default();
+    for command in visit::commands(script) {
+        known.take(command);
+    }
+    let words = visit::words(script);
+    for word in &words {
+        for (parameter, _) in word.parameters() {
+            // A variable that has a default somewhere is one that somebody may set from outside.
+            if [Operation::Default, Operation::Alternative].contains(&parameter.operation) {
+                known.names.insert(parameter.name.clone());
+            }
+            if parameter.operation == Operation::Indirect {
+                known.opaque = true;
+            }
+        }
+        for piece in &word.pieces {
+            if let PieceKind::Arithmetic(expression) = &piece.kind {
+                known.names.extend(names_in(expression));
+            }
+        }
+    }
+    for word in words {
+        for (parameter, piece) in word.parameters() {
+            let name = parameter.name.as_str();
+            let variable = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
+            let own = SHELLS_OWN.contains(&name) || ENVIRONMENT.contains(&name);
+            let special = ["BASH", "FERROVIRT_", "COMP_"]
+                .iter()
+                .any(|prefix| name.starts_with(prefix));
+            if !variable || own || special || known.names.contains(name) {
+                continue;
+            }
+            if SESSION.contains(&name) {
+                findings.at(
+                    piece.span,
+                    Remark::new("FH505", format!("`${name}` is empty in a hook")),
+                );
+            } else if !known.opaque {
+                findings.at(
+                    piece.span,
+                    Remark::new("FH504", format!("nothing sets `${name}`")),
+                );
+            }
+        }
+    }
+}
+
+#[derive(Default)]
+struct Known {
+    names: HashSet<String>,
+    opaque: bool,
+}
+
+impl Known {
+    fn take(&mut self, command: &Command) {
+        match &command.kind {
+            Kind::For { variable, .. } => {
+                self.names.insert(variable.clone());
+            }
+            Kind::Arithmetic(expression) => self.names.extend(names_in(expression)),
+            Kind::ArithmeticFor { .. } => self.opaque = true,
+            Kind::Test(test) => self.tested(test),
+            Kind::Simple { assignments, words } => {
+                self.names
+                    .extend(assignments.iter().map(|assignment| assignment.name.clone()));
+                self.simple(words);
+            }
+            _ => {}
+        }
+    }
+
+    fn simple(&mut self, words: &[Word]) {
+        let Some(name) = words.first().and_then(Word::literal) else {
+            return;
+        };
+        let name = builtins::base(&name).to_owned();
+        self.opaque |= OPAQUE.contains(&name.as_str());
+        let arguments = || words.iter().skip(1);
+        if builtins::DECLARING.contains(&name.as_str())
+            || ["read", "mapfile", "readarray", "unset", "let"].contains(&name.as_str())
+        {
+            for word in arguments() {
+                let variable = word.raw.split(['=', '[', '+']).next().unwrap_or("");
+                self.names.insert(variable.to_owned());
+            }
+            self.opaque |= arguments()
+                .any(|word| word.raw == "-n" || word.raw.contains("<(") || word.raw.contains("$("));
+        }
+        if name == "printf" && words.get(1).is_some_and(|word| word.raw == "-v") {
+            self.names.extend(words.get(2).map(|word| word.raw.clone()));
+        }
+        // Programs that are told a variable's name to set it, such as `env NAME=…`.
+        if name == "[" || name == "test" {
+            for word in arguments() {
+                self.named_alone(word);
+            }
+        }
+    }
+
+    /// `[ -n "$NAME" ]`: the script expects that it may be unset.
+    fn named_alone(&mut self, word: &Word) {
+        if let [piece] = word.pieces.as_slice() {
+            if let PieceKind::Parameter(parameter) = &piece.kind {
+                let session = SESSION.contains(&parameter.name.as_str());
+                if !session {
+                    self.names.insert(parameter.name.clone());
+                }
+            }
+        }
+    }
+
+    fn tested(&mut self, test: &Test) {
+        match test {
+            Test::And(a, b) | Test::Or(a, b) => {
+                self.tested(a);
+                self.tested(b);
+            }
+            Test::Not(inner) => self.tested(inner),
+            Test::One(word) => self.named_alone(word),
+            Test::Two { .. } => {}
+        }
+    }
+}
+
+fn names_in(expression: &str) -> Vec<String> {
+    expression
+        .split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'))
+        .filter(|name| name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_'))
+        .map(str::to_owned)
+        .collect()
+}
