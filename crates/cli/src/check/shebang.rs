@@ -114,7 +114,16 @@ fn missing(source: &Source, path: &Path, place: Place, findings: &mut Findings<'
         (false, true) => Level::Warning,
         (false, false) => Level::Note,
     };
-    if let Some(line) = late {
+    if let Some(rest) = source.line(1).strip_prefix("#/") {
+        let remark = Remark::new("FH102", format!("the first line lacks its `!`: `#!/{rest}`"));
+        findings.at(
+            Span {
+                start: 0,
+                end: source.line(1).len(),
+            },
+            remark.level(level),
+        );
+    } else if let Some(line) = late {
         let start = source.line_start(line + 1);
         let span = Span {
             start,

@@ -1,7 +1,7 @@
 //! What the shell's own commands do to variables and arguments, and which names are no programs.
 
 use crate::check::shell::state::State;
-use crate::check::shell::tree::{Command, Kind, PieceKind, Word};
+use crate::check::shell::tree::{Command, Item, Kind, PieceKind, Word};
 use crate::check::shell::values::Value;
 
 /// Words that declare variables and take `NAME=VALUE`.
@@ -17,6 +17,19 @@ const WRAPPERS: &[&str] = &[
 pub(crate) fn is_bare_exec(command: &Command) -> bool {
     matches!(&command.kind, Kind::Simple { words, .. } if words.len() == 1)
         && command.name().as_deref() == Some("exec")
+}
+
+/// `exit 1` by itself.
+pub(crate) fn is_failing_exit(item: &Item) -> bool {
+    let [(_, pipeline)] = item.chain.as_slice() else {
+        return false;
+    };
+    let [command] = pipeline.commands.as_slice() else {
+        return false;
+    };
+    let status = command.words().get(1).and_then(Word::literal);
+    command.name().as_deref() == Some("exit")
+        && status.is_some_and(|text| text.parse::<i64>().is_ok_and(|n| n % 256 != 0))
 }
 
 /// The words of the program that really runs, without `sudo`, `timeout 5` and the like.

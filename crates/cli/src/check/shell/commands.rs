@@ -159,7 +159,11 @@ pub(crate) fn check<'t>(
 
 /// Names that are split at blanks on their way into a command.
 pub(crate) fn arguments(walker: &mut Walker<'_, '_, '_>, name: &str, words: &[Word], state: &State) {
-    if !walker.setting.is_hook || state.path.name.is_some() || builtins::DECLARING.contains(&name) {
+    if !walker.setting.is_hook
+        || state.path.name.is_some()
+        || builtins::DECLARING.contains(&name)
+        || name == "eval"
+    {
         return;
     }
     for word in words {
@@ -230,6 +234,7 @@ fn executed(walker: &mut Walker<'_, '_, '_>, program: &str, words: &[Word], stat
                     remark = remark.level(Level::Warning);
                 }
                 walker.findings.at(piece.span, remark);
+                return;
             }
         }
     }
@@ -292,11 +297,6 @@ fn iptables(walker: &mut Walker<'_, '_, '_>, program: &str, words: &[Word]) {
         ]
         .contains(&w.raw.as_str())
     });
-    // Options may come from a variable.
-    let open = words.iter().any(|w| {
-        w.raw.starts_with('$') && !w.raw.starts_with("$(") && w.pieces.len() == 1 && !w.pieces[0].quoted
-    });
-    let _ = open;
     if !changes || has('w', "--wait") || words.iter().any(|w| w.raw.starts_with("--wait")) {
         return;
     }

@@ -106,8 +106,7 @@ impl<'t> Walker<'t, '_, '_> {
         }
         let (may, must) = self.compare(&subject, &pattern, word.span, state.path.calls, false);
         let (mut yes, mut no) = (state.path.clone(), state.path.clone());
-        yes.calls = yes.calls.and(may);
-        yes.alive &= !yes.calls.is_empty() || state.path.calls.is_empty();
+        yes.calls = revived(yes.calls, may);
         no.calls = no.calls.without(must);
         no.alive &= !no.calls.is_empty() || state.path.calls.is_empty();
         no.mismatch = flow::about(&subject);
@@ -331,4 +330,15 @@ fn fragment(subject: &Value, text: &str) -> Option<String> {
         rest = &rest[end..];
     }
     None
+}
+
+/// The calls with which a branch is looked at. One that is never taken was meant for something: it is looked at
+/// as well, but not as a filter.
+pub(crate) fn revived(calls: Calls, taken: Calls) -> Calls {
+    let both = calls.and(taken);
+    if !both.is_empty() {
+        return both;
+    }
+    let rest = calls.without(calls.filters());
+    if rest.is_empty() { calls } else { rest }
 }

@@ -8,6 +8,7 @@ use crate::check::operations::Calls;
 use crate::check::place::Setting;
 use crate::check::shell::builtins;
 use crate::check::shell::commands;
+use crate::check::shell::conditions;
 use crate::check::shell::globs;
 use crate::check::shell::pipes;
 use crate::check::shell::state::{About, Path, State, Stream};
@@ -54,6 +55,8 @@ pub(crate) struct Walker<'t, 'f, 's> {
     pub(crate) findings: &'f mut Findings<'s>,
     /// The functions of the script.
     pub(crate) functions: HashMap<&'t str, &'t Command>,
+    /// Which fixed names were reported; each once.
+    pub(crate) written: HashSet<String>,
     called: HashSet<&'t str>,
     returns: Vec<Option<State>>,
     steps: usize,
@@ -72,6 +75,7 @@ impl<'t, 'f, 's> Walker<'t, 'f, 's> {
             findings,
             functions,
             called: HashSet::new(),
+            written: HashSet::new(),
             returns: Vec::new(),
             steps: 0,
         };
@@ -96,14 +100,23 @@ impl<'t, 'f, 's> Walker<'t, 'f, 's> {
 
     /// Commands one after another. `tail`: whether the last one's status is the script's.
     pub(crate) fn block(&mut self, block: &'t Block, state: &mut State, tail: bool) {
+        let doomed = state.doomed;
+        state.doomed |= block.items.iter().any(builtins::is_failing_exit);
         for (i, item) in block.items.iter().enumerate() {
             if !state.path.alive {
-                return;
+                break;
             }
             let last = i + 1 == block.items.len();
+            let before = state.path.mismatch;
             let outcome = self.item(item, state, tail && last);
+            let open = !outcome.pure && outcome.yes == outcome.no;
             state.path = outcome.yes.join(outcome.no);
+            // A command that goes on either way changes nothing about why this point is reached.
+            if open {
+                state.path.mismatch = before;
+            }
         }
+        state.doomed = doomed;
     }
 
     /// Commands whose last one decides what comes next.
@@ -427,8 +440,7 @@ impl<'t, 'f, 's> Walker<'t, 'f, 's> {
         let mut path = rest.clone();
         let mut remaining = rest.clone();
         if about.is_some() {
-            path.calls = rest.calls.and(taken);
-            path.alive &= !path.calls.is_empty() || rest.calls.is_empty();
+            path.calls = conditions::revived(rest.calls, taken);
             remaining.calls = rest.calls.without(certain);
         }
         path.name = name.or(path.name);

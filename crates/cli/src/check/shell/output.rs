@@ -44,7 +44,13 @@ const XML_READERS: &[&str] = &[
 pub(crate) fn noise(walker: &mut Walker<'_, '_, '_>, command: &Command, state: &State) {
     let filters = state.path.calls.filters();
     let sure = walker.setting.placed || walker.setting.compares_operation;
-    if filters.is_empty() || state.out != Stream::Out || state.beside || !walker.setting.is_hook || !sure {
+    if filters.is_empty()
+        || state.out != Stream::Out
+        || state.beside
+        || state.doomed
+        || !walker.setting.is_hook
+        || !sure
+    {
         return;
     }
     let Some(name) = command.name() else { return };

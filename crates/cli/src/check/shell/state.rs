@@ -91,6 +91,8 @@ pub(crate) struct State {
     pub(crate) beside: bool,
     /// Whether this may be run more or less than once.
     pub(crate) uncertain: bool,
+    /// Whether the script fails at the end of this block anyway.
+    pub(crate) doomed: bool,
     /// In how many functions.
     pub(crate) depth: usize,
 }
@@ -115,6 +117,7 @@ impl State {
             pipefail: false,
             beside: false,
             uncertain: false,
+            doomed: false,
             depth: 0,
         }
     }

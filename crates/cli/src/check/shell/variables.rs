@@ -103,6 +103,7 @@ pub(crate) fn check(script: &Block, findings: &mut Findings<'_>) {
             }
         }
     }
+    let mut reported = HashSet::new();
     for word in words {
         for (parameter, piece) in word.parameters() {
             let name = parameter.name.as_str();
@@ -112,6 +113,9 @@ pub(crate) fn check(script: &Block, findings: &mut Findings<'_>) {
                 .iter()
                 .any(|prefix| name.starts_with(prefix));
             if !variable || own || special || known.names.contains(name) {
+                continue;
+            }
+            if !reported.insert(name) {
                 continue;
             }
             if SESSION.contains(&name) {
