@@ -270,11 +270,16 @@ pub(crate) fn suggest(name: &str, calls: Calls) -> Option<&'static str> {
     if expected.is_some() {
         return expected;
     }
+    typo(&lower, calls)
+}
+
+/// The operation that a name becomes when a letter or two are changed.
+pub(crate) fn typo(name: &str, calls: Calls) -> Option<&'static str> {
     let near = calls
         .iter()
-        .map(|(_, e)| (distance(&lower, e.operation), e.operation))
+        .map(|(_, e)| (distance(&name, e.operation), e.operation))
         .min()?;
-    (near.0 <= 2 && near.0 * 2 < lower.chars().count()).then_some(near.1)
+    (near.0 <= 2 && near.0 * 2 < name.chars().count()).then_some(near.1)
 }
 
 /// How many letters have to be changed, added or removed.

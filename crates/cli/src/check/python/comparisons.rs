@@ -79,18 +79,7 @@ fn operation(script: &Script<'_>, text: &str) -> Option<Remark> {
 }
 
 fn sub(script: &Script<'_>, node: Node<'_>, text: &str) -> Option<Remark> {
-    let mut calls = guards::leading_to(script, node, 0);
-    if let Some(parent) = node.parent().filter(|parent| parent.kind() == "boolean_operator") {
-        let both = parent
-            .child_by_field_name("operator")
-            .is_some_and(|op| op.kind() == "and");
-        let left = parent
-            .child_by_field_name("left")
-            .filter(|left| both && left.id() != node.id());
-        if let Some(left) = left {
-            calls = guards::split(script, left, calls, 0).yes;
-        }
-    }
+    let calls = at(script, node);
     if text.is_empty() || calls.is_empty() || calls.iter().any(|(_, event)| event.sub == text) {
         return None;
     }
@@ -100,8 +89,23 @@ fn sub(script: &Script<'_>, node: Node<'_>, text: &str) -> Option<Remark> {
     ))
 }
 
-fn reason(script: &Script<'_>, node: Node<'_>, text: &str) -> Option<Remark> {
+/// The calls for which a comparison is made, also on the right of `and`.
+fn at(script: &Script<'_>, node: Node<'_>) -> Calls {
     let calls = guards::leading_to(script, node, 0);
+    let Some(parent) = node.parent().filter(|parent| parent.kind() == "boolean_operator") else {
+        return calls;
+    };
+    let both = parent
+        .child_by_field_name("operator")
+        .is_some_and(|op| op.kind() == "and");
+    let left = parent
+        .child_by_field_name("left")
+        .filter(|left| both && left.id() != node.id());
+    left.map_or(calls, |left| guards::split(script, left, calls, 0).yes)
+}
+
+fn reason(script: &Script<'_>, node: Node<'_>, text: &str) -> Option<Remark> {
+    let calls = at(script, node);
     let release = Calls::which(|event| event.operation == "release");
     if text == "-" && !calls.is_empty() && calls.without(release).is_empty() {
         return Some(Remark::new(

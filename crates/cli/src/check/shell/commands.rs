@@ -111,6 +111,7 @@ pub(crate) fn check<'t>(
     words: &'t [Word],
     state: &mut State,
 ) {
+    brackets(walker, name, words);
     arguments(walker, name, words, state);
     let real = builtins::unwrapped(words);
     let program = real.first().and_then(Word::literal).unwrap_or_default();
@@ -340,6 +341,9 @@ pub(crate) fn written_file(walker: &mut Walker<'_, '_, '_>, word: &Word, state: 
     if !shared || text.contains("looking-glass") || text.contains("scream") || text.contains('*') {
         return;
     }
+    if !walker.written.insert(text.clone()) {
+        return;
+    }
     walker.findings.at(
         word.span,
         Remark::new(
@@ -440,4 +444,21 @@ pub(crate) fn last_test(walker: &mut Walker<'_, '_, '_>, item: &Item, refused: &
         format!("for {what} the hook fails here: the test's status is the script's"),
     );
     walker.findings.at(item.span, remark);
+}
+
+/// `[ … ` without its end, and `["$2"`, which is a program's name.
+fn brackets(walker: &mut Walker<'_, '_, '_>, name: &str, words: &[Word]) {
+    let (Some(first), Some(last)) = (words.first(), words.last()) else {
+        return;
+    };
+    if name == "[" && last.raw != "]" {
+        walker.findings.at(
+            first.span,
+            Remark::new("FH108", "`[` lacks its `]`, with a blank before it"),
+        );
+    } else if name != "[" && first.raw.starts_with("[\"") || first.raw.starts_with("[$") {
+        walker
+            .findings
+            .at(first.span, Remark::new("FH108", "a blank is missing after `[`"));
+    }
 }

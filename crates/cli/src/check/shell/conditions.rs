@@ -257,7 +257,10 @@ impl<'t> Walker<'t, '_, '_> {
         for word in patterns() {
             let pattern = globs::pattern(word, |name| state.known(name));
             let meant = !self.matching(value, &pattern, release, &[4]).0.is_empty();
-            if let (true, Some(remark)) = (meant && word.raw != "*", reason(&word.raw)) {
+            if let (true, Some(remark)) = (
+                meant && word.raw != "*",
+                reason(&globs::exact(&pattern).unwrap_or_default()),
+            ) {
                 self.findings.at(word.span, remark);
             }
         }

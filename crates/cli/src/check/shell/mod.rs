@@ -23,7 +23,7 @@ mod words;
 use std::collections::HashMap;
 
 use crate::check::finding::{Findings, Remark};
-use crate::check::operations::{Calls, Driver, EVENTS};
+use crate::check::operations::{self, Calls, Driver, EVENTS};
 use crate::check::place::Setting;
 use crate::check::shell::tree::{Block, Command, Kind, PieceKind, Test, Word};
 use crate::check::source::Source;
@@ -97,9 +97,13 @@ fn refine(mut setting: Setting, script: &Block, source: &Source) -> Setting {
         && compared
             .iter()
             .any(|text| EVENTS.iter().any(|event| event.operation == text));
+    let typo = second
+        && compared
+            .iter()
+            .any(|text| text.len() > 5 && operations::typo(text, setting.calls).is_some());
     let told = source.text.contains("libvirt") && second;
     setting.compares_operation = second && (guests || operation);
-    setting.is_hook = setting.placed || ((guests || operation || told) && !first_is_verb);
+    setting.is_hook = setting.placed || ((guests || operation || typo || told) && !first_is_verb);
     let uses = |wanted: &str| {
         commands
             .iter()
