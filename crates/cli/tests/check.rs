@@ -1,5 +1,7 @@
 //! `ferrovirt check`: scripts with mistakes show all of them and nothing else; scripts without stay silent.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic, also in its helpers")]
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;

@@ -195,7 +195,8 @@ impl Looker {
             .extension()
             .is_some_and(|end| end == "sh" || end == "py" || end == "bash");
         let runs = data.mode() & 0o111 != 0;
-        if !named && !marked && !(script_name || callable(path) && runs) {
+        let looks = marked || script_name || (callable(path) && runs);
+        if !named && !looks {
             return;
         }
         self.files += 1;

@@ -277,7 +277,7 @@ pub(crate) fn suggest(name: &str, calls: Calls) -> Option<&'static str> {
 pub(crate) fn typo(name: &str, calls: Calls) -> Option<&'static str> {
     let near = calls
         .iter()
-        .map(|(_, e)| (distance(&name, e.operation), e.operation))
+        .map(|(_, e)| (distance(name, e.operation), e.operation))
         .min()?;
     (near.0 <= 2 && near.0 * 2 < name.chars().count()).then_some(near.1)
 }

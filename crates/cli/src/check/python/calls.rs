@@ -148,13 +148,14 @@ fn program(
     let shell = function.starts_with("os.")
         || function == "subprocess.getoutput"
         || keyword(script, arguments, "shell").is_some_and(|value| script.of(value) == "True");
-    if shell && command.kind() != "list" {
-        if let Some(part) = named_part(script, command) {
-            findings.at(
-                script.span(part),
-                Remark::new("FH501", "a name such as `a$(reboot)` is run by a shell here"),
-            );
-        }
+    if shell
+        && command.kind() != "list"
+        && let Some(part) = named_part(script, command)
+    {
+        findings.at(
+            script.span(part),
+            Remark::new("FH501", "a name such as `a$(reboot)` is run by a shell here"),
+        );
     }
     virsh(script, node, command, findings);
     let discarded = node

@@ -26,6 +26,25 @@ pub(crate) fn check(script: &Script<'_>, findings: &mut Findings<'_>) {
     }
 }
 
+/// Whether the script compares its second argument with an operation, or with something much like one.
+pub(crate) fn of_operations(script: &Script<'_>) -> bool {
+    let is_one = |text: &str| {
+        EVENTS.iter().any(|event| event.operation == text)
+            || (text.len() > 5 && operations::typo(text, script.setting.calls).is_some())
+    };
+    script.nodes.iter().any(|node| match node.kind() {
+        "comparison_operator" => guards::compared(script, *node)
+            .is_some_and(|found| found.argument == 2 && found.texts.iter().any(|(text, _)| is_one(text))),
+        "case_clause" => subject(script, *node) == Some(Role::Argument(2)),
+        _ => false,
+    })
+}
+
+fn subject(script: &Script<'_>, clause: Node<'_>) -> Option<Role> {
+    let subject = clause.parent()?.parent()?.child_by_field_name("subject")?;
+    script.roles.role(script.text, subject)
+}
+
 fn one(script: &Script<'_>, node: Node<'_>, found: &Compared<'_>, findings: &mut Findings<'_>) {
     let backed = found
         .texts
@@ -126,23 +145,19 @@ fn reason(script: &Script<'_>, node: Node<'_>, text: &str) -> Option<Remark> {
 
 /// `sys.argv[5]`
 fn fifth(script: &Script<'_>, node: Node<'_>, findings: &mut Findings<'_>) {
-    if let Some(Role::Argument(number)) = script.roles.role(script.text, node) {
-        if number > 4 {
-            let message = format!("a hook has four arguments; argument {number} raises an IndexError");
-            findings.at(script.span(node), Remark::new("FH207", message));
-        }
+    if let Some(Role::Argument(number)) = script.roles.role(script.text, node)
+        && number > 4
+    {
+        let message = format!("a hook has four arguments; argument {number} raises an IndexError");
+        findings.at(script.span(node), Remark::new("FH207", message));
     }
 }
 
 /// `match operation: case "prepare":`
 fn matched(script: &Script<'_>, node: Node<'_>, findings: &mut Findings<'_>) {
-    let subject = node
-        .parent()
-        .and_then(|block| block.parent())
-        .and_then(|m| m.child_by_field_name("subject"));
-    let Some(Role::Argument(2)) = subject.and_then(|subject| script.roles.role(script.text, subject)) else {
+    if subject(script, node) != Some(Role::Argument(2)) {
         return;
-    };
+    }
     let mut cursor = node.walk();
     let patterns: Vec<Node<'_>> = node
         .named_children(&mut cursor)

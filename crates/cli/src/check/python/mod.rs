@@ -7,7 +7,9 @@ mod guards;
 mod roles;
 mod stdin;
 
-use tree_sitter::{Node, Parser};
+use std::time::{Duration, Instant};
+
+use tree_sitter::{Node, ParseOptions, ParseState, Parser, Tree};
 
 use crate::check::finding::{Findings, Remark};
 use crate::check::operations::{Calls, Driver};
@@ -17,6 +19,8 @@ use crate::check::source::{Source, Span};
 
 /// Longer scripts are not read.
 const LONGEST: usize = 512 * 1024;
+/// How long the parser may take.
+const LONGEST_PARSE: Duration = Duration::from_secs(2);
 /// How far up the tree anything is looked for.
 pub(crate) const HIGHEST: usize = 120;
 
@@ -76,23 +80,34 @@ pub(crate) fn check(source: &Source, setting: Setting, findings: &mut Findings<'
     if source.text.len() > LONGEST || parser.set_language(&tree_sitter_python::LANGUAGE.into()).is_err() {
         return;
     }
-    let Some(tree) = parser.parse(&source.text, None) else {
+    let Some(tree) = parse(&mut parser, source.text.as_bytes()) else {
         return;
     };
     let nodes = all(tree.root_node());
     let text = source.text.as_str();
     let roles = Roles::read(text, &nodes);
-    let setting = refine(setting, &roles, text);
-    let script = Script {
+    let setting = refine(setting, text);
+    let mut script = Script {
         text,
         nodes,
         roles,
         setting,
     };
+    let compares = comparisons::of_operations(&script);
+    script.setting.compares_operation = compares;
+    script.setting.is_hook = script.roles.uses_arguments && (script.setting.placed || compares);
     old_python(&script, findings);
     comparisons::check(&script, findings);
     calls::check(&script, findings);
     stdin::check(&script, findings);
+}
+
+/// Parses, but not for long: text that is no Python at all can take the parser's repairs very long.
+fn parse(parser: &mut Parser, text: &[u8]) -> Option<Tree> {
+    let start = Instant::now();
+    let mut too_long = |_: &ParseState| start.elapsed() > LONGEST_PARSE;
+    let options = ParseOptions::new().progress_callback(&mut too_long);
+    parser.parse_with_options(&mut |at, _| text.get(at..).unwrap_or(&[]), None, Some(options))
 }
 
 /// All nodes, parents before children, without recursion.
@@ -113,21 +128,18 @@ fn all(root: Node<'_>) -> Vec<Node<'_>> {
 }
 
 /// What the script tells about whose hook it is.
-fn refine(mut setting: Setting, roles: &Roles, text: &str) -> Setting {
+fn refine(mut setting: Setting, text: &str) -> Setting {
     let has = |words: &[&str]| {
         words
             .iter()
             .any(|word| text.contains(&format!("\"{word}\"")) || text.contains(&format!("'{word}'")))
     };
-    let guests = has(&["prepare", "started", "stopped", "release", "reconnect"]);
     if setting.driver.is_none()
         && has(&["port-created", "port-deleted", "plugged", "unplugged"])
         && !has(&["prepare", "release"])
     {
         (setting.driver, setting.calls) = (Some(Driver::Network), Calls::of(&[Driver::Network]));
     }
-    setting.compares_operation = roles.uses_arguments && guests;
-    setting.is_hook = roles.uses_arguments && (setting.placed || guests || text.contains("libvirt"));
     setting
 }
 

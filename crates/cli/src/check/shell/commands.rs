@@ -374,11 +374,11 @@ pub(crate) fn contents(walker: &mut Walker<'_, '_, '_>, word: &Word, state: &Sta
             }
         })
         .collect();
-    if let Some(controller) = old_cgroup(&text) {
-        if !walker.setting.knows_cgroups {
-            let message = format!("`/sys/fs/cgroup/{controller}` exists with cgroups v1 only");
-            walker.findings.at(word.span, Remark::new("FH602", message));
-        }
+    if let Some(controller) = old_cgroup(&text)
+        && !walker.setting.knows_cgroups
+    {
+        let message = format!("`/sys/fs/cgroup/{controller}` exists with cgroups v1 only");
+        walker.findings.at(word.span, Remark::new("FH602", message));
     }
     let defined = text
         .strip_prefix("/etc/libvirt/qemu/")

@@ -131,13 +131,15 @@ impl<'t> Walker<'t, '_, '_> {
         backed: bool,
     ) -> (Calls, Calls) {
         let found = self.matching(subject, pattern, calls, &[]);
-        if found.0.is_empty() && !calls.is_empty() && self.setting.is_hook {
-            if let Some(mut remark) = self.diagnose(subject, pattern, calls) {
-                if backed && remark.level.is_none() {
-                    remark = remark.level(Level::Note);
-                }
-                self.findings.at(span, remark);
+        if found.0.is_empty()
+            && !calls.is_empty()
+            && self.setting.is_hook
+            && let Some(mut remark) = self.diagnose(subject, pattern, calls)
+        {
+            if backed && remark.level.is_none() {
+                remark = remark.level(Level::Note);
             }
+            self.findings.at(span, remark);
         }
         found
     }

@@ -571,23 +571,23 @@ impl<'t, 'f, 's> Walker<'t, 'f, 's> {
         let span = words.first().map(|word| word.span);
         let stopped = state.path.calls.aborting();
         if let (true, Some(span), Some(about)) = (failing && self.setting.is_hook, span, state.path.mismatch)
+            && !stopped.is_empty()
+            && !state.beside
         {
-            if !stopped.is_empty() && !state.beside {
-                let remark = match about {
-                    About::Operation => Remark::new(
-                        "FH301",
-                        format!(
-                            "the hook fails for operations that it does not know: {}",
-                            stopped.names()
-                        ),
+            let remark = match about {
+                About::Operation => Remark::new(
+                    "FH301",
+                    format!(
+                        "the hook fails for operations that it does not know: {}",
+                        stopped.names()
                     ),
-                    About::Name => Remark::new(
-                        "FH302",
-                        format!("the hook fails for every other name, in: {}", stopped.names()),
-                    ),
-                };
-                self.findings.at(span, remark);
-            }
+                ),
+                About::Name => Remark::new(
+                    "FH302",
+                    format!("the hook fails for every other name, in: {}", stopped.names()),
+                ),
+            };
+            self.findings.at(span, remark);
         }
         state.path.alive = false;
         Outcome::open(&state.path)

@@ -101,15 +101,12 @@ fn refine(mut setting: Setting, script: &Block, source: &Source) -> Setting {
         && compared
             .iter()
             .any(|text| text.len() > 5 && operations::typo(text, setting.calls).is_some());
-    let told = source.text.contains("libvirt") && second;
+    let told = source.text.contains("libvirt") && second && compared.is_empty();
     setting.compares_operation = second && (guests || operation);
     setting.is_hook = setting.placed || ((guests || operation || typo || told) && !first_is_verb);
-    let uses = |wanted: &str| {
-        commands
-            .iter()
-            .any(|command| command.name().as_deref() == Some(wanted))
-    };
-    setting.waits = uses("wait");
+    setting.waits = commands
+        .iter()
+        .any(|command| command.name().as_deref() == Some("wait"));
     setting.reads_pipestatus = words
         .iter()
         .any(|word| word.parameters().any(|(p, _)| p.name == "PIPESTATUS"));
@@ -158,10 +155,10 @@ fn compared(script: &Block) -> Vec<String> {
         match &command.kind {
             Kind::Case { arms, .. } => arms.iter().flat_map(|arm| &arm.patterns).for_each(&mut take),
             Kind::Test(test) => pairs(test, &mut |_, right| take(right)),
-            Kind::Simple { words, .. } => {
-                if command.name().is_some_and(|name| name == "[" || name == "test") {
-                    words.iter().skip(1).for_each(&mut take);
-                }
+            Kind::Simple { words, .. }
+                if command.name().is_some_and(|name| name == "[" || name == "test") =>
+            {
+                words.iter().skip(1).for_each(&mut take);
             }
             _ => {}
         }

@@ -190,11 +190,10 @@ fn redirected_inside(walker: &Walker<'_, '_, '_>, command: &Command, state: &mut
     if let Some(function) = command
         .name()
         .and_then(|name| walker.functions.get(name.as_str()))
+        && let Kind::Function { body, .. } = &function.kind
     {
-        if let Kind::Function { body, .. } = &function.kind {
-            state.redirect(&body.redirects);
-            command = body;
-        }
+        state.redirect(&body.redirects);
+        command = body;
     }
     let (Kind::Group(block) | Kind::Subshell(block)) = &command.kind else {
         return;

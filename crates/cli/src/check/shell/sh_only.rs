@@ -134,15 +134,15 @@ fn simple(words: &[Word], own: &[&str], found: &mut Vec<(Span, String)>) {
     if let Some((_, instead)) = COMMANDS.iter().find(|(command, _)| *command == name) {
         found.push((first.span, format!("`{name}` (instead of {instead})")));
     }
-    if let Some((_, options)) = OPTIONS.iter().find(|(command, _)| *command == name) {
-        if let Some(word) = rest.first().filter(|word| options.contains(&word.raw.as_str())) {
-            found.push((word.span, format!("`{name} {}`", word.raw)));
-        }
+    if let Some((_, options)) = OPTIONS.iter().find(|(command, _)| *command == name)
+        && let Some(word) = rest.first().filter(|word| options.contains(&word.raw.as_str()))
+    {
+        found.push((word.span, format!("`{name} {}`", word.raw)));
     }
-    if name == "[" || name == "test" {
-        if let Some(word) = rest.iter().find(|word| word.raw == "==" || word.raw == "=~") {
-            found.push((word.span, format!("`{}` in `[ ]`", word.raw)));
-        }
+    if (name == "[" || name == "test")
+        && let Some(word) = rest.iter().find(|word| word.raw == "==" || word.raw == "=~")
+    {
+        found.push((word.span, format!("`{}` in `[ ]`", word.raw)));
     }
     if name == "set" && rest.iter().any(|word| word.raw == "pipefail") {
         found.push((first.span, "`set -o pipefail`".to_owned()));

@@ -3,9 +3,11 @@
 use std::collections::HashSet;
 
 use crate::check::finding::{Findings, Remark};
+use crate::check::place::on_hook_path;
 use crate::check::shell::builtins;
 use crate::check::shell::tree::{Block, Command, Kind, Operation, PieceKind, Test, Word};
 use crate::check::shell::visit;
+use crate::check::source::Span;
 
 /// What the shell itself sets.
 const SHELLS_OWN: &[&str] = &[
@@ -77,13 +79,22 @@ const SESSION: &[&str] = &[
     "INVOCATION_ID",
 ];
 
+/// More unset variables than anybody forgets.
+const MANY: usize = 4;
+
 /// Commands that can set any variable.
 const OPAQUE: &[&str] = &["source", ".", "eval", "getopts"];
 
 /// Looks for both.
 pub(crate) fn check(script: &Block, findings: &mut Findings<'_>) {
     let mut known = Known::default();
-    for command in visit::commands(script) {
+    let commands = visit::commands(script);
+    for command in &commands {
+        if let Kind::Function { name, .. } = &command.kind {
+            known.functions.insert(name.clone());
+        }
+    }
+    for command in commands {
         known.take(command);
     }
     let words = visit::words(script);
@@ -103,7 +114,7 @@ pub(crate) fn check(script: &Block, findings: &mut Findings<'_>) {
             }
         }
     }
-    let mut reported = HashSet::new();
+    let mut unset: Vec<(&str, Span)> = Vec::new();
     for word in words {
         for (parameter, piece) in word.parameters() {
             let name = parameter.name.as_str();
@@ -112,24 +123,25 @@ pub(crate) fn check(script: &Block, findings: &mut Findings<'_>) {
             let special = ["BASH", "FERROVIRT_", "COMP_"]
                 .iter()
                 .any(|prefix| name.starts_with(prefix));
-            if !variable || own || special || known.names.contains(name) {
-                continue;
-            }
-            if !reported.insert(name) {
-                continue;
-            }
-            if SESSION.contains(&name) {
-                findings.at(
-                    piece.span,
-                    Remark::new("FH505", format!("`${name}` is empty in a hook")),
-                );
-            } else if !known.opaque {
-                findings.at(
-                    piece.span,
-                    Remark::new("FH504", format!("nothing sets `${name}`")),
-                );
+            let again = unset.iter().any(|(other, _)| *other == name);
+            if variable && !own && !special && !again && !known.names.contains(name) {
+                unset.push((name, piece.span));
             }
         }
+    }
+    let (session, unset): (Vec<_>, Vec<_>) = unset.into_iter().partition(|(name, _)| SESSION.contains(name));
+    for (name, span) in session {
+        findings.at(
+            span,
+            Remark::new("FH505", format!("`${name}` is empty in a hook")),
+        );
+    }
+    // A script that leans on much that it does not define is read by another one with `.`.
+    if known.opaque || known.foreign || unset.len() > MANY {
+        return;
+    }
+    for (name, span) in unset {
+        findings.at(span, Remark::new("FH504", format!("nothing sets `${name}`")));
     }
 }
 
@@ -137,6 +149,9 @@ pub(crate) fn check(script: &Block, findings: &mut Findings<'_>) {
 struct Known {
     names: HashSet<String>,
     opaque: bool,
+    /// Whether it calls functions of another script.
+    foreign: bool,
+    functions: HashSet<String>,
 }
 
 impl Known {
@@ -161,6 +176,8 @@ impl Known {
         let Some(name) = words.first().and_then(Word::literal) else {
             return;
         };
+        let function = name.contains('_') && !name.contains(['/', '.', '$']);
+        self.foreign |= function && !self.functions.contains(&name) && !on_hook_path(&name);
         let name = builtins::base(&name).to_owned();
         self.opaque |= OPAQUE.contains(&name.as_str());
         let arguments = || words.iter().skip(1);
@@ -187,12 +204,12 @@ impl Known {
 
     /// `[ -n "$NAME" ]`: the script expects that it may be unset.
     fn named_alone(&mut self, word: &Word) {
-        if let [piece] = word.pieces.as_slice() {
-            if let PieceKind::Parameter(parameter) = &piece.kind {
-                let session = SESSION.contains(&parameter.name.as_str());
-                if !session {
-                    self.names.insert(parameter.name.clone());
-                }
+        if let [piece] = word.pieces.as_slice()
+            && let PieceKind::Parameter(parameter) = &piece.kind
+        {
+            let session = SESSION.contains(&parameter.name.as_str());
+            if !session {
+                self.names.insert(parameter.name.clone());
             }
         }
     }

@@ -141,89 +141,13 @@ fn add(
 
 fn parameter(expression: &ParameterExpr) -> Parameter {
     use ParameterExpr as E;
-    let (subject, indirect, operation, argument) = match expression {
-        E::Parameter { parameter, indirect } => (parameter, *indirect, Operation::Plain, None),
-        E::UseDefaultValues {
-            parameter,
-            indirect,
-            default_value,
-            ..
-        }
-        | E::AssignDefaultValues {
-            parameter,
-            indirect,
-            default_value,
-            ..
-        } => (parameter, *indirect, Operation::Default, default_value.clone()),
-        E::IndicateErrorIfNullOrUnset {
-            parameter,
-            indirect,
-            error_message,
-            ..
-        } => (parameter, *indirect, Operation::Default, error_message.clone()),
-        E::UseAlternativeValue {
-            parameter,
-            indirect,
-            alternative_value,
-            ..
-        } => (
-            parameter,
-            *indirect,
-            Operation::Alternative,
-            alternative_value.clone(),
-        ),
-        E::ParameterLength { parameter, indirect } => (parameter, *indirect, Operation::Length, None),
-        E::RemoveSmallestSuffixPattern {
-            parameter,
-            indirect,
-            pattern,
-        }
-        | E::RemoveLargestSuffixPattern {
-            parameter,
-            indirect,
-            pattern,
-        }
-        | E::RemoveSmallestPrefixPattern {
-            parameter,
-            indirect,
-            pattern,
-        }
-        | E::RemoveLargestPrefixPattern {
-            parameter,
-            indirect,
-            pattern,
-        } => (parameter, *indirect, Operation::Trim, pattern.clone()),
-        E::Substring {
-            parameter,
-            indirect,
-            offset,
-            ..
-        } => (
-            parameter,
-            *indirect,
-            Operation::Substring,
-            Some(offset.value.clone()),
-        ),
-        E::UppercaseFirstChar {
-            parameter, indirect, ..
-        }
-        | E::UppercasePattern {
-            parameter, indirect, ..
-        } => (parameter, *indirect, Operation::Letters, Some("^".to_owned())),
-        E::LowercaseFirstChar {
-            parameter, indirect, ..
-        }
-        | E::LowercasePattern {
-            parameter, indirect, ..
-        } => (parameter, *indirect, Operation::Letters, Some(",".to_owned())),
-        E::ReplaceSubstring {
-            parameter, indirect, ..
-        } => (parameter, *indirect, Operation::Replace, None),
-        E::Transform {
-            parameter, indirect, ..
-        } => (parameter, *indirect, Operation::Transform, None),
+    let found = match expression {
         E::VariableNames { prefix, .. } => return indirection(prefix),
         E::MemberKeys { variable_name, .. } => return indirection(variable_name),
+        other => posix(other).or_else(|| beyond_posix(other)),
+    };
+    let Some((subject, indirect, operation, argument)) = found else {
+        return indirection("");
     };
     let (name, indexed) = name(subject);
     let operation = if indirect { Operation::Indirect } else { operation };
@@ -233,6 +157,102 @@ fn parameter(expression: &ParameterExpr) -> Parameter {
         indexed,
         argument,
     }
+}
+
+/// A parameter, whether it is indirect, what is done with it, and the word that says how.
+type Taken<'a> = Option<(&'a BrushParameter, bool, Operation, Option<String>)>;
+
+/// What every shell has.
+fn posix(expression: &ParameterExpr) -> Taken<'_> {
+    use ParameterExpr as E;
+    let (parameter, indirect, operation, argument) = match expression {
+        E::Parameter { parameter, indirect } => (parameter, indirect, Operation::Plain, None),
+        E::ParameterLength { parameter, indirect } => (parameter, indirect, Operation::Length, None),
+        E::UseDefaultValues {
+            parameter,
+            indirect,
+            default_value: word,
+            ..
+        }
+        | E::AssignDefaultValues {
+            parameter,
+            indirect,
+            default_value: word,
+            ..
+        }
+        | E::IndicateErrorIfNullOrUnset {
+            parameter,
+            indirect,
+            error_message: word,
+            ..
+        } => (parameter, indirect, Operation::Default, word.clone()),
+        E::UseAlternativeValue {
+            parameter,
+            indirect,
+            alternative_value: word,
+            ..
+        } => (parameter, indirect, Operation::Alternative, word.clone()),
+        E::RemoveSmallestSuffixPattern {
+            parameter,
+            indirect,
+            pattern: word,
+        }
+        | E::RemoveLargestSuffixPattern {
+            parameter,
+            indirect,
+            pattern: word,
+        }
+        | E::RemoveSmallestPrefixPattern {
+            parameter,
+            indirect,
+            pattern: word,
+        }
+        | E::RemoveLargestPrefixPattern {
+            parameter,
+            indirect,
+            pattern: word,
+        } => (parameter, indirect, Operation::Trim, word.clone()),
+        _ => return None,
+    };
+    Some((parameter, *indirect, operation, argument))
+}
+
+/// What only bash has.
+fn beyond_posix(expression: &ParameterExpr) -> Taken<'_> {
+    use ParameterExpr as E;
+    let (parameter, indirect, operation, argument) = match expression {
+        E::Substring {
+            parameter,
+            indirect,
+            offset,
+            ..
+        } => (
+            parameter,
+            indirect,
+            Operation::Substring,
+            Some(offset.value.clone()),
+        ),
+        E::UppercaseFirstChar {
+            parameter, indirect, ..
+        }
+        | E::UppercasePattern {
+            parameter, indirect, ..
+        } => (parameter, indirect, Operation::Letters, Some("^".to_owned())),
+        E::LowercaseFirstChar {
+            parameter, indirect, ..
+        }
+        | E::LowercasePattern {
+            parameter, indirect, ..
+        } => (parameter, indirect, Operation::Letters, Some(",".to_owned())),
+        E::ReplaceSubstring {
+            parameter, indirect, ..
+        } => (parameter, indirect, Operation::Replace, None),
+        E::Transform {
+            parameter, indirect, ..
+        } => (parameter, indirect, Operation::Transform, None),
+        _ => return None,
+    };
+    Some((parameter, *indirect, operation, argument))
 }
 
 fn indirection(name: &str) -> Parameter {
