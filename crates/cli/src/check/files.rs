@@ -151,10 +151,13 @@ impl Looker {
         if Driver::of_name(name).is_some() {
             return;
         }
+        let script = ["sh", "bash", "py", "pl", "rb", "hook", "script"]
+            .iter()
+            .any(|end| name.ends_with(&format!(".{end}")));
         let stem = name.split('.').next().unwrap_or("").to_lowercase();
         let leftover = LEFTOVERS.iter().any(|end| name.ends_with(end));
         let known = DRIVERS.iter().find(|(_, known)| *known == stem);
-        if let (Some((_, known)), false) = (known, leftover || data.mode() & 0o111 == 0) {
+        if let (Some((_, known)), true) = (known, script && !leftover && data.mode() & 0o111 != 0) {
             let remark = Remark::new(
                 "FH115",
                 format!("nobody calls `{name}`; the hook's name is `{known}`"),

@@ -11,10 +11,14 @@ pub(crate) struct Setting {
     pub(crate) driver: Option<Driver>,
     /// The calls it can get.
     pub(crate) calls: Calls,
+    /// The calls that any hook of the driver can get.
+    pub(crate) all: Calls,
     /// Whether its place alone makes it a hook.
     pub(crate) placed: bool,
     /// Whether it gets the hook's arguments.
     pub(crate) is_hook: bool,
+    /// Whether bash reads it.
+    pub(crate) bash: bool,
     /// Whether it looks at the operation.
     pub(crate) compares_operation: bool,
     /// Whether it waits for its children.
@@ -38,6 +42,7 @@ impl Setting {
             Some(driver) => Calls::of(&[driver]),
             None => Calls::of(&[Driver::Qemu, Driver::Lxc]),
         };
+        let all = calls;
         let step = names.windows(2).find_map(|pair| {
             EVENTS
                 .iter()
@@ -50,8 +55,10 @@ impl Setting {
         Setting {
             driver,
             calls,
+            all,
             placed: placed || asked.is_some() || step.is_some(),
             is_hook: false,
+            bash: false,
             compares_operation: false,
             waits: false,
             reads_pipestatus: false,

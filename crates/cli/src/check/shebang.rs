@@ -65,6 +65,9 @@ pub(crate) fn check(source: &Source, path: &Path, place: Place, findings: &mut F
             Remark::new("FH103", message),
         );
     }
+    if interpreter.starts_with("/hint/") {
+        return Language::Other;
+    }
     let mut words = interpreter.split_whitespace();
     let program = words.next().unwrap_or("").to_owned();
     let mut name = base(&program).to_owned();

@@ -30,7 +30,7 @@ pub(crate) fn check(script: &Script<'_>, findings: &mut Findings<'_>) {
 pub(crate) fn of_operations(script: &Script<'_>) -> bool {
     let is_one = |text: &str| {
         EVENTS.iter().any(|event| event.operation == text)
-            || (text.len() > 5 && operations::typo(text, script.setting.calls).is_some())
+            || (text.len() > 5 && operations::typo(text, script.setting.all).is_some())
     };
     script.nodes.iter().any(|node| match node.kind() {
         "comparison_operator" => guards::compared(script, *node)
@@ -68,7 +68,7 @@ fn one(script: &Script<'_>, node: Node<'_>, found: &Compared<'_>, findings: &mut
 
 /// An operation that does not exist, or not for this driver.
 fn operation(script: &Script<'_>, text: &str) -> Option<Remark> {
-    let all = script.setting.calls;
+    let all = script.setting.all;
     if text.is_empty() || all.iter().any(|(_, event)| event.operation == text) {
         return None;
     }

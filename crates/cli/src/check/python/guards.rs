@@ -3,7 +3,7 @@
 use tree_sitter::Node;
 
 use crate::check::operations::Calls;
-use crate::check::python::roles::Role;
+use crate::check::python::roles::{Role, last};
 use crate::check::python::{HIGHEST, Script};
 
 /// What a condition leaves.
@@ -166,7 +166,7 @@ pub(crate) fn leading_to(script: &Script<'_>, node: Node<'_>, depth: usize) -> C
                     .map_or("", |name| script.of(name));
                 return calls.and(callers(script, name, depth));
             }
-            "class_definition" | "lambda" => return Calls::EMPTY,
+            "lambda" => return Calls::EMPTY,
             _ => {}
         }
         calls = before_else(script, parent, child, calls);
@@ -242,7 +242,7 @@ fn callers(script: &Script<'_>, name: &str, depth: usize) -> Calls {
     {
         if node
             .child_by_field_name("function")
-            .is_some_and(|function| script.of(function) == name)
+            .is_some_and(|function| last(script.of(function)) == name)
         {
             calls = calls.or(leading_to(script, *node, depth + 1));
         }

@@ -139,6 +139,7 @@ fn refine(mut setting: Setting, text: &str) -> Setting {
         && !has(&["prepare", "release"])
     {
         (setting.driver, setting.calls) = (Some(Driver::Network), Calls::of(&[Driver::Network]));
+        setting.all = setting.calls;
     }
     setting
 }

@@ -93,7 +93,7 @@ impl Roles {
         ) else {
             return;
         };
-        let Some(function) = functions.get(text.get(called.byte_range()).unwrap_or("")) else {
+        let Some(function) = functions.get(last(text.get(called.byte_range()).unwrap_or(""))) else {
             return;
         };
         let Some(parameters) = function.child_by_field_name("parameters") else {
@@ -114,7 +114,10 @@ impl Roles {
             }
         }
         let mut cursor = parameters.walk();
-        for (parameter, role) in parameters.named_children(&mut cursor).zip(spread) {
+        let own = parameters
+            .named_children(&mut cursor)
+            .filter(|p| !["self", "cls"].contains(&name(text, *p).as_str()));
+        for (parameter, role) in own.zip(spread) {
             let own = parameter.child_by_field_name("name").unwrap_or(parameter);
             note(into, function.id(), name(text, own), role);
         }
@@ -206,4 +209,9 @@ fn note(into: &mut HashMap<(usize, String), Option<Role>>, scope: usize, name: S
     into.entry((scope, name))
         .and_modify(|known| *known = if *known == role { role } else { None })
         .or_insert(role);
+}
+
+/// The name of what is called, without the object that it belongs to.
+pub(crate) fn last(called: &str) -> &str {
+    called.rsplit('.').next().unwrap_or(called)
 }

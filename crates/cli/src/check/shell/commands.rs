@@ -123,7 +123,7 @@ pub(crate) fn check<'t>(
         "virsh" => virsh(walker, command, real, state),
         "sleep" => waits::long_sleep(walker, command, state),
         "iptables" | "ip6tables" => iptables(walker, program, real),
-        "cset" => walker.findings.at(
+        "cset" if !walker.findings.has("FH602") => walker.findings.at(
             command.span,
             Remark::new(
                 "FH602",
@@ -175,7 +175,7 @@ pub(crate) fn arguments(walker: &mut Walker<'_, '_, '_>, name: &str, words: &[Wo
 fn unquoted(walker: &mut Walker<'_, '_, '_>, name: &str, word: &Word, state: &State) {
     for (parameter, piece) in word.parameters().filter(|(_, piece)| !piece.quoted) {
         let safe = [Operation::Length, Operation::Alternative, Operation::Transform];
-        if safe.contains(&parameter.operation) || ["@", "*", "#", "?"].contains(&parameter.name.as_str()) {
+        if safe.contains(&parameter.operation) || ["#", "?"].contains(&parameter.name.as_str()) {
             continue;
         }
         let value = state.parameter(parameter);
@@ -329,6 +329,13 @@ fn status(walker: &mut Walker<'_, '_, '_>, words: &[Word]) {
     }
 }
 
+/// A file name that bash splits, and then refuses as ambiguous.
+pub(crate) fn redirected(walker: &mut Walker<'_, '_, '_>, word: &Word, state: &State) {
+    if walker.setting.is_hook && walker.setting.bash && state.path.name.is_none() {
+        unquoted(walker, ">", word, state);
+    }
+}
+
 /// A file that a command writes.
 pub(crate) fn written_file(walker: &mut Walker<'_, '_, '_>, word: &Word, state: &State) {
     let Some(text) = state.value(word).known() else {
@@ -376,6 +383,7 @@ pub(crate) fn contents(walker: &mut Walker<'_, '_, '_>, word: &Word, state: &Sta
         .collect();
     if let Some(controller) = old_cgroup(&text)
         && !walker.setting.knows_cgroups
+        && walker.written.insert(controller.to_owned())
     {
         let message = format!("`/sys/fs/cgroup/{controller}` exists with cgroups v1 only");
         walker.findings.at(word.span, Remark::new("FH602", message));

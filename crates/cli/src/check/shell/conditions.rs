@@ -169,7 +169,7 @@ impl<'t> Walker<'t, '_, '_> {
 
     /// Why no call fulfils a comparison; nothing when it only stands at a place where it cannot.
     fn diagnose(&self, subject: &Value, pattern: &[Glyph], calls: Calls) -> Option<Remark> {
-        let all = self.setting.calls;
+        let all = self.setting.all;
         let fits = |calls, loose: &[u8]| !self.matching(subject, pattern, calls, loose).0.is_empty();
         let text = globs::exact(pattern);
         let shown = text.clone().unwrap_or_else(|| "this pattern".to_owned());
@@ -233,7 +233,7 @@ impl<'t> Walker<'t, '_, '_> {
                 driver.name()
             ),
         );
-        match operations::suggest(operation, self.setting.calls) {
+        match operations::suggest(operation, self.setting.all) {
             Some(meant) => remark.fix(format!("did you mean `{meant}`?")),
             None => remark,
         }

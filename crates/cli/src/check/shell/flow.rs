@@ -236,6 +236,7 @@ impl<'t, 'f, 's> Walker<'t, 'f, 's> {
             match &redirect.target {
                 Target::Write(word) => {
                     commands::written_file(self, word, state);
+                    commands::redirected(self, word, state);
                     self.word(word, state);
                 }
                 Target::Read(word) | Target::Text(word) | Target::Document(word) => self.word(word, state),

@@ -52,7 +52,10 @@ pub(crate) fn check(source: &Source, dialect: Dialect, setting: Setting, finding
         }
         return;
     };
-    let setting = refine(setting, &script, source);
+    let setting = Setting {
+        bash: dialect == Dialect::Bash,
+        ..refine(setting, &script, source)
+    };
     variables::check(&script, findings);
     programs::check(&script, findings);
     if dialect == Dialect::Sh {
@@ -81,8 +84,10 @@ fn refine(mut setting: Setting, script: &Block, source: &Source) -> Setting {
         let networks = ["port-created", "port-deleted", "plugged", "unplugged", "updated"];
         if has(&networks) && !has(&["prepare", "release", "reconnect", "attach", "migrate", "restore"]) {
             (setting.driver, setting.calls) = (Some(Driver::Network), Calls::of(&[Driver::Network]));
+            setting.all = setting.calls;
         } else if has(&["reload", "SIGHUP"]) && !guests {
             (setting.driver, setting.calls) = (Some(Driver::Daemon), Calls::of(&[Driver::Daemon]));
+            setting.all = setting.calls;
         }
     }
     // Somebody else's command line: `script start NAME`, or options.
@@ -100,7 +105,7 @@ fn refine(mut setting: Setting, script: &Block, source: &Source) -> Setting {
     let typo = second
         && compared
             .iter()
-            .any(|text| text.len() > 5 && operations::typo(text, setting.calls).is_some());
+            .any(|text| text.len() > 5 && operations::typo(text, setting.all).is_some());
     let told = source.text.contains("libvirt") && second && compared.is_empty();
     setting.compares_operation = second && (guests || operation);
     setting.is_hook = setting.placed || ((guests || operation || typo || told) && !first_is_verb);

@@ -222,6 +222,7 @@ impl Known {
             }
             Test::Not(inner) => self.tested(inner),
             Test::One(word) => self.named_alone(word),
+            Test::Two { left, right, .. } if right.literal().as_deref() == Some("") => self.named_alone(left),
             Test::Two { .. } => {}
         }
     }

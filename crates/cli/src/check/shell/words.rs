@@ -135,6 +135,14 @@ fn add(
         WordPiece::BackquotedCommandSubstitution(text) => push(substitution(text, 1), quoted),
         WordPiece::ArithmeticExpression(expression) => {
             push(PieceKind::Arithmetic(expression.value.clone()), quoted);
+            // Commands in it run as anywhere else.
+            let inner = take_apart(lowering, &expression.value, span.start + 3);
+            into.extend(
+                inner
+                    .pieces
+                    .into_iter()
+                    .filter(|piece| matches!(piece.kind, PieceKind::Command(_))),
+            );
         }
     }
 }

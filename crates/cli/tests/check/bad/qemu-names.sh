@@ -8,4 +8,7 @@ if [ "$2" = started ]; then
     cat $config > /dev/null #~ FH502
     echo started $1 >&2 #~ FH502
     rm -f "/run/lock/$GUEST"
+    other-hook $@ #~ FH502
+    true > /run/$GUEST.up #~ FH502
+    echo "$(($(memory-of $GUEST) / 2))" >&2 #~ FH502
 fi
