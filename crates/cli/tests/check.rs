@@ -266,6 +266,9 @@ fn the_exit_status_tells_how_bad_it_is() {
     assert_eq!(status(&["--level", "error", &path("warning")]), Some(0));
     assert_eq!(status(&["--level", "error", &path("error")]), Some(1));
     assert_eq!(status(&[&path("nothing")]), Some(2));
+    assert_eq!(status(&[]), Some(0));
+    let shown = findings(&["--level", "error", &path("warning")]);
+    assert!(shown.is_empty(), "{shown:?}");
     assert_eq!(status(&["--explain", "FH999"]), Some(2));
     assert_eq!(status(&["--explain", "fh306"]), Some(0));
 }

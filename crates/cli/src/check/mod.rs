@@ -31,7 +31,7 @@ const STACK: usize = 256 * 1024 * 1024;
 /// What is looked at, and how it is told.
 #[derive(Debug, Clone, clap::Args)]
 #[command(
-    after_help = "Exit status: 0 nothing of the level --level or above, 1 something, 2 usage or unreadable files."
+    after_help = "Exit status: 0 nothing worse than notes (or: nothing of --level or above), 1 something, 2 usage or unreadable files."
 )]
 pub(crate) struct Options {
     /// Scripts, or directories of scripts; the hooks directory when none is given
@@ -42,9 +42,9 @@ pub(crate) struct Options {
     /// How findings are written
     #[arg(long, value_enum, default_value = "text")]
     pub(crate) format: Format,
-    /// The lowest level that makes the check fail; notes are only shown when asked for or with text output
-    #[arg(long, value_enum, default_value = "warning")]
-    pub(crate) level: Level,
+    /// The lowest level that is shown and makes the check fail; without it all are shown, and notes do not fail
+    #[arg(long, value_enum)]
+    pub(crate) level: Option<Level>,
     /// The directory that the daemon uses: owners and modes count there
     #[arg(long, default_value = "/etc/libvirt/hooks")]
     pub(crate) hooks_dir: PathBuf,
@@ -75,14 +75,16 @@ pub(crate) fn run(options: &Options) -> ExitCode {
     if options.list {
         return report::list();
     }
-    let (found, unreadable, files) = look_on_large_stack(options.clone());
+    let (mut found, unreadable, files) = look_on_large_stack(options.clone());
+    found.retain(|finding| options.level.is_none_or(|level| finding.level >= level));
     for line in &unreadable {
         eprintln!("ferrovirt check: {line}");
     }
     if report::print(options, &found, files).is_err() {
         return ExitCode::from(2);
     }
-    let failing = found.iter().any(|finding| finding.level >= options.level);
+    let least = options.level.unwrap_or(Level::Warning);
+    let failing = found.iter().any(|finding| finding.level >= least);
     ExitCode::from(match (unreadable.is_empty(), failing) {
         (false, _) => 2,
         (true, true) => 1,
@@ -111,7 +113,8 @@ fn look(options: &Options) -> (Vec<Finding>, Vec<String>, usize) {
         unreadable: Vec::new(),
         files: 0,
     };
-    if options.paths.is_empty() {
+    // A machine without hooks is in order.
+    if options.paths.is_empty() && options.hooks_dir.exists() {
         looker.named(&options.hooks_dir);
     }
     for path in &options.paths {

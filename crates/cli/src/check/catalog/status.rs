@@ -77,4 +77,13 @@ pub(crate) const RULES: &[Rule] = &[
         bad: "watch-gpu &",
         good: "watch-gpu >/dev/null 2>&1 &",
     },
+    Rule {
+        code: "FH309",
+        title: "status of another command",
+        level: Level::Warning,
+        why: "`$?` is the status of the last command. After `echo`, or after `local x=$(…)`, that is not the command that was meant, and a failure goes unnoticed.",
+        fix: "put the command itself into `if`, or keep its status: `status=$?`",
+        bad: "prepare-gpu\necho \"prepared\"\nif [ $? -ne 0 ]; then exit 1; fi",
+        good: "if ! prepare-gpu; then exit 1; fi",
+    },
 ];

@@ -107,6 +107,9 @@ impl<'t, 'f, 's> Walker<'t, 'f, 's> {
                 break;
             }
             let last = i + 1 == block.items.len();
+            if i > 0 {
+                pipes::other_status(self, &block.items[i - 1], item);
+            }
             let before = state.path.mismatch;
             let outcome = self.item(item, state, tail && last);
             let open = !outcome.pure && outcome.yes == outcome.no;
@@ -283,9 +286,9 @@ impl<'t, 'f, 's> Walker<'t, 'f, 's> {
                 };
                 let value = one.map_or_else(|| Value::any(named), Value::text);
                 state.assign(variable, value);
-                self.repeat(body, state);
+                self.repeat(body, state, tail);
             }
-            Kind::ArithmeticFor { body } => self.repeat(body, state),
+            Kind::ArithmeticFor { body } => self.repeat(body, state, tail),
             Kind::Case { subject, arms } => self.case(subject, arms, state, tail),
             Kind::If(branches) => self.branches(branches, state, tail),
             Kind::Loop {
@@ -316,11 +319,11 @@ impl<'t, 'f, 's> Walker<'t, 'f, 's> {
         }
     }
 
-    fn repeat(&mut self, body: &'t Block, state: &mut State) {
+    fn repeat(&mut self, body: &'t Block, state: &mut State, tail: bool) {
         let mut inner = state.clone();
         inner.uncertain = true;
         inner.path.mismatch = None;
-        self.block(body, &mut inner, false);
+        self.block(body, &mut inner, tail);
         inner.uncertain = state.uncertain;
         state.join(inner);
     }

@@ -106,7 +106,8 @@ fn refine(mut setting: Setting, script: &Block, source: &Source) -> Setting {
         && compared
             .iter()
             .any(|text| text.len() > 5 && operations::typo(text, setting.all).is_some());
-    let told = source.text.contains("libvirt") && second && compared.is_empty();
+    let lower = source.text.to_lowercase();
+    let told = lower.contains("libvirt") && lower.contains("hook") && second && compared.is_empty();
     setting.compares_operation = second && (guests || operation);
     setting.is_hook = setting.placed || ((guests || operation || typo || told) && !first_is_verb);
     setting.waits = commands
@@ -136,8 +137,43 @@ fn is_tested(commands: &[&Command], word: &Word) -> bool {
     })
 }
 
-/// The words that `case` patterns and tests compare with, taken apart at what is no letter.
+/// What stands for the second argument: `2`, `*`, and the variables that are made of them.
+fn second_argument(script: &Block) -> Vec<String> {
+    let commands = visit::commands(script);
+    let mut names: Vec<String> = ["2", "@", "*"].map(str::to_owned).into();
+    if commands
+        .iter()
+        .any(|command| command.name().as_deref() == Some("shift"))
+    {
+        names.push("1".to_owned());
+    }
+    // Twice, for variables that are made of variables.
+    for _ in 0..2 {
+        for command in &commands {
+            let Kind::Simple { assignments, words } = &command.kind else {
+                continue;
+            };
+            let direct = assignments
+                .iter()
+                .flat_map(|a| a.values.iter().map(|value| (a.name.clone(), value.clone())));
+            for (name, value) in direct.chain(words.iter().filter_map(builtins::split_assignment)) {
+                if mentions(&value, &names) && !names.contains(&name) {
+                    names.push(name);
+                }
+            }
+        }
+    }
+    names
+}
+
+fn mentions(word: &Word, names: &[String]) -> bool {
+    word.parameters()
+        .any(|(parameter, _)| names.contains(&parameter.name))
+}
+
+/// The words that `case` patterns and tests compare the second argument with, taken apart at what is no letter.
 fn compared(script: &Block) -> Vec<String> {
+    let second = second_argument(script);
     let mut all = Vec::new();
     let mut take = |word: &Word| {
         let text: String = word
@@ -158,12 +194,21 @@ fn compared(script: &Block) -> Vec<String> {
     };
     for command in visit::commands(script) {
         match &command.kind {
-            Kind::Case { arms, .. } => arms.iter().flat_map(|arm| &arm.patterns).for_each(&mut take),
-            Kind::Test(test) => pairs(test, &mut |_, right| take(right)),
-            Kind::Simple { words, .. }
-                if command.name().is_some_and(|name| name == "[" || name == "test") =>
-            {
-                words.iter().skip(1).for_each(&mut take);
+            Kind::Case { subject, arms } if mentions(subject, &second) => {
+                arms.iter().flat_map(|arm| &arm.patterns).for_each(&mut take);
+            }
+            Kind::Test(test) => pairs(test, &mut |left, right| {
+                if mentions(left, &second) {
+                    take(right);
+                } else if mentions(right, &second) {
+                    take(left);
+                }
+            }),
+            Kind::Simple { words, .. } => {
+                let test = command.name().is_some_and(|name| name == "[" || name == "test");
+                if test && words.iter().any(|word| mentions(word, &second)) {
+                    words.iter().skip(1).for_each(&mut take);
+                }
             }
             _ => {}
         }

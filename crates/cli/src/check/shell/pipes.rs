@@ -4,7 +4,7 @@ use crate::check::finding::Remark;
 use crate::check::shell::builtins;
 use crate::check::shell::flow::Walker;
 use crate::check::shell::state::{State, Stream};
-use crate::check::shell::tree::{Command, Item, Kind, Link, Pipeline};
+use crate::check::shell::tree::{Command, Item, Kind, Link, PieceKind, Pipeline};
 use crate::check::shell::visit;
 
 /// Programs that take what another writes and always succeed.
@@ -207,6 +207,52 @@ fn redirected_inside(walker: &Walker<'_, '_, '_>, command: &Command, state: &mut
         };
         if builtins::is_bare_exec(inner) {
             state.redirect(&inner.redirects);
+        }
+    }
+}
+
+/// `$?` right after a command that nobody asks for its status.
+pub(crate) fn other_status(walker: &mut Walker<'_, '_, '_>, before: &Item, item: &Item) {
+    let [(_, pipeline)] = before.chain.as_slice() else {
+        return;
+    };
+    let [command] = pipeline.commands.as_slice() else {
+        return;
+    };
+    let name = command.name().unwrap_or_default();
+    let substitutes = |command: &Command| {
+        let words = command.words().iter().flat_map(|word| &word.pieces);
+        words
+            .into_iter()
+            .any(|piece| matches!(piece.kind, PieceKind::Command(_)))
+    };
+    let hides = ["echo", "printf", "logger"].contains(&name.as_str())
+        || (builtins::DECLARING.contains(&name.as_str()) && substitutes(command));
+    if !hides || before.background {
+        return;
+    }
+    let first = item
+        .chain
+        .first()
+        .and_then(|(_, pipeline)| pipeline.commands.first());
+    let asked = match first.map(|command| &command.kind) {
+        Some(Kind::If(branches)) => branches
+            .first()
+            .and_then(|(condition, _)| condition.as_ref())
+            .map(visit::words),
+        Some(Kind::Simple { words, .. })
+            if first.is_some_and(|c| c.name().is_some_and(|n| n == "[" || n == "test")) =>
+        {
+            Some(words.iter().collect())
+        }
+        _ => None,
+    };
+    for word in asked.into_iter().flatten() {
+        if let Some((_, piece)) = word.parameters().find(|(parameter, _)| parameter.name == "?") {
+            walker.findings.at(
+                piece.span,
+                Remark::new("FH309", format!("this is the status of `{name}`")),
+            );
         }
     }
 }
