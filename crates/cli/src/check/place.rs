@@ -30,6 +30,16 @@ pub(crate) struct Setting {
 }
 
 impl Setting {
+    /// Whether an operation is the daemon's alone, in a script of which only that is certain that it is for guests
+    /// or networks. One script may serve both of these, but not the daemon.
+    pub(crate) fn is_daemons_only(&self, operation: &str) -> bool {
+        let mut owners = EVENTS
+            .iter()
+            .filter(|event| event.operation == operation)
+            .peekable();
+        self.driver.is_none() && owners.peek().is_some() && owners.all(|event| event.driver == Driver::Daemon)
+    }
+
     /// What the path tells. A driver that was asked for wins.
     pub(crate) fn of(path: &Path, asked: Option<Driver>) -> Setting {
         let names: Vec<String> = path

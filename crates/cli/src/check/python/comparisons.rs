@@ -78,7 +78,8 @@ fn operation(script: &Script<'_>, text: &str) -> Option<Remark> {
             format!("`{old}` is what libvirt before 5.0 called; now it is `{new}`"),
         ));
     }
-    if let Some(event) = EVENTS.iter().find(|event| event.operation == text) {
+    let foreign = EVENTS.iter().find(|event| event.operation == text);
+    if let Some(event) = foreign.filter(|_| !script.setting.is_daemons_only(text)) {
         let driver = script.setting.driver?;
         let message = format!(
             "`{text}` is an operation of {} hooks; a {} hook never gets it",

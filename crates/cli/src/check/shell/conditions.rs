@@ -205,7 +205,7 @@ impl<'t> Walker<'t, '_, '_> {
             );
         }
         let everybody = Calls::which(|_| true);
-        if fits(everybody, &[3, 4]) {
+        if fits(everybody, &[3, 4]) && !self.setting.is_daemons_only(&operation) {
             return self.setting.driver.map(|driver| self.foreign(driver, &operation));
         }
         if operation.is_empty() || operation.contains(char::is_whitespace) {

@@ -420,7 +420,6 @@ impl<'t, 'f, 's> Walker<'t, 'f, 's> {
         let mut taken = Calls::EMPTY;
         let mut certain = Calls::EMPTY;
         let mut is_default = false;
-        let mut name = None;
         let patterns: Vec<_> = arm
             .patterns
             .iter()
@@ -437,9 +436,6 @@ impl<'t, 'f, 's> Walker<'t, 'f, 's> {
                 taken = taken.or(may);
                 certain = certain.or(must);
             }
-            if value.is_argument(1) && patterns.len() == 1 {
-                name = globs::exact(pattern).map(Value::text);
-            }
         }
         let mut path = rest.clone();
         let mut remaining = rest.clone();
@@ -447,6 +443,13 @@ impl<'t, 'f, 's> Walker<'t, 'f, 's> {
             path.calls = conditions::revived(rest.calls, taken);
             remaining.calls = rest.calls.without(certain);
         }
+        let exact: Option<Vec<String>> = patterns.iter().map(|pattern| globs::exact(pattern)).collect();
+        let name = exact
+            .filter(|_| value.is_argument(1))
+            .map(|texts| match texts.as_slice() {
+                [text] => Value::text(text.clone()),
+                _ => Value::any(false),
+            });
         path.name = name.or(path.name);
         path.mismatch = if is_default { about } else { None };
         remaining.mismatch = about;

@@ -76,9 +76,10 @@ fn refine(mut setting: Setting, script: &Block, source: &Source) -> Setting {
     let words = visit::words(script);
     let commands = visit::commands(script);
     let has = |wanted: &[&str]| compared.iter().any(|text| wanted.contains(&text.as_str()));
-    let second = words
+    let shifted = commands
         .iter()
-        .any(|word| word.parameters().any(|(p, _)| p.name == "2"));
+        .any(|command| command.name().as_deref() == Some("shift"));
+    let second = shifted || words.iter().any(|word| mentions(word, &["2".to_owned()]));
     let guests = has(&["prepare", "started", "stopped", "release", "reconnect"]);
     if setting.driver.is_none() {
         let networks = ["port-created", "port-deleted", "plugged", "unplugged", "updated"];

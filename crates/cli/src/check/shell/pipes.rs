@@ -4,7 +4,7 @@ use crate::check::finding::Remark;
 use crate::check::shell::builtins;
 use crate::check::shell::flow::Walker;
 use crate::check::shell::state::{State, Stream};
-use crate::check::shell::tree::{Command, Item, Kind, Link, PieceKind, Pipeline};
+use crate::check::shell::tree::{Command, Item, Kind, Link, PieceKind, Pipeline, Target};
 use crate::check::shell::visit;
 
 /// Programs that take what another writes and always succeed.
@@ -228,7 +228,11 @@ pub(crate) fn other_status(walker: &mut Walker<'_, '_, '_>, before: &Item, item:
     };
     let hides = ["echo", "printf", "logger"].contains(&name.as_str())
         || (builtins::DECLARING.contains(&name.as_str()) && substitutes(command));
-    if !hides || before.background {
+    let writes = command
+        .redirects
+        .iter()
+        .any(|redirect| matches!(&redirect.target, Target::Write(_)));
+    if !hides || before.background || writes {
         return;
     }
     let first = item

@@ -49,7 +49,7 @@ impl Path {
             (true, true) => Path {
                 alive: true,
                 calls: self.calls.or(other.calls),
-                name: if self.name == other.name { self.name } else { None },
+                name: known_in_both(self.name, other.name),
                 mismatch: if self.mismatch == other.mismatch {
                     self.mismatch
                 } else {
@@ -64,6 +64,12 @@ impl Path {
         self.mismatch = None;
         self
     }
+}
+
+/// One of two names that are written out is still none that anybody else chose.
+fn known_in_both(one: Option<Value>, other: Option<Value>) -> Option<Value> {
+    let (one, other) = (one?, other?);
+    Some(if one == other { one } else { Value::any(false) })
 }
 
 /// Everything that is known at one point.
