@@ -86,4 +86,13 @@ pub(crate) const RULES: &[Rule] = &[
         bad: "prepare-gpu\necho \"prepared\"\nif [ $? -ne 0 ]; then exit 1; fi",
         good: "if ! prepare-gpu; then exit 1; fi",
     },
+    Rule {
+        code: "FH310",
+        title: "filter whose output is lost",
+        level: Level::Warning,
+        why: "What a hook writes on stdout during `migrate` and `restore` replaces the document. After `exec > log` it goes to the log, and the document stays as it was.",
+        fix: "move only stderr (`exec 2>> log`), or keep stdout: `exec 3>&1 >> log`, and write the document to it with `>&3`",
+        bad: "exec >> /var/log/hook.log 2>&1\n[ \"$2\" != migrate ] || sed s/br0/br1/",
+        good: "exec 2>> /var/log/hook.log\n[ \"$2\" != migrate ] || sed s/br0/br1/",
+    },
 ];

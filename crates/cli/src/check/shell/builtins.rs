@@ -129,12 +129,11 @@ fn shift(words: &[Word], state: &mut State) {
 }
 
 fn set(words: &[Word], state: &mut State) {
-    let mut words = words.iter().enumerate().skip(1);
-    while let Some((i, word)) = words.next() {
+    let mut words = words.iter().skip(1);
+    while let Some(word) = words.next() {
         let raw = word.raw.as_str();
         if raw == "--" || !raw.starts_with(['-', '+']) {
             state.arguments = None;
-            let _ = i;
             return;
         }
         let on = raw.starts_with('-');
@@ -142,7 +141,7 @@ fn set(words: &[Word], state: &mut State) {
             state.errexit = on;
         }
         if raw.ends_with('o') {
-            match words.next().map(|(_, word)| word.raw.as_str()) {
+            match words.next().map(|word| word.raw.as_str()) {
                 Some("pipefail") => state.pipefail = on,
                 Some("errexit") => state.errexit = on,
                 _ => {}

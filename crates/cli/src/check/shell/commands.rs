@@ -155,6 +155,7 @@ pub(crate) fn check<'t>(
         );
     }
     output::noise(walker, command, state);
+    output::moved(walker, command, state);
     output::reading(walker, command, state);
 }
 

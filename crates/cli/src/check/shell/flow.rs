@@ -250,7 +250,9 @@ impl<'t, 'f, 's> Walker<'t, 'f, 's> {
         let streams = (state.out, state.err, state.document);
         state.redirect(&command.redirects);
         let outcome = self.kind(command, state, tail);
-        if !builtins::is_bare_exec(command) {
+        if builtins::is_bare_exec(command) {
+            state.moved |= state.out == Stream::Elsewhere;
+        } else {
             (state.out, state.err, state.document) = streams;
         }
         outcome
@@ -510,7 +512,6 @@ impl<'t, 'f, 's> Walker<'t, 'f, 's> {
             },
             "exit" => self.leave(words, state),
             "return" => {
-                let status = words.get(1).and_then(Word::literal);
                 if let Some(Some(end)) = self.returns.last_mut() {
                     end.join(state.clone());
                 } else if let Some(end) = self.returns.last_mut() {
@@ -518,7 +519,6 @@ impl<'t, 'f, 's> Walker<'t, 'f, 's> {
                 } else {
                     return self.leave(words, state);
                 }
-                let _ = status;
                 state.path.alive = false;
                 Outcome::open(&state.path)
             }

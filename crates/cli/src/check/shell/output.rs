@@ -75,6 +75,20 @@ pub(crate) fn noise(walker: &mut Walker<'_, '_, '_>, command: &Command, state: &
     walker.findings.at(command.span, remark.level(level));
 }
 
+/// A filter whose output goes to a log, because `exec` moved stdout there.
+pub(crate) fn moved(walker: &mut Walker<'_, '_, '_>, command: &Command, state: &State) {
+    let filters = state.path.calls.filters();
+    let only = !filters.is_empty() && state.path.calls.without(filters).is_empty();
+    let lost = state.moved && state.out == Stream::Elsewhere && command.redirects.is_empty();
+    if only && lost && state.document && walker.setting.is_hook && reads_all(command.words()) {
+        let message = format!(
+            "`exec` moved stdout away, so {} gets nothing of this",
+            filters.names()
+        );
+        walker.findings.at(command.span, Remark::new("FH310", message));
+    }
+}
+
 /// Whether an `echo` prints words of people: letters that are written out, and no XML.
 fn is_prose(words: &[Word], state: &State) -> bool {
     let mut letters = false;

@@ -1,7 +1,6 @@
 //! What bash knows and `sh` does not, in scripts that begin with `#!/bin/sh`.
 
 use crate::check::finding::{Findings, Remark};
-use crate::check::shell::builtins;
 use crate::check::shell::tree::{Block, Command, Kind, Operation, Parameter, PieceKind, Target, Word};
 use crate::check::shell::visit;
 use crate::check::source::{Source, Span};
@@ -155,7 +154,6 @@ fn simple(words: &[Word], own: &[&str], found: &mut Vec<(Span, String)>) {
     {
         found.push((first.span, "a trap on `ERR`".to_owned()));
     }
-    let _ = builtins::DECLARING;
 }
 
 fn words(word: &Word, source: &Source, found: &mut Vec<(Span, String)>) {

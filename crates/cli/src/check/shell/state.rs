@@ -85,6 +85,8 @@ pub(crate) struct State {
     pub(crate) out: Stream,
     /// Where descriptor 2 leads.
     pub(crate) err: Stream,
+    /// Whether `exec` moved descriptor 1 away for good.
+    pub(crate) moved: bool,
     /// Whether descriptor 0 is the document.
     pub(crate) document: bool,
     /// Who has read the document to its end.
@@ -117,6 +119,7 @@ impl State {
             arguments: Some((1..=4).map(Value::argument).collect()),
             out: Stream::Out,
             err: Stream::Err,
+            moved: false,
             document: true,
             read: None,
             errexit: false,
