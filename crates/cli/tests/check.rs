@@ -296,6 +296,25 @@ fn text_shows_the_place() {
 }
 
 #[test]
+fn places_are_right_after_continued_lines() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/check/continued.sh");
+    let report = json(&["--driver", "qemu", path.to_str().unwrap()]);
+    let found: Vec<(&str, u64, u64)> = report["findings"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|f| {
+            (
+                f["code"].as_str().unwrap(),
+                f["line"].as_u64().unwrap(),
+                f["column"].as_u64().unwrap(),
+            )
+        })
+        .collect();
+    assert_eq!(found, [("FH502", 6, 14)]);
+}
+
+#[test]
 fn sarif_has_what_readers_need() {
     let bad = scripts("bad");
     let paths: Vec<&str> = bad.iter().map(|path| path.to_str().unwrap()).collect();

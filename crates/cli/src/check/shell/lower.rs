@@ -14,6 +14,9 @@ use crate::check::source::Span;
 /// How deep `$( $( … ) )` is followed.
 const DEPTH: usize = 12;
 
+/// How many bytes the parser's places may be off.
+const OFF: usize = 120;
+
 /// The parser's settings: always bash, since what `sh` lacks is reported by name.
 pub(crate) fn options() -> ParserOptions {
     ParserOptions::default()
@@ -238,7 +241,22 @@ impl<'a> Lowering<'a> {
     /// A word with its parts.
     pub(crate) fn word(&self, word: &ast::Word) -> Word {
         let span = self.span(word.loc.clone());
-        words::take_apart(self, &word.value, span.start)
+        words::take_apart(self, &word.value, self.settle(&word.value, span.start))
+    }
+
+    /// Where a word really begins: after continued lines the parser's places are some characters off.
+    fn settle(&self, value: &str, start: usize) -> usize {
+        let at = start.saturating_sub(self.base);
+        let there = |at: usize| self.text.get(at..).is_some_and(|rest| rest.starts_with(value));
+        if there(at) {
+            return start;
+        }
+        let near = (1..=OFF)
+            .flat_map(|off| [at.checked_add(off), at.checked_sub(off)])
+            .flatten();
+        near.into_iter()
+            .find(|at| there(*at))
+            .map_or(start, |at| self.base + at)
     }
 
     fn redirects(&self, list: Option<&ast::RedirectList>) -> Vec<Redirect> {

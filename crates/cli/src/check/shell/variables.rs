@@ -88,6 +88,9 @@ const OPAQUE: &[&str] = &["source", ".", "eval", "getopts"];
 /// Looks for both.
 pub(crate) fn check(script: &Block, findings: &mut Findings<'_>) {
     let mut known = Known::default();
+    if is_library(script) {
+        return;
+    }
     let commands = visit::commands(script);
     for command in &commands {
         if let Kind::Function { name, .. } = &command.kind {
@@ -143,6 +146,26 @@ pub(crate) fn check(script: &Block, findings: &mut Findings<'_>) {
     for (name, span) in unset {
         findings.at(span, Remark::new("FH504", format!("nothing sets `${name}`")));
     }
+}
+
+/// Whether a script only defines functions and variables: others read it with `.`, and set the rest.
+fn is_library(script: &Block) -> bool {
+    let defines = |command: &Command| match &command.kind {
+        Kind::Function { .. } => true,
+        Kind::Simple { words, .. } => words.is_empty(),
+        _ => false,
+    };
+    let pipelines = || {
+        script
+            .items
+            .iter()
+            .flat_map(|item| &item.chain)
+            .map(|(_, pipeline)| pipeline)
+    };
+    let functions = pipelines()
+        .flat_map(|p| &p.commands)
+        .any(|c| matches!(c.kind, Kind::Function { .. }));
+    functions && pipelines().flat_map(|p| &p.commands).all(defines)
 }
 
 #[derive(Default)]
