@@ -177,7 +177,8 @@ impl<'t> Walker<'t, '_, '_> {
             return misplaced(subject, &shown, calls);
         }
         if subject.holds(4) && fits(all, &[4]) {
-            return reason(&shown);
+            let release = calls.and(Calls::which(|event| event.extras == REASONS));
+            return if fits(release, &[4]) { reason(&shown) } else { None };
         }
         if subject.holds(3) && (!subject.holds(2) || fits(all, &[3, 4])) {
             return Some(wrong_sub(
