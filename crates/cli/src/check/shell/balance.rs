@@ -101,28 +101,44 @@ pub(crate) fn mistake(text: &str) -> Option<(Span, String)> {
     Some((*span, format!("`{word}` is never closed")))
 }
 
-/// The words at the beginning of commands. `Ok(None)` when the script is too clever; `Err` for an open quote.
-#[allow(clippy::type_complexity)]
-fn scan(text: &str) -> Result<Option<Vec<(&str, Span)>>, (usize, char)> {
+/// An open quote: where, and which.
+type OpenQuote = (usize, char);
+
+/// The words at the beginning of commands. `Ok(None)` when the script is too clever.
+fn scan(text: &str) -> Result<Option<Vec<(&str, Span)>>, OpenQuote> {
     let bytes = text.as_bytes();
     let mut words = Vec::new();
+    let mut documents: Vec<&str> = Vec::new();
     let mut at_command = true;
     let mut i = 0;
     while i < bytes.len() {
         match bytes[i] {
-            b'\n' | b';' | b'&' | b'|' | b'{' | b'}' => (at_command, i) = (true, i + 1),
+            b'\n' => {
+                (at_command, i) = (true, i + 1);
+                for end in documents.drain(..) {
+                    i = after_document(text, i, end);
+                }
+            }
+            b';' | b'&' | b'|' | b'{' | b'}' | b'(' | b')' => (at_command, i) = (true, i + 1),
             b' ' | b'\t' | b'\r' => i += 1,
             b'#' => i += text[i..].find('\n').unwrap_or(text.len() - i),
-            b'<' if text[i..].starts_with("<<") => return Ok(None),
-            b'(' | b')' => {
-                at_command = true;
-                i += 1;
+            b'<' if text[i..].starts_with("<<<") => i += 3,
+            b'<' if text[i..].starts_with("<<") => {
+                i += if text[i..].starts_with("<<-") { 3 } else { 2 };
+                i += text[i..].len() - text[i..].trim_start_matches([' ', '\t']).len();
+                let end = word_end(text, i)?;
+                documents.push(text[i..end].trim_matches(['\'', '"', '\\']));
+                i = end;
             }
+            b'<' | b'>' => i += 1,
             _ => {
                 let start = i;
                 i = word_end(text, i)?.max(start + 1);
-                let word = text.get(start..i).unwrap_or("");
-                if word.contains("$(") || word.contains('`') {
+                let Some(word) = text.get(start..i) else {
+                    return Ok(None);
+                };
+                // A `)` of a pattern inside looks like the end of the substitution.
+                if word.contains("case ") {
                     return Ok(None);
                 }
                 if at_command {
@@ -135,27 +151,82 @@ fn scan(text: &str) -> Result<Option<Vec<(&str, Span)>>, (usize, char)> {
     Ok(Some(words))
 }
 
+/// The line after a here-document.
+fn after_document(text: &str, start: usize, end: &str) -> usize {
+    let mut at = start;
+    for line in text[start..].split_inclusive('\n') {
+        at += line.len();
+        if line.trim() == end {
+            break;
+        }
+    }
+    at
+}
+
 /// Where a word ends.
-fn word_end(text: &str, start: usize) -> Result<usize, (usize, char)> {
+fn word_end(text: &str, start: usize) -> Result<usize, OpenQuote> {
     let bytes = text.as_bytes();
     let mut i = start;
     while i < bytes.len() {
         match bytes[i] {
             b'\\' => i += 2,
             b'\'' => i += 2 + text[i + 1..].find('\'').ok_or((i, '\''))?,
-            b'"' => {
-                let opened = i;
-                i += 1;
-                while *bytes.get(i).ok_or((opened, '"'))? != b'"' {
-                    i += if bytes[i] == b'\\' { 2 } else { 1 };
-                }
-                i += 1;
-            }
-            b' ' | b'\t' | b'\n' | b'\r' | b';' | b'&' | b'|' | b'<' | b'>' => break,
-            b'(' | b')' if i > start && bytes[i - 1] != b'$' => break,
-            b'$' if bytes.get(i + 1) == Some(&b'(') => i += 2,
+            b'`' => i += 2 + text[i + 1..].find('`').ok_or((i, '`'))?,
+            b'"' => i = after_quote(text, i)?,
+            b'$' if bytes.get(i + 1) == Some(&b'(') => i = after_brackets(text, i + 1, (b'(', b')'))?,
+            b'$' if bytes.get(i + 1) == Some(&b'{') => i = after_brackets(text, i + 1, (b'{', b'}'))?,
+            b' ' | b'\t' | b'\n' | b'\r' | b';' | b'&' | b'|' | b'<' | b'>' | b'(' | b')' => break,
             _ => i += 1,
         }
     }
     Ok(i.min(bytes.len()))
+}
+
+/// Where text in double quotes ends.
+fn after_quote(text: &str, start: usize) -> Result<usize, OpenQuote> {
+    let bytes = text.as_bytes();
+    let mut i = start + 1;
+    loop {
+        match bytes.get(i) {
+            None => return Err((start, '"')),
+            Some(b'"') => return Ok(i + 1),
+            Some(b'\\') => i += 2,
+            Some(b'$') if bytes.get(i + 1) == Some(&b'(') => i = after_brackets(text, i + 1, (b'(', b')'))?,
+            Some(_) => i += 1,
+        }
+    }
+}
+
+/// Where `$(…)` or `${…}` ends; the end of the text if it does not.
+fn after_brackets(text: &str, start: usize, (open, close): (u8, u8)) -> Result<usize, OpenQuote> {
+    let bytes = text.as_bytes();
+    let mut depth = 0usize;
+    let mut i = start;
+    while i < bytes.len() {
+        match bytes[i] {
+            b'\\' => i += 1,
+            b'\'' if open == b'(' => i += 1 + text[i + 1..].find('\'').ok_or((i, '\''))?,
+            b'"' => i = plain_quote(text, i)?,
+            byte if byte == open => depth += 1,
+            byte if byte == close => {
+                depth -= 1;
+                if depth == 0 {
+                    return Ok(i + 1);
+                }
+            }
+            _ => {}
+        }
+        i += 1;
+    }
+    Ok(text.len())
+}
+
+/// The closing quote, without looking at what is nested in it.
+fn plain_quote(text: &str, start: usize) -> Result<usize, OpenQuote> {
+    let bytes = text.as_bytes();
+    let mut i = start + 1;
+    while *bytes.get(i).ok_or((start, '"'))? != b'"' {
+        i += if bytes[i] == b'\\' { 2 } else { 1 };
+    }
+    Ok(i)
 }

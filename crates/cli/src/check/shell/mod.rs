@@ -46,7 +46,9 @@ pub(crate) fn check(source: &Source, dialect: Dialect, setting: Setting, finding
         return;
     }
     let text = source.text.replace("\r\n", " \n");
-    let Some(script) = lower::read(&text) else {
+    // A parser that gives up on one script must not cost the findings of all others.
+    let read = std::panic::catch_unwind(|| lower::read(&text)).unwrap_or(None);
+    let Some(script) = read else {
         if let Some((span, message)) = balance::mistake(&source.text) {
             findings.at(span, Remark::new("FH108", message));
         }
