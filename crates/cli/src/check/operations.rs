@@ -283,7 +283,7 @@ pub(crate) fn typo(name: &str, calls: Calls) -> Option<&'static str> {
 }
 
 /// How many letters have to be changed, added or removed.
-fn distance(a: &str, b: &str) -> usize {
+pub(crate) fn distance(a: &str, b: &str) -> usize {
     let b: Vec<char> = b.chars().collect();
     if a.chars().count() > 40 {
         return usize::MAX;

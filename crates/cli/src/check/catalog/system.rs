@@ -34,10 +34,10 @@ pub(crate) const RULES: &[Rule] = &[
     },
     Rule {
         code: "FH604",
-        title: "program that depends on who calls",
+        title: "program that a hook does not find",
         level: Level::Note,
-        why: "A hook has the daemon's PATH and often no HOME: what is installed for one person is not found.",
-        fix: "use a full path that does not depend on a person",
+        why: "A hook has the daemon's PATH and often no HOME: what is installed for one person is not found. A mistyped name (a warning) is never found.",
+        fix: "use the right name, or a full path that does not depend on a person",
         bad: "~/bin/start-vm",
         good: "/usr/local/bin/start-vm",
     },
