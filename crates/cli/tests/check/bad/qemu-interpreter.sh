@@ -1,0 +1,2 @@
+#!/opt/none/bash #~ FH106
+true

@@ -1,0 +1,5 @@
+#!/bin/bash
+if [ "$2" = prepare ]; then #~ FH108
+    modprobe vfio-pci
+
+exit 0

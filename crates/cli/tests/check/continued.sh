@@ -1,0 +1,8 @@
+#!/bin/bash
+case "$2" in
+prepare) \
+    mount --bind \
+        "/srv/shared" \
+        /srv/$1 \
+    ;;
+esac
