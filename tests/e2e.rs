@@ -15,6 +15,8 @@ mod hooks_network;
 mod lifecycle;
 mod networks;
 mod restart;
+mod rules;
 mod service;
 mod session;
 mod sockets;
+mod tool;

@@ -41,6 +41,11 @@ impl World {
         std::fs::rename(new, self.dir.join("rule")).expect("a file can be renamed");
     }
 
+    /// Rules of `/etc/ferrovirt/hooks.d`, for a daemon that starts later or is told to reload.
+    pub fn rules(&self, text: &str) {
+        write(Path::new("/etc/ferrovirt/hooks.d/10-test.toml"), text, 0o644);
+    }
+
     /// The calls so far, in order: `HOOK OBJECT OPERATION SUB EXTRA`.
     pub fn calls(&self) -> Vec<String> {
         self.read("calls")

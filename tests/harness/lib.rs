@@ -14,5 +14,5 @@ pub mod world;
 
 pub use documents::{Guest, Net};
 pub use tools::Tool;
-pub use virsh::Output;
+pub use virsh::{Background, Output};
 pub use world::{World, in_world};

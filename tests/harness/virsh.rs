@@ -4,7 +4,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::daemon::ENVIRONMENT;
-use crate::world::World;
+use crate::world::{World, our_program};
 
 /// What a command did.
 #[derive(Clone, Debug)]
@@ -88,7 +88,8 @@ impl World {
     /// `virsh ARGS`.
     pub fn virsh_args(&self, args: &[&str]) -> Output {
         let start = Instant::now();
-        finish(args.join(" "), start, self.virsh_command(args).output())
+        let line = format!("virsh {}", args.join(" "));
+        finish(line, start, self.virsh_command(args).output())
     }
 
     /// `virsh LINE` on the side; [`Background::join`] waits for it.
@@ -103,10 +104,27 @@ impl World {
             .stderr(Stdio::piped())
             .spawn();
         Background {
-            line: line.to_owned(),
+            line: format!("virsh {line}"),
             start: Instant::now(),
             child: child.expect("virsh can be started"),
         }
+    }
+
+    /// `ferrovirt ARGS`, split at blanks.
+    pub fn ferrovirt(&self, line: &str) -> Output {
+        let args: Vec<&str> = line.split_whitespace().collect();
+        let start = Instant::now();
+        let mut command = Command::new("timeout");
+        command
+            .arg(LIMIT)
+            .arg(our_program("ferrovirt"))
+            .args(args)
+            .current_dir(&self.dir)
+            .stdin(Stdio::null())
+            .env_clear()
+            .envs(ENVIRONMENT.iter().copied())
+            .env("LC_ALL", "C");
+        finish(format!("ferrovirt {line}"), start, command.output())
     }
 
     /// The command itself, for other surroundings.
@@ -148,7 +166,7 @@ fn finish(line: String, start: Instant, output: std::io::Result<std::process::Ou
     let took = start.elapsed();
     match output {
         Ok(output) => Output {
-            line: format!("virsh {line}"),
+            line,
             code: output.status.code().unwrap_or(-1),
             out: String::from_utf8_lossy(&output.stdout).into_owned(),
             err: String::from_utf8_lossy(&output.stderr).into_owned(),
