@@ -1,6 +1,7 @@
 //! The recipes of `docs/hooks/recipes`, run as they stand there: each test installs the files that the manual names
 //! where the manual says, and looks for the effect that it promises.
 
+use std::net::UdpSocket;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -134,10 +135,32 @@ fn names_of_guests_for_dnsmasq() {
             "2",
             "no address, no name"
         );
+        w.sh("dnsmasq --pid-file=names.pid --conf-file=/dev/null --port=5399 --listen-address=127.0.0.1 --bind-interfaces \
+              --no-resolv --no-hosts --hostsdir=/run/guest-names");
+        w.wait_for("web1's address", Duration::from_secs(10), || {
+            asked("web1.guests.example").ends_with(&[192, 168, 153, 50])
+        });
         w.virsh("destroy web1").ok();
         assert_eq!(file(MAC), "");
         assert_ne!(file(OTHER_MAC), "");
     });
+}
+
+/// The answer of the DNS server on port 5399 to a question for an address; nothing if it does not answer.
+fn asked(name: &str) -> Vec<u8> {
+    let mut question = vec![0, 1, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0];
+    for label in name.split('.') {
+        question.push(u8::try_from(label.len()).unwrap());
+        question.extend(label.as_bytes());
+    }
+    question.extend([0, 0, 1, 0, 1]);
+    let mut answer = vec![0; 512];
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    socket.set_read_timeout(Some(Duration::from_secs(1))).unwrap();
+    socket.connect("127.0.0.1:5399").unwrap();
+    let received = socket.send(&question).and_then(|_| socket.recv(&mut answer));
+    answer.truncate(received.unwrap_or(0));
+    answer
 }
 
 #[test]
