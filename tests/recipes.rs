@@ -249,7 +249,7 @@ fn a_guest_is_put_into_its_vlan() {
         w.define(&Guest::new("plain").on_network("n", OTHER_MAC));
         w.virsh("start plain").ok();
         if !w.succeeds("ip link add probe type bridge vlan_filtering 1") {
-            println!("note: this kernel's bridges know no VLANs; only the refusal is tested");
+            println!("\nnote: this kernel's bridges know no VLANs; only the refusal is tested");
             w.virsh("start tagged")
                 .fails_with(&["30-vlan tagged start begin -"]);
             assert!(w.qemu_pid("tagged").is_none(), "no guest outside its VLAN");
