@@ -428,6 +428,26 @@ fn moving_the_tree_is_read_with_its_setting_and_never_run_twice() {
 }
 
 #[test]
+fn moving_a_tree_to_directories_of_guests() {
+    in_world(GUESTS, |w| {
+        let leaf = "#!/bin/sh\necho \"$2 ${0##*/}\" >> /run/world/seen\n";
+        script("qemu.d/g h/prepare/begin/10-a", leaf);
+        script("qemu.d/g h/release/end", leaf);
+        install("move-tree", "/run/world", "move-tree");
+        let moved = w.sh("./move-tree");
+        assert_eq!(moved.lines().count(), 2, "{moved}");
+        assert!(!w.succeeds("./move-tree"), "nothing is written over");
+        w.sh("rm -r /etc/libvirt/hooks/qemu.d");
+        w.daemon_start();
+        let path = w.file("g.xml", &Guest::new("g").xml().replace("<name>g<", "<name>g h<"));
+        w.virsh_args(&["define", &path.display().to_string()]).ok();
+        w.virsh_args(&["start", "g h"]).ok();
+        w.virsh_args(&["destroy", "g h"]).ok();
+        assert_eq!(w.read("seen"), "prepare 10-a\nrelease end\n");
+    });
+}
+
+#[test]
 fn every_recipe_says_where_it_goes_and_is_run_here() {
     let source = include_str!("recipes.rs");
     for entry in std::fs::read_dir(recipes()).unwrap().flatten() {
