@@ -467,3 +467,21 @@ fn every_recipe_says_where_it_goes_and_is_run_here() {
         assert!(named, "no page shows {name}");
     }
 }
+
+#[test]
+fn the_comparison_names_tests_that_are_there() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let text = std::fs::read_to_string(root.join("docs/comparison.md")).unwrap();
+    let names: Vec<(&str, &str)> = text
+        .split('`')
+        .filter_map(|part| part.split_once(".rs::"))
+        .collect();
+    assert!(names.len() > 20, "{names:?}");
+    for (file, test) in names {
+        let source = std::fs::read_to_string(root.join(format!("{file}.rs"))).unwrap_or_default();
+        assert!(
+            source.contains(&format!("fn {test}(")),
+            "{file}.rs has no test {test}"
+        );
+    }
+}
