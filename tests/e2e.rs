@@ -14,6 +14,7 @@ mod hooks_guest;
 mod hooks_network;
 mod lifecycle;
 mod networks;
+mod recipes;
 mod restart;
 mod rules;
 mod service;
