@@ -83,12 +83,12 @@ impl Drop for Client {
     }
 }
 
-/// The engine that calls hooks. It is there before everything else, since the first hook is the daemon's. Rules with a
-/// mistake keep the daemon from starting (R21); a history that cannot be opened does not.
+/// The engine that calls hooks. It is there before everything else, since the first hook is the daemon's. A history that
+/// cannot be opened is no reason to do without it.
 ///
 /// # Errors
-/// A helper program that is not installed; mistakes in rules.
-pub fn engine(paths: &Paths, settings: &own::Hooks) -> Result<Engine, Error> {
+/// A helper program that is not installed.
+pub fn engine(paths: &Paths, settings: &own::Hooks, policy: Policy) -> Result<Engine, Error> {
     Ok(Engine::new(EngineConfig {
         hooks_dir: paths.hooks_dir.clone(),
         guests_dir: Some(paths.own_dir.join("guests")),
@@ -103,20 +103,23 @@ pub fn engine(paths: &Paths, settings: &own::Hooks) -> Result<Engine, Error> {
         strict_permissions: settings.strict_permissions,
         warn_after: settings.warn_after.into(),
         history: history(paths, settings),
-        policy: policy(paths)?,
+        policy,
     }))
 }
 
-/// The rules, with a word about what is suspicious in them.
+/// The rules. With a mistake in them the daemon does not start (R21).
 ///
 /// # Errors
 /// Every mistake in any of their files.
 pub fn policy(paths: &Paths) -> Result<Policy, Error> {
-    let policy = Policy::load(&paths.own_dir.join("hooks.d")).map_err(Error::Rules)?;
+    Policy::load(&paths.own_dir.join("hooks.d")).map_err(Error::Rules)
+}
+
+/// A word about what is suspicious in the rules.
+pub fn warn_about_rules(policy: &Policy) {
     for warning in policy.warnings() {
         tracing::warn!("{warning}");
     }
-    Ok(policy)
 }
 
 /// Nobody's guest depends on the history: without it the daemon runs on.

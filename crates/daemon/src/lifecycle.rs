@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{CommandFactory, Parser};
-use ferrovirt_hook::{Call, DaemonOperation, Driver, Engine, HookEvent};
+use ferrovirt_hook::{Call, DaemonOperation, Driver, Engine, HookEvent, Policy};
 use ferrovirt_network::Autostart;
 use rustix::process::{Resource, Rlimit};
 use sd_notify::NotifyState;
@@ -56,6 +56,8 @@ struct Daemon {
     args: Args,
     paths: Paths,
     settings: Settings,
+    /// The rules as they were at the start.
+    policy: Policy,
     log: Arc<Log>,
     runtime: tokio::runtime::Runtime,
     _locks: Locks,
@@ -67,12 +69,14 @@ impl Daemon {
         let privileged = rustix::process::geteuid().is_root();
         let paths = Paths::new(&args, privileged, &Environment::of_process())?;
         let settings = Settings::load(&paths)?;
+        let policy = host::policy(&paths)?;
         let logging = Logging::new(&args, &LogEnvironment::of_process(), &settings.libvirtd)?;
         make_directories(&paths)?;
         // Before the log: a second daemon has no business in the log file of the first.
         let locks = Locks::take(&paths)?;
         let log = Arc::new(Log::start(&logging)?);
         warn_about(&settings.warnings);
+        host::warn_about_rules(&policy);
         raise_file_limit();
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .enable_all()
@@ -82,6 +86,7 @@ impl Daemon {
             args,
             paths,
             settings,
+            policy,
             log,
             runtime,
             _locks: locks,
@@ -109,7 +114,7 @@ impl Daemon {
         if passed.is_empty() {
             sockets::nobody_listens(&self.paths, &self.settings.libvirtd)?;
         }
-        let engine = host::engine(&self.paths, &self.settings.own.hooks)?;
+        let engine = host::engine(&self.paths, &self.settings.own.hooks, self.policy.clone())?;
         tracing::info!("starting, version {}", env!("CARGO_PKG_VERSION"));
 
         let stopped = self.start_hook(&engine, &passed, &mut signals).await?;
@@ -259,7 +264,10 @@ impl Daemon {
             let failed = |e| (Err(Error::Runtime(e)), Ok(()));
             let (rules, settings) = read.await.unwrap_or_else(|e| failed(e.into()));
             match rules {
-                Ok(rules) => host.engine.set_policy(rules),
+                Ok(rules) => {
+                    host::warn_about_rules(&rules);
+                    host.engine.set_policy(rules);
+                }
                 Err(e) => tracing::error!("reload: {e}\nthe rules that were there before stay"),
             }
             if let Err(e) = settings {

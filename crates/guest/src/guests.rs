@@ -17,7 +17,7 @@ use crate::backend::{Backend, Power, Statistics};
 use crate::bell::Bell;
 use crate::desk::Desk;
 use crate::error::{Error, Result};
-use crate::event::Event;
+use crate::event::{Event, Lifecycle};
 use crate::flags::StartFlags;
 use crate::handle::{GuestHandle, GuestReader};
 use crate::owner::{MAILBOX, Mail, Note, Owner};
@@ -107,7 +107,7 @@ impl<B: Backend + Power + Statistics> Guests<B> {
                 CancellationToken::new(),
             ))
         });
-        claim.settle(self.give_owner(picture, left));
+        claim.settle(self.give_owner(&self.desk(picture), left));
     }
 
     /// Takes over the guests that ran (R24, R38) and undoes what the last daemon's death cut short (R96), each in a
@@ -204,26 +204,14 @@ impl<B: Backend + Power + Statistics> Guests<B> {
                     let mut picture = off_picture(&doc);
                     picture.persistent = true;
                     picture.config = Some(Arc::new(doc));
-                    let handle = self.give_owner(picture, None);
+                    let desk = self.desk(picture);
+                    let handle = self.give_owner(&desk, None);
                     claim.settle(handle.clone());
-                    self.tell_added(&handle);
+                    desk.tell(Lifecycle::DefinedAdded);
                     return Ok(handle);
                 }
             }
         }
-    }
-
-    fn tell_added(&self, handle: &GuestHandle) {
-        let seen = handle.snapshot();
-        let what = crate::event::Lifecycle::DefinedAdded;
-        let event = Event {
-            name: seen.name.clone(),
-            uuid: seen.uuid,
-            id: None,
-            what,
-        };
-        // Nobody listening is fine.
-        let _ = self.shared.events.send(event);
     }
 
     /// Starts a guest from this document without keeping it: a transient one, or a run of a persistent one.
@@ -237,7 +225,7 @@ impl<B: Backend + Power + Statistics> Guests<B> {
             let (handle, known) = match self.shared.registry.claim(&doc.name, uuid).await? {
                 Claim::Known(handle) => (handle, true),
                 Claim::New(claim) => {
-                    let handle = self.give_owner(off_picture(&doc), None);
+                    let handle = self.give_owner(&self.desk(off_picture(&doc)), None);
                     claim.settle(handle.clone());
                     (handle, false)
                 }
@@ -263,18 +251,19 @@ impl<B: Backend + Power + Statistics> Guests<B> {
         Ok(doc)
     }
 
+    /// What a new owner works on.
+    fn desk(&self, picture: Snapshot) -> Arc<Desk<B::Guest>> {
+        let bell = Bell::new(&self.shared.engine, self.shared.config.driver);
+        Arc::new(Desk::new(picture, self.shared.events.clone(), bell))
+    }
+
     /// Starts the task that owns a guest.
-    fn give_owner(&self, picture: Snapshot, left: Option<Box<Run>>) -> GuestHandle {
-        let desk = Arc::new(Desk::new(
-            picture,
-            self.shared.events.clone(),
-            Bell::new(&self.shared.engine, self.shared.config.driver),
-        ));
+    fn give_owner(&self, desk: &Arc<Desk<B::Guest>>, left: Option<Box<Run>>) -> GuestHandle {
         let (mailbox, requests) = mpsc::channel(MAILBOX);
         let (notes, told) = mpsc::unbounded_channel();
         let mut owner = Owner {
             shared: Arc::clone(&self.shared),
-            desk: Arc::clone(&desk),
+            desk: Arc::clone(desk),
             notes: notes.clone(),
             run: None,
             job: None,
@@ -299,7 +288,7 @@ impl<B: Backend + Power + Statistics> Guests<B> {
         }));
         let reader = GuestReader {
             shared: Arc::clone(&self.shared),
-            desk: Arc::clone(&desk),
+            desk: Arc::clone(desk),
         };
         GuestHandle::new(self.shared.config.driver, desk.watch(), mailbox, Arc::new(reader))
     }
