@@ -4,6 +4,7 @@
 
 PREFIX      ?= /usr/local
 SYSCONFDIR  ?= /etc
+BINDIR      ?= $(PREFIX)/bin
 SBINDIR     ?= $(PREFIX)/sbin
 LIBEXECDIR  ?= $(PREFIX)/libexec/ferrovirt
 MANDIR      ?= $(PREFIX)/share/man
@@ -53,10 +54,14 @@ mutants:
 install:
 	FERROVIRT_SYSCONFDIR=$(SYSCONFDIR) FERROVIRT_LIBEXEC=$(LIBEXECDIR) cargo build --workspace --bins --release --locked
 	install -d $(DESTDIR)$(SBINDIR) $(DESTDIR)$(LIBEXECDIR) $(DESTDIR)$(MANDIR)/man8 $(DESTDIR)$(MANDIR)/man5 \
-	    $(DESTDIR)$(UNITDIR) $(DESTDIR)$(SYSCONFDIR)/ferrovirt
+	    $(DESTDIR)$(MANDIR)/man1 $(DESTDIR)$(BINDIR) $(DESTDIR)$(UNITDIR) $(DESTDIR)$(SYSCONFDIR)/ferrovirt/hooks.d
 	install -m 755 target/release/ferrovirtd $(DESTDIR)$(SBINDIR)/
+	install -m 755 target/release/ferrovirt $(DESTDIR)$(BINDIR)/
+	target/release/ferrovirt completion bash | install -D -m 644 /dev/stdin \
+	    $(DESTDIR)$(PREFIX)/share/bash-completion/completions/ferrovirt
 	for helper in $(HELPERS); do install -m 755 target/release/$$helper $(DESTDIR)$(LIBEXECDIR)/ || exit 1; done
 	install -m 644 docs/man/*.8 $(DESTDIR)$(MANDIR)/man8/
+	install -m 644 docs/man/*.1 $(DESTDIR)$(MANDIR)/man1/
 	install -m 644 docs/man/*.5 $(DESTDIR)$(MANDIR)/man5/
 	for unit in packaging/systemd/*; do \
 	    sed 's|/usr/sbin/ferrovirtd|$(SBINDIR)/ferrovirtd|' $$unit > $(DESTDIR)$(UNITDIR)/$${unit##*/} || exit 1; done
