@@ -9,7 +9,7 @@ use std::time::Instant;
 use ferrovirt_sys::process::{self, ProcessId};
 use tokio_util::sync::CancellationToken;
 
-use crate::event::HookEvent;
+use crate::event::{Driver, HookEvent};
 use crate::history::{AskedBy, RunId};
 use crate::origin::{HookRef, Origin};
 
@@ -40,6 +40,15 @@ pub struct RunningHook {
     ended_by: Option<Arc<str>>,
     /// What requests from inside it carry.
     inside: Origin,
+}
+
+impl RunningHook {
+    /// Whether the operation on this object waits for it, directly or through other hooks.
+    pub fn serves(&self, driver: Driver, name: &str) -> bool {
+        self.inside
+            .objects()
+            .any(|object| object.driver == driver && object.name == name)
+    }
 }
 
 /// All hooks that run now, in the order in which they began.

@@ -10,6 +10,12 @@ use crate::log::Log;
 use crate::places::Places;
 use crate::{launch, ownership, prepare};
 
+/// The reason of an end that nobody asked for.
+const CRASHED: &str = "crashed";
+
+/// What QEMU could not write any more.
+const OOM: &str = "killed by the kernel's OOM killer: the host or the guest's control group had no memory left";
+
 /// One half of the release.
 pub fn release(run: &mut Run, stage: ReleaseStage, config: &QemuConfig, ports: &Ports, reason: &str) {
     match stage {
@@ -20,9 +26,16 @@ pub fn release(run: &mut Run, stage: ReleaseStage, config: &QemuConfig, ports: &
 
 fn gone(run: &mut Run, config: &QemuConfig, ports: &Ports, reason: &str) {
     for step in run.steps().iter().filter(|step| step.kind == prepare::STEP) {
-        Log::of(&config.log_dir, run.name()).line(&format!("shutting down, reason={reason}"));
+        let log = Log::of(&config.log_dir, run.name());
+        let scope = run.facts.get(launch::SCOPE).and_then(|name| Scope::open(name));
+        if reason == CRASHED && scope.as_ref().is_some_and(|scope| scope.oom_kills() > 0) {
+            log.line(OOM);
+        }
+        log.line(&format!("shutting down, reason={reason}"));
         Places::of_run(config, run).remove();
-        remove_scope(run);
+        if let Some(scope) = scope {
+            remove_scope(&scope);
+        }
         forget_displays(&mut run.doc, ports);
         run.undone(step);
     }
@@ -31,10 +44,7 @@ fn gone(run: &mut Run, config: &QemuConfig, ports: &Ports, reason: &str) {
 
 /// The control group goes with the last process in it. Nobody is killed here: another daemon, in namespaces of
 /// its own, may have a guest of the same name and number.
-fn remove_scope(run: &Run) {
-    let Some(scope) = run.facts.get(launch::SCOPE).and_then(|name| Scope::open(name)) else {
-        return;
-    };
+fn remove_scope(scope: &Scope) {
     if let Err(error) = scope.remove() {
         tracing::warn!("cannot remove control group {}: {error}", scope.name);
     }

@@ -97,6 +97,15 @@ impl Scope {
         result
     }
 
+    /// How many processes of the scope the kernel has killed because memory was short.
+    pub fn oom_kills(&self) -> u64 {
+        let groups = self
+            .paths
+            .iter()
+            .flat_map(|path| std::iter::once(path.clone()).chain(groups_below(path)));
+        groups.map(|group| oom_kills_of(&group)).sum()
+    }
+
     /// The processes in the scope, in no order.
     pub fn pids(&self) -> Vec<i32> {
         let mut pids: Vec<i32> = self.paths.iter().flat_map(|path| members_below(path)).collect();
@@ -242,6 +251,23 @@ fn members_below(group: &Path) -> Vec<i32> {
     pids
 }
 
+/// All groups below one.
+fn groups_below(group: &Path) -> Vec<PathBuf> {
+    let children = child_groups(group);
+    let further = children.iter().flat_map(|child| groups_below(child));
+    children.iter().cloned().chain(further).collect()
+}
+
+/// `oom_kill N` among the counters of one group alone: version 1 counts so, version 2 has a file of its own for that.
+fn oom_kills_of(group: &Path) -> u64 {
+    let counter = |line: &str| line.strip_prefix("oom_kill ")?.trim().parse::<u64>().ok();
+    ["memory.oom_control", "memory.events.local"]
+        .iter()
+        .filter_map(|name| fs::read_to_string(group.join(name)).ok())
+        .filter_map(|text| text.lines().find_map(counter))
+        .sum()
+}
+
 fn child_groups(group: &Path) -> Vec<PathBuf> {
     let Ok(entries) = fs::read_dir(group) else {
         return Vec::new();
@@ -341,6 +367,19 @@ mod tests {
         fs::remove_file(&shares).unwrap();
         fs::create_dir(&shares).unwrap();
         assert!(scope.weigh(1).is_err());
+    }
+
+    #[test]
+    fn kills_for_want_of_memory_are_counted_in_the_whole_scope() {
+        let root = tempfile::tempdir().unwrap();
+        let scope = create_in(&hierarchies(root.path()), "s.scope").unwrap().unwrap();
+        assert_eq!(scope.oom_kills(), 0);
+        let at = |path: &str| root.path().join(path);
+        let v1 = "oom_kill_disable 0\nunder_oom 0\noom_kill 2\n";
+        fs::write(at("memory/machine.slice/s.scope/libvirt/memory.oom_control"), v1).unwrap();
+        let v2 = "low 0\noom 1\noom_kill 1\noom_group_kill 0\n";
+        fs::write(at("two/machine.slice/s.scope/libvirt/memory.events.local"), v2).unwrap();
+        assert_eq!(scope.oom_kills(), 3);
     }
 
     #[test]

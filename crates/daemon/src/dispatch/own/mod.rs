@@ -5,6 +5,7 @@ mod plan;
 mod record;
 mod running;
 mod trial;
+mod why;
 
 use ferrovirt_hook::{Driver, HookEvent};
 use ferrovirt_wire::own::{
@@ -55,7 +56,7 @@ impl OwnService for Session {
     }
 
     async fn why(&self, question: WhyQuestion) -> Answer<serde_json::Value> {
-        record::why(self, question).await
+        why::why(self, question).await
     }
 }
 

@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use ferrovirt_hook::history::{Query, Reader, RunId, RunRow};
-use ferrovirt_wire::own::{HistoryAnswer, HistoryQuestion, WhyQuestion};
+use ferrovirt_wire::own::{HistoryAnswer, HistoryQuestion};
 use ferrovirt_wire::{ErrorCode, ErrorDomain, ErrorReply};
 
 use super::{Answer, Session, driver, failed};
@@ -86,11 +86,6 @@ pub(super) async fn show(session: &Session, id: u64) -> Answer<serde_json::Value
 pub(super) fn no_such(id: u64) -> ErrorReply {
     let text = format!("there is no call {id} in the history");
     ErrorReply::new(ErrorCode::OperationInvalid, ErrorDomain::Hook, text)
-}
-
-/// What became of the object's last operation.
-pub(super) async fn why(_session: &Session, question: WhyQuestion) -> Answer<serde_json::Value> {
-    Err(failed(format!("nothing is known about '{}'", question.object)))
 }
 
 /// Reads in the history, on a thread that may wait; what was told before is there.

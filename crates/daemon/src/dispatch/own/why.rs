@@ -1,0 +1,145 @@
+//! Why a guest or network is as it is: what is known about it, put together for [`ferrovirt_hook::why`].
+
+use std::time::Instant;
+
+use ferrovirt_guest::State;
+use ferrovirt_hook::Driver;
+use ferrovirt_hook::history::{HistoryError, OperationQuery, Reader};
+use ferrovirt_hook::why::{Facts, RunningNow, story, wanted};
+use ferrovirt_wire::own::WhyQuestion;
+
+use super::{Answer, Session, driver, failed, record};
+
+/// How many of the last operations are looked at.
+const OPERATIONS: u32 = 8;
+
+/// How many files that were not run are looked at.
+const SKIPS: u32 = 50;
+
+/// The story, as JSON; its field `text` is the readable answer.
+pub(super) async fn why(session: &Session, question: WhyQuestion) -> Answer<serde_json::Value> {
+    let driver = match &question.driver {
+        Some(name) => driver(name)?,
+        None => guessed(session, &question.object),
+    };
+    let mut facts = Facts {
+        running: running(session, driver, &question.object),
+        ..known(session, driver, &question.object)
+    };
+    let object = facts.uuid.clone().unwrap_or_else(|| facts.name.clone());
+    if session.host.engine.history().is_on() {
+        let found = record::read(session, move |reader| past(reader, driver, object)).await?;
+        (facts.operations, facts.runs, facts.skips) = found;
+    }
+    let story = story(&facts);
+    let mut json = serde_json::to_value(&story).map_err(failed)?;
+    if let Some(fields) = json.as_object_mut() {
+        fields.insert("text".to_owned(), story.to_string().into());
+    }
+    Ok(json)
+}
+
+type Past = (
+    Vec<ferrovirt_hook::history::Operation>,
+    Vec<ferrovirt_hook::history::Run>,
+    Vec<ferrovirt_hook::history::SkipRow>,
+);
+
+fn past(reader: &Reader, driver: Driver, object: String) -> Result<Past, HistoryError> {
+    let rows = reader.operations(&OperationQuery {
+        driver: Some(driver),
+        object: Some(object),
+        limit: Some(OPERATIONS),
+        ..OperationQuery::default()
+    })?;
+    let mut operations = Vec::new();
+    for row in rows {
+        operations.extend(reader.operation(row.id)?);
+    }
+    let mut runs = Vec::new();
+    for id in wanted(&operations) {
+        runs.extend(reader.run(id)?);
+    }
+    Ok((operations, runs, reader.skips(SKIPS)?))
+}
+
+/// A network, if there is one of this name and no guest.
+fn guessed(session: &Session, name: &str) -> Driver {
+    let host = &session.host;
+    let guest = host.guests.by_name(name).is_some()
+        || name
+            .parse()
+            .is_ok_and(|uuid| host.guests.by_uuid(&uuid).is_some());
+    let network = host.networks.by_name(name).is_some()
+        || name
+            .parse()
+            .is_ok_and(|uuid| host.networks.by_uuid(&uuid).is_some());
+    match (guest, network) {
+        (false, true) => Driver::Network,
+        _ => Driver::Qemu,
+    }
+}
+
+/// Name, uuid and state of the object as they are now.
+fn known(session: &Session, driver: Driver, name: &str) -> Facts {
+    let host = &session.host;
+    if driver == Driver::Network {
+        let found = host
+            .networks
+            .by_name(name)
+            .or_else(|| host.networks.by_uuid(&name.parse().ok()?));
+        let Some(seen) = found.map(|handle| handle.snapshot()) else {
+            return Facts::new(driver, name);
+        };
+        let state = if seen.active { "active" } else { "inactive" };
+        return Facts {
+            uuid: Some(seen.uuid.to_string()),
+            state: Some(state.to_owned()),
+            ..Facts::new(driver, seen.name.clone())
+        };
+    }
+    let found = host
+        .guests
+        .by_name(name)
+        .or_else(|| host.guests.by_uuid(&name.parse().ok()?));
+    let Some(seen) = found.map(|handle| handle.snapshot()) else {
+        return Facts::new(driver, name);
+    };
+    let state = match seen.state {
+        State::Running => "running".to_owned(),
+        State::Shutoff => format!("shut off ({})", seen.reason.as_str()),
+        State::Paused => format!("paused ({})", seen.reason.as_str()),
+        State::Crashed => format!("crashed ({})", seen.reason.as_str()),
+        State::Shutdown => "in shutdown".to_owned(),
+        State::PmSuspended => "pmsuspended".to_owned(),
+    };
+    Facts {
+        uuid: Some(seen.uuid.to_string()),
+        state: Some(state),
+        ..Facts::new(driver, seen.name.clone())
+    }
+}
+
+/// The hooks that the object waits for now.
+fn running(session: &Session, driver: Driver, name: &str) -> Vec<RunningNow> {
+    let now = Instant::now();
+    let hooks = session.host.engine.running();
+    hooks
+        .into_iter()
+        .filter(|hook| {
+            let own = hook.event.driver() == driver && hook.event.object() == name;
+            own || hook.serves(driver, name)
+        })
+        .map(|hook| RunningNow {
+            id: hook.id,
+            arguments: hook.event.argv().into(),
+            seconds: now.duration_since(hook.since).as_secs_f64(),
+            late: hook.late,
+            limit_left: hook
+                .until
+                .map(|until| until.saturating_duration_since(now).as_secs_f64()),
+            waits_for: hook.waits_for.clone(),
+            script: hook.script,
+        })
+        .collect()
+}
