@@ -37,9 +37,9 @@ pub(super) fn of_failure(failure: &str) -> Option<String> {
 
 /// The words of a log about the last run in it.
 pub(super) fn of_log(log: &str) -> String {
-    let last = log.rfind(BEGINS).map_or(log, |at| {
-        log[at..].split_once('\n').map_or("", |(_, rest)| rest)
-    });
+    let last = log
+        .rfind(BEGINS)
+        .map_or(log, |at| log[at..].split_once('\n').map_or("", |(_, rest)| rest));
     words_of(last)
 }
 
@@ -98,8 +98,7 @@ fn without_program(line: &str) -> &str {
 /// Whether these words tell that the machine's memory was not enough. `crashed`: they are about a process that died, so
 /// that less is enough.
 pub(super) fn is_oom(words: &str, crashed: bool) -> bool {
-    OOM.iter().any(|sign| words.contains(sign))
-        || (crashed && words.to_lowercase().contains(OOM_OF_CRASH))
+    OOM.iter().any(|sign| words.contains(sign)) || (crashed && words.to_lowercase().contains(OOM_OF_CRASH))
 }
 
 #[cfg(test)]
@@ -138,7 +137,11 @@ char device redirected to /dev/pts/1 (label charserial0)
     #[test]
     fn times_are_taken_off_and_nothing_else() {
         let plain = "qemu: no";
-        for time in ["2026-03-01T12:00:00.123456Z ", "2026-03-01 12:00:00.123+0000: ", ""] {
+        for time in [
+            "2026-03-01T12:00:00.123456Z ",
+            "2026-03-01 12:00:00.123+0000: ",
+            "",
+        ] {
             assert_eq!(without_time(&format!("{time}{plain}")), plain);
         }
         for line in ["", "2026-03-01", "2026-03-xx 12:00", "äöüäöüäöü 1"] {

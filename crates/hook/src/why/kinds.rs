@@ -74,8 +74,16 @@ const STEPS: &[(&str, &str)] = &[
     ("bridge", "its bridge was taken away"),
 ];
 
-/// Steps on the way down that call hooks.
-const HOOK_STEPS: &[&str] = &["stopped", "release", "up", "ports-deleted"];
+/// Steps that do no more than call hooks, and the last one, which does nothing.
+const HOOK_STEPS: &[&str] = &[
+    "prepare",
+    "start",
+    "started",
+    "reconnect",
+    "up",
+    "stopped",
+    "release",
+];
 
 /// What is known about a kind of operation.
 pub(super) fn of(operation: &Operation) -> Option<&'static Kind> {
@@ -88,11 +96,8 @@ pub(super) fn way(operation: &Operation) -> Way {
 }
 
 /// `did not start`.
-pub(super) fn did_not(operation: &Operation) -> String {
-    of(operation).map_or_else(
-        || format!("refused the operation '{}'", operation.row.kind),
-        |kind| kind.did_not.to_owned(),
-    )
+pub(super) fn did_not(operation: &Operation) -> &'static str {
+    of(operation).map_or("failed", |kind| kind.did_not)
 }
 
 /// `being started`.

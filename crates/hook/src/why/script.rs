@@ -1,13 +1,10 @@
 //! What the end of a hook means, in words.
 
-use std::time::Duration;
-
 use ferrovirt_sys::errno_text;
 
 use super::words::{clean, duration, object, signal, tail};
 use super::{Facts, kinds};
-use crate::event::Driver;
-use crate::history::{How, RunRow};
+use crate::history::{How, KindRow, RunRow};
 
 /// What stands before the complaint about a filter's output.
 const OUTPUT: &str = "output of ";
@@ -79,11 +76,23 @@ pub(super) fn ended(row: &RunRow) -> String {
             )
         }
         Some(How::TimedOut { after }) => {
-            format!("took longer than its limit of {} and was ended", limit(*after))
+            format!("took longer than its limit of {} and was ended", duration(*after))
         }
         Some(How::Cancelled { by }) => format!("was ended by {}", clean(by)),
         Some(How::Refused { why }) => format!("was not run: {}", clean(why)),
         Some(How::Lost) => "was running when the daemon died".to_owned(),
+    }
+}
+
+/// The same for a headline: without the details of why a file cannot be executed.
+pub(super) fn ended_briefly(row: &RunRow) -> String {
+    let text = ended(row);
+    match (&row.how, text.split_once("): ")) {
+        (Some(How::NotStarted { .. }), Some((error, reason))) => {
+            let end = reason.find([';', '(']).unwrap_or(reason.len());
+            format!("{error}): {}", reason[..end].trim_end())
+        }
+        _ => text,
     }
 }
 
@@ -93,11 +102,6 @@ fn exit_0(row: &RunRow) -> String {
         None if row.failed => "was followed by an error, although it succeeded".to_owned(),
         None => "succeeded".to_owned(),
     }
-}
-
-/// Limits are round; `30s` is what a rule says.
-fn limit(after: Duration) -> String {
-    duration(after)
 }
 
 /// What is wrong with a filter's output, from `internal error: output of PATH: WRONG`.
@@ -134,7 +138,10 @@ pub(super) fn printed(facts: &Facts, row: &RunRow) -> Printed {
 /// What stands in an error beyond what we say ourselves.
 fn from_failure(failure: &str) -> String {
     match failure.split_once(UNEXPECTED) {
-        Some((_, rest)) => rest.split_once(": ").map(|(_, text)| tail(text)).unwrap_or_default(),
+        Some((_, rest)) => rest
+            .split_once(": ")
+            .map(|(_, text)| tail(text))
+            .unwrap_or_default(),
         // Errors of ours say no more than `ended`, but of output.
         None => complaint(failure).unwrap_or_default(),
     }
@@ -166,11 +173,5 @@ pub(super) fn line(facts: &Facts, row: &RunRow) -> String {
 
 /// Whether the script belongs to what happened, rather than to somebody who tried something.
 pub(super) fn is_real(row: &RunRow) -> bool {
-    use crate::history::KindRow;
     !matches!(row.kind, KindRow::Replay(_) | KindRow::Simulation)
-}
-
-/// Whether it is about a network, seen from a guest.
-pub(super) fn of_network(facts: &Facts, row: &RunRow) -> bool {
-    row.driver == Driver::Network && facts.driver != Driver::Network
 }

@@ -14,6 +14,9 @@ const LINES: usize = 10;
 /// So many characters of them.
 const CHARACTERS: usize = 2000;
 
+/// What is said of a request from a hook.
+const FROM_INSIDE: &str = "from inside hook run";
+
 /// Signals by their numbers, as far as hooks and hypervisors die of them.
 const SIGNALS: &[(i32, &str)] = &[
     (1, "SIGHUP"),
@@ -116,20 +119,31 @@ pub(super) fn asked_by(who: &AskedBy) -> Option<String> {
     };
     if let Some(hook) = who.hook {
         let space = if text.is_empty() { "" } else { ", " };
-        text.push_str(&format!("{space}from inside hook run {hook}"));
+        text.push_str(&format!("{space}{FROM_INSIDE} {hook}"));
     }
     (!text.is_empty()).then_some(text)
 }
 
+/// The same as the end of a sentence: ` by /usr/bin/virsh (…)`, ` from inside hook run 7`.
+pub(super) fn by(who: &AskedBy) -> Option<String> {
+    let text = asked_by(who)?;
+    Some(if text.starts_with(FROM_INSIDE) {
+        format!(" {text}")
+    } else {
+        format!(" by {text}")
+    })
+}
+
 /// A path as one word of a shell.
 pub(super) fn path_word(path: &Path) -> String {
-    shell_word(&clean(&path.to_string_lossy()))
+    // Blanks count: only what would steer a terminal goes.
+    shell_word(&clean_lines(&path.to_string_lossy()).replace('\n', ""))
 }
 
 /// A text as one word of a shell.
 pub(super) fn shell_word(text: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "_-./:+,@%=".contains(c);
-    if !text.is_empty() && !text.starts_with('-') && text.chars().all(plain) {
+    if !text.is_empty() && text.chars().all(plain) {
         text.to_owned()
     } else {
         format!("'{}'", text.replace('\'', "'\\''"))
@@ -209,7 +223,6 @@ mod tests {
     fn words_of_a_shell_are_quoted_where_they_must_be() {
         assert_eq!(shell_word("/etc/libvirt/hooks/qemu"), "/etc/libvirt/hooks/qemu");
         assert_eq!(shell_word("it's"), r"'it'\''s'");
-        assert_eq!(shell_word("-x"), "'-x'");
         assert_eq!(shell_word(""), "''");
     }
 
