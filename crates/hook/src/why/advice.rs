@@ -3,9 +3,10 @@
 use std::path::Path;
 
 use super::cause::{Class, Found};
-use super::kinds::{self, Way};
+use super::choice::{self, Life};
+use super::kinds::Way;
 use super::words::{path_word, shell_word};
-use super::{Facts, RunningNow};
+use super::{Facts, RunningNow, script};
 use crate::event::Driver;
 use crate::history::{How, KindRow, Operation, RunRow, SkipRow};
 
@@ -106,10 +107,22 @@ pub(super) fn after(facts: &Facts, operation: Option<&Operation>, found: &Found<
             shell_word(&facts.name)
         ));
     }
-    if facts.state.is_some() && operation.is_none_or(|operation| kinds::way(operation) != Way::Beside) {
-        next.push(start(facts));
-    }
+    next.extend(again(facts, operation));
     next
+}
+
+/// The same once more, where that makes sense.
+fn again(facts: &Facts, operation: Option<&Operation>) -> Option<String> {
+    facts.state.as_ref()?;
+    let way = operation.map_or(Way::Up, choice::way);
+    let up = choice::life(facts) == Life::Up;
+    // Of a guest that went to another host, a second one must not be started here.
+    let elsewhere = operation.is_some_and(|operation| operation.row.reason.as_deref() == Some("migrated"));
+    match (way, up) {
+        (Way::Beside, _) | (Way::Up, true) => None,
+        (Way::Down, true) => Some(destroy(facts, "try again")),
+        (_, false) => (!elsewhere).then(|| start(facts)),
+    }
 }
 
 fn about_words(words: &str) -> Vec<String> {
@@ -120,7 +133,8 @@ fn about_words(words: &str) -> Vec<String> {
         .collect()
 }
 
-fn log_of(facts: &Facts) -> Option<String> {
+/// To read the hypervisor's log.
+pub(super) fn log_of(facts: &Facts) -> Option<String> {
     let word = shell_word(&format!("/var/log/libvirt/qemu/{}.log", facts.name));
     (facts.driver == Driver::Qemu).then(|| format!("less {word} # all that QEMU said"))
 }
@@ -132,7 +146,8 @@ fn about_hook(row: &RunRow) -> Vec<String> {
         Some(How::Refused { why }) if why.contains("writable") => {
             vec![format!("chmod go-w {file} # only its owner may change it")]
         }
-        Some(How::TimedOut { .. }) => about_limit(row),
+        Some(How::TimedOut { .. }) => about_limit(row, "'timeout'"),
+        Some(How::Signal(_)) if script::is_over_memory(row) => about_limit(row, "'memory' of the sandbox"),
         Some(How::Signal(9)) => vec![KERNEL_LOG.to_owned()],
         _ => Vec::new(),
     };
@@ -161,13 +176,13 @@ fn show(row: &RunRow) -> String {
     )
 }
 
-fn about_limit(row: &RunRow) -> Vec<String> {
+fn about_limit(row: &RunRow, what: &str) -> Vec<String> {
     let rule = row
         .rule
         .as_deref()
         .map_or_else(String::new, |rule| format!(" of rule {}", shell_word(rule)));
     vec![format!(
-        "Make the script faster, or raise 'timeout'{rule} in /etc/ferrovirt/hooks.d."
+        "Make the script need less, or raise {what}{rule} in /etc/ferrovirt/hooks.d."
     )]
 }
 
@@ -193,16 +208,12 @@ pub(super) fn while_running(hook: &RunningNow, refuses: bool, start: bool, facts
     let mut next = vec![
         look.to_owned(),
         format!(
-            "ferrovirt cancel {} # end it with its whole tree; what waits for it then {then}",
+            "ferrovirt cancel {} # end it and its tree; what waits then {then}",
             hook.id
         ),
     ];
     if start && facts.driver != Driver::Network {
-        let name = shell_word(&facts.name);
-        next.push(format!(
-            "{} destroy {name} # give the whole start up",
-            virsh(facts.driver)
-        ));
+        next.push(destroy(facts, "give the whole start up"));
     }
     next
 }
@@ -229,6 +240,17 @@ pub(super) fn start(facts: &Facts) -> String {
         "start"
     };
     format!("{} {command} {name} # start it", virsh(facts.driver))
+}
+
+/// To end it.
+fn destroy(facts: &Facts, purpose: &str) -> String {
+    let name = shell_word(&facts.name);
+    let command = if facts.driver == Driver::Network {
+        "net-destroy"
+    } else {
+        "destroy"
+    };
+    format!("{} {command} {name} # {purpose}", virsh(facts.driver))
 }
 
 /// To see which objects there are.

@@ -191,12 +191,18 @@ fn daemon_died<'a>(facts: &Facts, operation: &'a Operation) -> Found<'a> {
         (None, None) => (String::new(), String::new()),
     };
     let words = row.map(|row| script::printed(facts, row).text);
+    // After the last of what is known.
+    let when = match (row, last) {
+        (Some(row), _) => row.began,
+        (None, Some(step)) => step.began.checked_add(step.took).unwrap_or(step.began),
+        (None, None) => operation.row.began,
+    };
     Found {
         class: Class::DaemonDied,
         cause: Cause {
             what: format!("the daemon died{place}"),
             words: words.unwrap_or_default(),
-            when: Some(row.map_or(operation.row.began, |row| row.began)),
+            when: Some(when),
             took: None,
             run: row.map(|row| row.id),
         },
@@ -212,7 +218,11 @@ fn of_text<'a>(operation: &'a Operation, failure: &str) -> Found<'a> {
     let step = failing_step(operation);
     let text = step.and_then(|step| step.failure.as_deref()).unwrap_or(failure);
     let (class, what, own_words, brief) = classify(operation, text);
-    let at = step.map(|step| format!("step '{}': ", clean(&step.name)));
+    let at = match step {
+        Some(step) => format!("step '{}' failed", clean(&step.name)),
+        None => format!("the operation '{}' failed", clean(&operation.row.kind)),
+    };
+    let colon = if what.is_empty() { "" } else { ": " };
     let (when, took) = match step {
         Some(step) => (step.began, Some(step.took)),
         None => (operation.row.began, whole(operation)),
@@ -220,7 +230,7 @@ fn of_text<'a>(operation: &'a Operation, failure: &str) -> Found<'a> {
     Found {
         class,
         cause: Cause {
-            what: format!("{}{what}", at.unwrap_or_default()),
+            what: format!("{at}{colon}{what}"),
             words: own_words,
             when: Some(when),
             took,
@@ -274,7 +284,7 @@ fn classify(operation: &Operation, text: &str) -> (Class, String, String, String
         let brief = "it was destroyed meanwhile".to_owned();
         return (Class::Destroyed, brief.clone(), tail(text), brief);
     }
-    (Class::Error, "an error".to_owned(), tail(text), error)
+    (Class::Error, String::new(), tail(text), error)
 }
 
 const OOM: &str = "the kernel ran out of memory and killed QEMU";

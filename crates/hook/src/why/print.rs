@@ -50,7 +50,7 @@ impl fmt::Display for Story {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut text = wrapped(&self.headline, "", "").to_string();
         if let Some(first) = &self.first {
-            text.push_str(&cause(first));
+            text.push_str(&cause(first, &self.headline));
         }
         let lists = [
             ("Afterwards", &self.afterwards),
@@ -75,26 +75,32 @@ impl fmt::Display for Story {
     }
 }
 
-fn cause(first: &Cause) -> String {
+/// When it was and what it said; what the headline has said already is not said again.
+fn cause(first: &Cause, headline: &str) -> String {
     let facts = [
         first.when.map(time),
         first.took.map(|took| format!("took {}", duration(took))),
         first.run.map(|run| format!("run {run}")),
     ];
     let facts: Vec<String> = facts.into_iter().flatten().collect();
-    let mut text = format!(
-        "\n{}:\n",
-        if facts.is_empty() {
-            "What happened".to_owned()
-        } else {
-            facts.join(", ")
-        }
-    );
-    text.push_str(&wrapped(&first.what, "  ", "  ").to_string());
-    for line in first.words.lines() {
-        text.push_str(&wrapped(line, "  | ", "  | ").to_string());
+    let mut text = String::new();
+    if !headline.ends_with(&first.what) {
+        text.push_str(&wrapped(&first.what, "  ", "  ").to_string());
     }
-    text
+    for line in first.words.lines().filter(|_| !headline.ends_with(&first.words)) {
+        let whole = format!("  | {line}");
+        if whole.chars().count() <= WIDTH {
+            text.push_str(&format!("{whole}\n"));
+        } else {
+            text.push_str(&wrapped(line, "  | ", "  | ").to_string());
+        }
+    }
+    match (facts.is_empty(), text.is_empty()) {
+        (true, true) => String::new(),
+        (true, false) => format!("\nWhat happened:\n{text}"),
+        (false, true) => format!("\n{}\n", facts.join(", ")),
+        (false, false) => format!("\n{}:\n{text}", facts.join(", ")),
+    }
 }
 
 /// A command in one line, that it can be copied; what it is for beside it, or below.

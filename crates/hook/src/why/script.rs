@@ -59,8 +59,7 @@ pub(super) fn ended(row: &RunRow) -> String {
         Some(How::Exit(0)) => exit_0(row),
         Some(How::Exit(status)) => format!("failed with exit status {status}"),
         Some(How::Signal(number)) => {
-            let memory = row.failure.as_deref().is_some_and(|text| text.contains(MEMORY));
-            let because = if memory {
+            let because = if is_over_memory(row) {
                 ", because the memory limit of its rule was reached"
             } else {
                 ""
@@ -84,7 +83,12 @@ pub(super) fn ended(row: &RunRow) -> String {
     }
 }
 
-/// The same for a headline: without the details of why a file cannot be executed.
+/// Whether a limit of its sandbox killed it.
+pub(super) fn is_over_memory(row: &RunRow) -> bool {
+    row.failure.as_deref().is_some_and(|text| text.contains(MEMORY))
+}
+
+/// How it ended, for a headline: without the details of why a file cannot be executed.
 pub(super) fn ended_briefly(row: &RunRow) -> String {
     let text = ended(row);
     match (&row.how, text.split_once("): ")) {
@@ -138,10 +142,10 @@ pub(super) fn printed(facts: &Facts, row: &RunRow) -> Printed {
 /// What stands in an error beyond what we say ourselves.
 fn from_failure(failure: &str) -> String {
     match failure.split_once(UNEXPECTED) {
-        Some((_, rest)) => rest
-            .split_once(": ")
-            .map(|(_, text)| tail(text))
-            .unwrap_or_default(),
+        Some((_, rest)) => {
+            let text = rest.split_once(": ").map_or("", |(_, text)| text);
+            tail(text.strip_suffix(MEMORY).unwrap_or(text))
+        }
         // Errors of ours say no more than `ended`, but of output.
         None => complaint(failure).unwrap_or_default(),
     }

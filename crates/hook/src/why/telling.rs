@@ -149,12 +149,15 @@ fn still_running(hook: &RunningNow, row: Option<&RunRow>) -> Cause {
         Some(lock) => format!("waits for lock '{}'", clean(lock)),
         None => "still runs".to_owned(),
     };
-    let arguments = clean(&hook.arguments.join(" "));
+    let named = row.map_or_else(
+        || {
+            let arguments = clean(&hook.arguments.join(" "));
+            format!("hook {} ({arguments})", clean(&hook.script.to_string_lossy()))
+        },
+        script::named,
+    );
     Cause {
-        what: format!(
-            "hook {} ({arguments}) {what}",
-            clean(&hook.script.to_string_lossy())
-        ),
+        what: format!("{named} {what}"),
         words: String::new(),
         when: row.map(|row| row.began),
         took: Some(as_duration(hook.seconds)),
@@ -246,7 +249,9 @@ fn up(facts: &Facts, choice: &Choice<'_>, telling: &Operation) -> Story {
     };
     let ignored = after::ignored(facts, choice).len();
     let end = match ignored {
-        0 => "; nothing failed".to_owned(),
+        0 if !choice.asides.is_empty() => String::new(),
+        0 if facts.state.as_deref().is_some_and(is_well) => "; nothing failed".to_owned(),
+        0 => "; no hook failed".to_owned(),
         1 => ", but a hook failed, which a rule ignores".to_owned(),
         many => format!(", but {many} hooks failed, which rules ignore"),
     };
@@ -263,10 +268,22 @@ fn up(facts: &Facts, choice: &Choice<'_>, telling: &Operation) -> Story {
             .push(format!("{}; that changes nothing", script::line(facts, row)));
         story.next.push(advice::look_at(row));
     }
+    if facts
+        .state
+        .as_deref()
+        .is_some_and(|state| state.contains("error"))
+    {
+        story.next.extend(advice::log_of(facts));
+    }
     let rows = choice.since.iter().flat_map(|operation| operation.runs.iter());
     let ignored = rows.filter(|row| row.failed && row.ignored && script::is_real(row));
     story.next.extend(ignored.map(advice::look_at));
     story
+}
+
+/// States in which nothing is the matter.
+fn is_well(state: &str) -> bool {
+    state == "active" || state.starts_with("running")
 }
 
 /// `Guest g runs`, `Guest g is paused (I/O error)`.
@@ -286,7 +303,7 @@ fn under_way(facts: &Facts, choice: &Choice<'_>, telling: &Operation) -> Story {
     let mut story = plain(
         Verdict::Running,
         format!(
-            "{} is {being} since {since}; it waits for no hook",
+            "{} is {being}, since {since}, and waits for no hook",
             subject(facts)
         ),
     );
@@ -423,7 +440,14 @@ fn remarks(facts: &Facts, choice: &Choice<'_>, told: Option<u64>, story: &mut St
         story
             .remarks
             .push(format!("{path} is not run: {}", clean(&skip.reason)));
-        story.next.extend(advice::about_skip(skip));
+        // Before the advice to try again.
+        let place = story
+            .next
+            .len()
+            .saturating_sub(usize::from(story.next.last() == Some(&advice::start(facts))));
+        if let Some(remedy) = advice::about_skip(skip) {
+            story.next.insert(place, remedy);
+        }
     }
 }
 

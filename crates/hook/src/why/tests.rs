@@ -3,6 +3,7 @@
 mod ends;
 mod hooks;
 mod hypervisor;
+mod manual;
 mod networks;
 mod now;
 mod text;

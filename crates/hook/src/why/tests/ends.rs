@@ -87,6 +87,8 @@ fn other_reasons_have_their_words() {
     ] {
         let told = told_end(with_reason(operation("end"), reason), "shut off");
         assert_eq!(told.headline, format!("Guest g ended: {words}"));
+        // A second one beside the one that went to another host would ruin its disks.
+        assert_eq!(told.next.is_empty(), reason == "migrated");
     }
 }
 
@@ -139,6 +141,7 @@ fn r96_a_daemon_that_died_between_hooks_or_in_a_destroy() {
     (start.row.lost, start.row.ended) = (true, None);
     let told = story(&guest("shut off (failed)", vec![start]));
     assert_eq!(told.headline, "Guest g did not start: the daemon died");
+    assert!(told.afterwards.is_empty());
     assert_eq!(told.first.unwrap().what, "the daemon died after step 'launch'");
     let mut destroy = operation("destroy");
     (destroy.row.lost, destroy.row.ended) = (true, None);
@@ -152,6 +155,7 @@ fn a_destroy_that_failed_is_a_failure_while_the_guest_runs() {
     let destroy = failed(operation("destroy"), failure);
     let told = story(&guest("running", vec![operation("start"), later(destroy, 9)]));
     assert_eq!(told.headline, format!("Guest g was not destroyed: {failure}"));
+    assert_eq!(told.next, ["virsh destroy g # try again"]);
     assert_eq!(told.answer, Verdict::Failed);
 }
 

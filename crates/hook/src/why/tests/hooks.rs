@@ -143,7 +143,7 @@ fn r92_a_hook_over_its_limit_is_told_with_the_limit_and_its_rule() {
     assert_eq!(words(&told), "");
     assert_eq!(
         told.next[0],
-        "Make the script faster, or raise 'timeout' of rule storage in /etc/ferrovirt/hooks.d."
+        "Make the script need less, or raise 'timeout' of rule storage in /etc/ferrovirt/hooks.d."
     );
 }
 
@@ -163,6 +163,11 @@ fn a_hook_that_was_killed_is_told_with_the_signal() {
     );
     let failure = format!("{}(its memory limit was reached)", failure.trim_end());
     let limited = told(broken(run(12, "prepare"), How::Signal(9), &failure));
+    assert_eq!(words(&limited), "half");
+    assert_eq!(
+        limited.next[0],
+        "Make the script need less, or raise 'memory' of the sandbox in /etc/ferrovirt/hooks.d."
+    );
     assert!(
         limited
             .headline
@@ -389,7 +394,7 @@ fn r3_a_script_without_its_run_bit_is_mentioned_once_until_it_has_run() {
         ["/etc/libvirt/hooks/qemu.d/10-bridge is not run: its mode 0644 has no execute bit"]
     );
     assert_eq!(
-        told.next.last().unwrap(),
+        told.next[told.next.len() - 2],
         "chmod +x /etc/libvirt/hooks/qemu.d/10-bridge # if it is meant to be a hook"
     );
 }

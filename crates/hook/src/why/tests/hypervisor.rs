@@ -20,7 +20,7 @@ fn a_missing_disk_is_named() {
     );
     assert_eq!((told.answer, words(&told)), (Verdict::Failed, failure));
     let first = told.first.clone().unwrap();
-    assert_eq!(first.what, "step 'resources': a disk cannot be used");
+    assert_eq!(first.what, "step 'resources' failed: a disk cannot be used");
     assert_eq!(
         (first.when, first.took, first.run),
         (Some(at(100)), Some(ms(50)), None)
@@ -69,7 +69,7 @@ fn a_device_that_qemu_refuses_is_told_in_its_own_words() {
     );
     assert_eq!(
         told.first.clone().unwrap().what,
-        "step 'launch': QEMU ended at once"
+        "step 'launch' failed: QEMU ended at once"
     );
     assert_eq!(
         told.next,

@@ -31,14 +31,14 @@ fn r92_a_start_that_waits_for_a_hook() {
     let first = told.first.clone().unwrap();
     assert_eq!(
         first.what,
-        "hook /etc/libvirt/hooks/qemu (g started begin -) still runs"
+        "hook /etc/libvirt/hooks/qemu (qemu g started begin -) still runs"
     );
     assert_eq!((first.when, first.run), (Some(at(3)), Some(RunId(3))));
     assert_eq!(
         told.next,
         [
             "ferrovirt ps --tree # what it is doing",
-            "ferrovirt cancel 3 # end it with its whole tree; what waits for it then fails",
+            "ferrovirt cancel 3 # end it and its tree; what waits then fails",
             "virsh destroy g # give the whole start up"
         ]
     );
@@ -69,7 +69,7 @@ fn a_start_that_waits_for_a_lock_also_without_a_history() {
         told.next,
         [
             "ferrovirt ps # which hook has the lock",
-            "ferrovirt cancel 3 # end it with its whole tree; what waits for it then fails",
+            "ferrovirt cancel 3 # end it and its tree; what waits then fails",
             "virsh destroy g # give the whole start up"
         ]
     );
@@ -96,7 +96,7 @@ fn r33_a_release_that_hangs_after_a_failure_is_told_with_the_failure() {
         told.next,
         [
             "ferrovirt ps --tree # what it is doing",
-            "ferrovirt cancel 14 # end it with its whole tree; what waits for it then goes on"
+            "ferrovirt cancel 14 # end it and its tree; what waits then goes on"
         ]
     );
     assert_eq!(told.remarks, ["the hook has no time limit: it may run for ever"]);
@@ -139,7 +139,7 @@ fn what_is_under_way_without_a_hook_is_told_with_its_last_step() {
     let told = story(&guest("paused (starting up)", vec![start]));
     assert_eq!(
         told.headline,
-        "Guest g is being started since 2026-03-01 12:00:00 UTC; it waits for no hook"
+        "Guest g is being started, since 2026-03-01 12:00:00 UTC, and waits for no hook"
     );
     assert_eq!(told.answer, Verdict::Running);
     assert_eq!(told.remarks, ["step 'resources' was the last to be done"]);
@@ -189,7 +189,11 @@ fn a_guest_that_runs_and_of_which_nothing_failed() {
     let told = story(&guest("paused (I/O error)", vec![operation("start")]));
     assert_eq!(
         told.headline,
-        "Guest g is paused (I/O error), up since 2026-03-01 12:00:01 UTC; nothing failed"
+        "Guest g is paused (I/O error), up since 2026-03-01 12:00:01 UTC; no hook failed"
+    );
+    assert_eq!(
+        told.next,
+        ["less /var/log/libvirt/qemu/g.log # all that QEMU said"]
     );
     let told = story(&guest(
         "running",

@@ -39,6 +39,20 @@ fn the_answer_of_one_line() {
 }
 
 #[test]
+fn what_the_headline_says_is_not_said_again() {
+    let end = with_reason(later(operation("end"), 60), "shutdown");
+    let told = story(&guest("shut off (shutdown)", vec![operation("start"), end]));
+    let expected = "\
+Guest g ended: it was powered off from inside
+
+2026-03-01 12:01:00 UTC, took 1 s
+
+What to do next:
+  virsh start g                                 # start it";
+    assert_eq!(told.to_string(), expected);
+}
+
+#[test]
 fn the_answer_for_programs() {
     let json = serde_json::to_value(refused()).unwrap();
     assert_eq!(json["answer"], "failed");
