@@ -2,7 +2,7 @@
 
 use super::Facts;
 use super::kinds::{self, Way};
-use crate::history::{How, Operation};
+use crate::history::{How, Operation, RunRow};
 
 /// States in which an object does not run.
 const DOWN: &[&str] = &["shut off", "inactive", "crashed"];
@@ -50,9 +50,14 @@ pub(super) fn is_under_way(operation: &Operation) -> bool {
     operation.row.ended.is_none() && !operation.row.lost
 }
 
-/// What the operation did: a reconnect that has a reason found or made an end.
+/// What the operation did: a reconnect that has a reason found an end, unless a hook made it.
 pub(super) fn way(operation: &Operation) -> Way {
-    if kinds::is_reconnect(operation) && operation.row.reason.is_some() && operation.row.failure.is_none() {
+    let refused = |row: &RunRow| row.failed && !row.ignored && kinds::refuses(row);
+    let found_an_end = kinds::is_reconnect(operation)
+        && operation.row.reason.is_some()
+        && operation.row.failure.is_none()
+        && !operation.runs.iter().any(refused);
+    if found_an_end {
         Way::Down
     } else {
         kinds::way(operation)

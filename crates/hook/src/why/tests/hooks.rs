@@ -284,7 +284,7 @@ fn r38_a_reconnect_hook_that_says_no_has_ended_the_guest() {
     reconnect.row.reason = Some("daemon".to_owned());
     let told = story(&guest(
         "shut off (daemon)",
-        vec![operation("start"), later(reconnect, 9)],
+        vec![operation("start"), later(reconnect.clone(), 9)],
     ));
     assert_eq!(
         told.headline,
@@ -292,6 +292,10 @@ fn r38_a_reconnect_hook_that_says_no_has_ended_the_guest() {
     );
     assert_eq!((told.answer, words(&told)), (Verdict::Failed, "who are you"));
     assert_eq!(told.next, [SHOW, CHECK, REPLAY, START]);
+    // Also when nobody was there to be told of an error.
+    let mut quiet = guest("shut off (daemon)", vec![reconnect]);
+    quiet.operations[0].row.failure = None;
+    assert_eq!(story(&quiet).headline, told.headline);
 }
 
 #[test]

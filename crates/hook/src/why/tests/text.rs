@@ -69,3 +69,71 @@ fn no_more_is_wanted_than_can_be_told() {
     assert_eq!(asked.len(), MOST_WANTED);
     assert!(wanted(&[with_runs(operation("start"), vec![run(1, "prepare")])]).is_empty());
 }
+
+/// How an operation may have ended, with what may have run in it.
+fn endings(kind: &str) -> Vec<Operation> {
+    let plain = operation(kind);
+    let mut lost = with_runs(plain.clone(), vec![broken(run(5, "start"), How::Lost, "")]);
+    (lost.row.lost, lost.row.ended) = (true, None);
+    let mut open = with_step(plain.clone(), "resources", 3, None);
+    open.row.ended = None;
+    let refused = exits(run(7, "prepare"), 3, "no\n");
+    vec![
+        failed(plain.clone(), "an error"),
+        failed(
+            with_runs(plain.clone(), vec![refused]),
+            "Hook script execution failed: x",
+        ),
+        with_reason(plain.clone(), "failed"),
+        with_reason(plain.clone(), "crashed"),
+        with_step(plain, "", 0, Some("")),
+        lost,
+        open,
+    ]
+}
+
+#[test]
+fn whatever_happened_there_is_an_answer_that_fits_the_page() {
+    let kinds = [
+        "start",
+        "destroy",
+        "end",
+        "reconnect",
+        "suspend",
+        "net-start",
+        "net-end",
+        "",
+    ];
+    let all: Vec<Operation> = kinds.iter().flat_map(|kind| endings(kind)).collect();
+    let states = [
+        None,
+        Some("running"),
+        Some("shut off (crashed)"),
+        Some("inactive"),
+        Some(""),
+    ];
+    for (first, second) in all
+        .iter()
+        .flat_map(|first| all.iter().map(move |second| (first, second)))
+    {
+        for state in states {
+            let mut facts = guest("", vec![first.clone(), later(second.clone(), 9)]);
+            facts.state = state.map(str::to_owned);
+            if first.row.ended.is_none() {
+                facts.running = vec![hook_now(5, "start")];
+            }
+            let told = story(&facts);
+            let text = told.to_string();
+            assert!(
+                !text.contains("  \n") && text.lines().all(|line| line.chars().count() <= 100),
+                "{text}"
+            );
+            assert!(
+                !told.headline.is_empty() && told.answer != Verdict::Unknown || state.is_none(),
+                "{text}"
+            );
+            let up = state == Some("running") && facts.running.is_empty();
+            assert!(!up || told.answer != Verdict::Ended, "{text}");
+        }
+    }
+}
