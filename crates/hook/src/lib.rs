@@ -12,6 +12,7 @@
 //! * [`history`]: what was called and what came of it (R93); `operation`: for what
 //! * [`origin`], `registry`: who asked, which hooks run, and which objects wait for them (R91)
 //! * [`history`]: every call, written down (R93)
+//! * [`why`]: from all of that, one answer to what happened to a guest or a network, and what to do about it
 //! * [`error`], `diagnosis`: what a failure is called, to the letter (R13), and what can be said beyond that (R6)
 //!
 //! Nothing in here knows guests or RPC: an event, a document and a cancel token come in.
@@ -38,6 +39,7 @@ mod pool;
 mod registry;
 mod script;
 mod trial;
+pub mod why;
 
 pub use aside::Aside;
 pub use call::{BoxFuture, Call, CallJournal, Filtered, Report, ScriptRun};
