@@ -21,3 +21,4 @@ mod service;
 mod session;
 mod sockets;
 mod tool;
+mod why;

@@ -14,7 +14,8 @@ use crate::{launch, ownership, prepare};
 const CRASHED: &str = "crashed";
 
 /// What QEMU could not write any more.
-const OOM: &str = "killed by the kernel's OOM killer: the host or the guest's control group had no memory left";
+const OOM: &str =
+    "killed by the kernel's OOM killer: the host or the guest's control group had no memory left";
 
 /// One half of the release.
 pub fn release(run: &mut Run, stage: ReleaseStage, config: &QemuConfig, ports: &Ports, reason: &str) {

@@ -106,7 +106,8 @@ fn known(session: &Session, driver: Driver, name: &str) -> Facts {
         return Facts::new(driver, name);
     };
     let state = match seen.state {
-        State::Running => "running".to_owned(),
+        State::NoState => "no state".to_owned(),
+        State::Running | State::Blocked => "running".to_owned(),
         State::Shutoff => format!("shut off ({})", seen.reason.as_str()),
         State::Paused => format!("paused ({})", seen.reason.as_str()),
         State::Crashed => format!("crashed ({})", seen.reason.as_str()),
