@@ -2,8 +2,9 @@
 //!
 //! * here: what goes in ([`Facts`]) and what comes out ([`Story`])
 //! * `choice`: which operation of the history explains the state that the object is in
-//! * `cause`: what failed first in it; `script`: what the end of a hook means; `hypervisor`: what QEMU said
-//! * `after`: what ran because of it; `telling`: all of it as a story; `advice`: what to do next
+//! * `cause`: what failed first in it; `ending`: why what was up has ended
+//! * `script`: what the end of a hook means; `hypervisor`: what QEMU said
+//! * `after`: what ran because of it; `waiting`: what runs now; `telling`: all of it as a story; `advice`: what to do next
 //! * `kinds`, `words`: what things are called; `print`: the story as text
 //!
 //! Nothing in here does I/O or looks at a clock: the same facts make the same story, on any machine. So times are in UTC.
@@ -12,6 +13,7 @@ mod advice;
 mod after;
 mod cause;
 mod choice;
+mod ending;
 mod hypervisor;
 mod kinds;
 mod print;
@@ -19,6 +21,7 @@ mod script;
 mod telling;
 #[cfg(test)]
 mod tests;
+mod waiting;
 mod words;
 
 use std::path::PathBuf;
