@@ -150,6 +150,8 @@ where
         .timer(TokioTimer::new())
         .header_read_timeout(PATIENCE)
         .keep_alive(false)
+        // Who has said all may close that direction and still listens.
+        .half_close(true)
         .max_buf_size(HEAD)
         .max_headers(HEADERS)
         .serve_connection(TokioIo::new(stream), service);

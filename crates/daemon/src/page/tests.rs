@@ -30,11 +30,12 @@ fn now() -> Now {
         process_began: None,
         facts: vec![("Reason", EVIL.to_owned())],
     };
+    let at = SystemTime::now();
     Now {
-        at: SystemTime::now(),
+        at,
         hostname: "testhost".to_owned(),
         version: "9.9",
-        began: SystemTime::now().checked_sub(Duration::from_secs(120)),
+        began: at.checked_sub(Duration::from_secs(120)),
         clients: 3,
         guests: vec![guest("web1"), guest(EVIL)],
         networks: vec![guest("default")],
