@@ -132,7 +132,7 @@ impl Past {
             let Some(ended) = row.ended.filter(|_| !row.lost) else {
                 continue;
             };
-            // A start that failed ends where it began, but not before its end.
+            // A failed one counts too: until its end, the object was under way.
             if !NO_CHANGE.iter().any(|word| row.kind.contains(word)) {
                 since.insert((row.driver == Driver::Network, row.object), ended);
             }

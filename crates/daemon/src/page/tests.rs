@@ -438,6 +438,61 @@ async fn who_is_silent_is_left_and_the_next_is_served() {
     );
 }
 
+/// More than all buffers between here and a client.
+struct Large;
+
+impl Desk for Large {
+    fn answer(&self, path: &str) -> Answer {
+        let length = if path == "/small" { 1 } else { 32 << 20 };
+        Answer {
+            status: StatusCode::OK,
+            kind: HTML,
+            body: "x".repeat(length),
+        }
+    }
+
+    fn refuse(&self, status: StatusCode) -> Answer {
+        Answer {
+            status,
+            kind: HTML,
+            body: String::new(),
+        }
+    }
+}
+
+#[tokio::test]
+async fn who_does_not_read_is_left_and_the_next_is_served() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("s");
+    let opened = Opened::new(&Listen::Unix(path.clone())).await.unwrap();
+    tokio::spawn(door::serve(opened, Arc::new(Large), CancellationToken::new()));
+    let ask = async |path_asked: &str| {
+        let mut stream = UnixStream::connect(&path).await.unwrap();
+        let request = format!("GET {path_asked} HTTP/1.1\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        stream
+    };
+    let mut lazy = Vec::new();
+    for _ in 0..16 {
+        lazy.push(ask("/").await);
+    }
+    let mut answer = String::new();
+    let mut next = ask("/small").await;
+    let read = timeout(Duration::from_secs(19), next.read_to_string(&mut answer));
+    read.await.unwrap().unwrap();
+    assert!(
+        answer.starts_with("HTTP/1.1 200") && answer.ends_with("\r\n\r\nx"),
+        "{answer}"
+    );
+    // What they get now ends early.
+    let mut rest = Vec::new();
+    let mut first = lazy.swap_remove(0);
+    let _ = timeout(Duration::from_secs(5), first.read_to_end(&mut rest))
+        .await
+        .unwrap();
+    assert!(rest.len() < 16 << 20, "{}", rest.len());
+}
+
 #[tokio::test]
 async fn a_unix_socket_is_its_owners_alone_and_goes_away() {
     use std::os::unix::fs::PermissionsExt;
