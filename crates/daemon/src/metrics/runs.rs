@@ -222,6 +222,21 @@ pub(crate) mod tests {
         assert_eq!(runs.counts(), [(["qemu", "start", "ok"].map(str::to_owned), 100)]);
     }
 
+    #[tokio::test]
+    async fn what_came_too_fast_is_counted_as_missed() {
+        let changes = tokio::sync::broadcast::Sender::new(4);
+        let receiver = changes.subscribe();
+        for _ in 0..7 {
+            changes
+                .send(Change::RunEnded(run("/h/qemu", How::Exit(0))))
+                .unwrap();
+        }
+        drop(changes);
+        let runs = Arc::new(Runs::default());
+        listen(Arc::clone(&runs), receiver).await;
+        assert_eq!((runs.missed(), runs.counts()[0].1), (3, 4));
+    }
+
     #[test]
     fn what_was_only_tried_does_not_count() {
         let mut replay = run("/h/qemu", How::Exit(1));

@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -51,7 +52,7 @@ pub(crate) trait Desk: Send + Sync + 'static {
 /// A socket that is open.
 #[derive(Debug)]
 pub(crate) enum Opened {
-    Tcp(TcpListener, u16),
+    Tcp(TcpListener, SocketAddr),
     Unix(UnixListener, Listening),
 }
 
@@ -66,8 +67,8 @@ impl Opened {
         match listen {
             Listen::Tcp(address) => {
                 let socket = TcpListener::bind(address).await.map_err(failed)?;
-                let port = socket.local_addr().map_err(failed)?.port();
-                Ok(Opened::Tcp(socket, port))
+                let address = socket.local_addr().map_err(failed)?;
+                Ok(Opened::Tcp(socket, address))
             }
             Listen::Unix(path) => {
                 let wanted = Wanted {
@@ -104,8 +105,8 @@ async fn accept_all<D: Desk>(opened: &Opened, desk: &Arc<D>, stop: &Cancellation
             return;
         };
         let accepted = match opened {
-            Opened::Tcp(socket, port) => socket.accept().await.map(|(stream, _)| {
-                attend(stream, Door::Port(*port), Arc::clone(desk), place, stop.clone());
+            Opened::Tcp(socket, address) => socket.accept().await.map(|(stream, _)| {
+                attend(stream, Door::Tcp(*address), Arc::clone(desk), place, stop.clone());
             }),
             Opened::Unix(socket, _) => socket.accept().await.map(|(stream, _)| {
                 attend(stream, Door::Unix, Arc::clone(desk), place, stop.clone());

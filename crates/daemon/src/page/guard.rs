@@ -1,5 +1,7 @@
 //! Who may ask what, decided from a request's head alone.
 
+use std::net::SocketAddr;
+
 use hyper::header::HOST;
 use hyper::{HeaderMap, Method, StatusCode, Uri};
 
@@ -8,8 +10,8 @@ use hyper::{HeaderMap, Method, StatusCode, Uri};
 pub(crate) enum Door {
     /// A unix socket. Nothing that runs in a browser gets here under a name of its own.
     Unix,
-    /// This port of the loopback interface.
-    Port(u16),
+    /// This address of the loopback interface.
+    Tcp(SocketAddr),
 }
 
 /// Whether a request is answered at all.
@@ -22,11 +24,11 @@ pub(crate) fn admit(method: &Method, uri: &Uri, headers: &HeaderMap, door: Door)
     if more.is_some() {
         return Err(StatusCode::BAD_REQUEST);
     }
-    if let Door::Port(port) = door {
+    if let Door::Tcp(address) = door {
         let named = host.and_then(|host| host.to_str().ok());
         let in_uri = uri.authority().map(|authority| authority.as_str());
         let both = [named, in_uri];
-        if both.iter().flatten().any(|host| !is_ours(host, port)) || named.is_none() {
+        if both.iter().flatten().any(|host| !is_ours(host, address)) || named.is_none() {
             return Err(StatusCode::FORBIDDEN);
         }
     }
@@ -36,8 +38,12 @@ pub(crate) fn admit(method: &Method, uri: &Uri, headers: &HeaderMap, door: Door)
     }
 }
 
-/// Whether this is a name of this machine with our port. Without a port, it is HTTP's own one.
-fn is_ours(host: &str, port: u16) -> bool {
+/// Whether this is a name of this machine, or our address, with our port. Without a port, it is HTTP's own one.
+fn is_ours(host: &str, address: SocketAddr) -> bool {
+    if host == address.to_string() {
+        return true;
+    }
+    let port = address.port();
     let rest = ["localhost", "127.0.0.1", "[::1]"].iter().find_map(|name| {
         let start = host.get(..name.len())?;
         start.eq_ignore_ascii_case(name).then(|| &host[name.len()..])
@@ -55,6 +61,10 @@ mod tests {
     use hyper::header::HeaderValue;
     use proptest::prelude::*;
 
+    fn port(port: u16) -> Door {
+        Door::Tcp(([127, 0, 0, 1], port).into())
+    }
+
     fn ask(method: &Method, hosts: &[&str], door: Door) -> Result<(), StatusCode> {
         let mut headers = HeaderMap::new();
         for host in hosts {
@@ -67,7 +77,7 @@ mod tests {
     fn only_names_of_this_machine_pass() {
         let good = ["localhost:9178", "LocalHost:9178", "127.0.0.1:9178", "[::1]:9178"];
         for host in good {
-            assert_eq!(ask(&Method::GET, &[host], Door::Port(9178)), Ok(()), "{host}");
+            assert_eq!(ask(&Method::GET, &[host], port(9178)), Ok(()), "{host}");
         }
         let bad = [
             "",
@@ -89,16 +99,17 @@ mod tests {
             let wanted = Err(StatusCode::FORBIDDEN);
             // A header's value is trimmed before it gets here.
             if host.trim() == host {
-                assert_eq!(ask(&Method::GET, &[host], Door::Port(9178)), wanted, "{host}");
+                assert_eq!(ask(&Method::GET, &[host], port(9178)), wanted, "{host}");
             }
         }
+        assert_eq!(ask(&Method::GET, &[], port(9178)), Err(StatusCode::FORBIDDEN));
+        assert_eq!(ask(&Method::GET, &["localhost"], port(80)), Ok(()));
+        let other = Door::Tcp(([127, 9, 9, 9], 9178).into());
+        for host in ["127.9.9.9:9178", "localhost:9178"] {
+            assert_eq!(ask(&Method::GET, &[host], other), Ok(()), "{host}");
+        }
         assert_eq!(
-            ask(&Method::GET, &[], Door::Port(9178)),
-            Err(StatusCode::FORBIDDEN)
-        );
-        assert_eq!(ask(&Method::GET, &["localhost"], Door::Port(80)), Ok(()));
-        assert_eq!(
-            ask(&Method::GET, &["localhost:9178", "evil"], Door::Port(9178)),
+            ask(&Method::GET, &["localhost:9178", "evil"], port(9178)),
             Err(StatusCode::BAD_REQUEST)
         );
     }
@@ -108,7 +119,7 @@ mod tests {
         let mut headers = HeaderMap::new();
         headers.insert(HOST, HeaderValue::from_static("localhost:9178"));
         let uri = Uri::from_static("http://evil.example/");
-        let refused = admit(&Method::GET, &uri, &headers, Door::Port(9178));
+        let refused = admit(&Method::GET, &uri, &headers, port(9178));
         assert_eq!(refused, Err(StatusCode::FORBIDDEN));
     }
 
@@ -130,20 +141,17 @@ mod tests {
             Method::TRACE,
         ] {
             let wanted = Err(StatusCode::METHOD_NOT_ALLOWED);
-            assert_eq!(ask(&method, &["localhost:1"], Door::Port(1)), wanted, "{method}");
+            assert_eq!(ask(&method, &["localhost:1"], port(1)), wanted, "{method}");
         }
-        assert_eq!(ask(&Method::HEAD, &["localhost:1"], Door::Port(1)), Ok(()));
+        assert_eq!(ask(&Method::HEAD, &["localhost:1"], port(1)), Ok(()));
         // Who is not meant learns nothing else.
-        assert_eq!(
-            ask(&Method::POST, &["evil"], Door::Port(1)),
-            Err(StatusCode::FORBIDDEN)
-        );
+        assert_eq!(ask(&Method::POST, &["evil"], port(1)), Err(StatusCode::FORBIDDEN));
     }
 
     proptest! {
         #[test]
         fn no_host_makes_it_panic(host in "\\PC*", port: u16) {
-            let ours = is_ours(&host, port);
+            let ours = is_ours(&host, ([127, 0, 0, 1], port).into());
             prop_assert!(!ours || host.is_ascii());
         }
     }

@@ -1,6 +1,7 @@
 //! What is so at this moment. It comes from snapshots: nobody waits, and nobody is held up (R90).
 
 use std::path::PathBuf;
+use std::sync::OnceLock;
 use std::time::{Duration, Instant, SystemTime};
 
 use ferrovirt_hook::RunningHook;
@@ -136,11 +137,18 @@ pub(crate) fn own_start() -> Option<SystemTime> {
 fn start_of(process: ProcessId) -> Option<SystemTime> {
     /// What `/proc` counts in, on every machine that this runs on.
     const TICKS_PER_SECOND: u64 = 100;
+    // Read once: the file is long, and the machine's start does not change.
+    static BOOT: OnceLock<Option<SystemTime>> = OnceLock::new();
+    let boot = (*BOOT.get_or_init(boot_time))?;
+    let since_boot = Duration::from_millis(process.start_time.saturating_mul(1000 / TICKS_PER_SECOND));
+    boot.checked_add(since_boot)
+}
+
+/// When the machine was started.
+fn boot_time() -> Option<SystemTime> {
     let stat = std::fs::read_to_string("/proc/stat").ok()?;
     let boot = stat.lines().find_map(|line| line.strip_prefix("btime "))?;
-    let boot = Duration::from_secs(boot.trim().parse().ok()?);
-    let since_boot = Duration::from_millis(process.start_time.saturating_mul(1000 / TICKS_PER_SECOND));
-    SystemTime::UNIX_EPOCH.checked_add(boot)?.checked_add(since_boot)
+    SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(boot.trim().parse().ok()?))
 }
 
 #[cfg(test)]

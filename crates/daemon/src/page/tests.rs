@@ -309,9 +309,10 @@ impl Served {
         let opened = Opened::new(&Listen::Tcp(([127, 0, 0, 1], 0).into()))
             .await
             .unwrap();
-        let Opened::Tcp(_, port) = opened else {
+        let Opened::Tcp(_, address) = opened else {
             panic!("no port");
         };
+        let port = address.port();
         let stop = CancellationToken::new();
         let task = tokio::spawn(door::serve(
             opened,
@@ -558,7 +559,13 @@ fn answer_to(office: &Arc<Office>, bytes: &[u8]) -> Vec<u8> {
         here.shutdown().await.unwrap();
         let places = Arc::new(tokio::sync::Semaphore::new(1));
         let place = places.acquire_owned().await.unwrap();
-        door::converse(there, guard::Door::Port(80), Arc::clone(office), place).await;
+        door::converse(
+            there,
+            guard::Door::Tcp(([127, 0, 0, 1], 80).into()),
+            Arc::clone(office),
+            place,
+        )
+        .await;
         let mut answer = Vec::new();
         here.read_to_end(&mut answer).await.unwrap();
         answer
