@@ -77,7 +77,9 @@ impl Opened {
                     mode: 0o600,
                     group: None,
                 };
-                let listening = wanted.listen()?;
+                // It looks whether somebody listens there already, who may take his time.
+                let made = tokio::task::spawn_blocking(move || wanted.listen()).await;
+                let listening = made.map_err(|panic| failed(panic.into()))??;
                 let socket = listening.socket.try_clone().and_then(UnixListener::from_std);
                 Ok(Opened::Unix(socket.map_err(failed)?, listening))
             }
