@@ -129,7 +129,11 @@ fn a_missing_disk_and_a_device_that_qemu_refuses() {
         let display = "<graphics type='vnc' port='5999' autoport='no' listen='127.0.0.1'/>";
         w.define(&Guest::new("h").device(display));
         w.virsh("start h").fails_with(&[]);
-        answers(w, "h", &["5999", "Address already in use"]);
+        answers(
+            w,
+            "h",
+            &["QEMU ended at once", "-vnc 127.0.0.1:99", "already in use"],
+        );
         drop(port);
     });
 }
@@ -157,7 +161,7 @@ fn a_failure_that_a_rule_ignored() {
         w.rules("[[rule]]\non_failure = 'warn'\n[rule.when]\noperation = 'prepare'\n");
         daemon_with(w, "#!/bin/sh\n[ $2 != prepare ] || { echo flaky >&2; exit 1; }\n");
         w.virsh("start g").ok();
-        answers(w, "g", &["running", "prepare", "flaky"]);
+        answers(w, "g", &["runs since", "prepare", "flaky"]);
     });
 }
 
@@ -227,7 +231,7 @@ fn the_daemon_died_in_the_middle() {
 fn powered_off_from_inside() {
     in_world(&[Tool::Virsh, Tool::Qemu, Tool::Linux], |w| {
         w.daemon_start();
-        w.define(&Guest::new("g").linux("poweroff"));
+        w.define(&Guest::new("g").linux("guest.do=poweroff"));
         w.virsh("start g").ok();
         w.wait_for("it is off", Duration::from_secs(90), || {
             w.virsh("domstate g").out.contains("shut off")
@@ -242,7 +246,7 @@ fn qemu_was_killed_and_who_destroyed_it() {
         w.daemon_start();
         w.define(&Guest::new("g"));
         w.virsh("start g").ok();
-        answers(w, "g", &["running"]);
+        answers(w, "g", &["runs since", "nothing failed"]);
         w.signal(w.qemu_pid("g").expect("it runs"), "KILL");
         w.wait_for("it is off", Duration::from_secs(20), || {
             w.virsh("domstate g").out.contains("shut off")
@@ -256,18 +260,23 @@ fn qemu_was_killed_and_who_destroyed_it() {
 
 #[test]
 fn the_kernels_oom_killer() {
-    in_world(NEEDS, |w| {
+    in_world(&[Tool::Virsh, Tool::Qemu, Tool::Linux], |w| {
+        // A little more than QEMU has when the guest begins to boot.
         let limit = "#!/bin/sh\n[ $2 = started ] || exit 0\n\
-             for d in /sys/fs/cgroup/memory /sys/fs/cgroup; do for s in $d/machine.slice/machine-qemu*oomtest.scope; do\n\
-             [ -d $s ] || continue\n\
-             [ ! -e $s/libvirt/memory.limit_in_bytes ] || echo 4M > $s/libvirt/memory.limit_in_bytes\n\
-             [ ! -e $s/memory.max ] || echo 4M > $s/memory.max\n\
-             done; done; :\n";
+             for s in /sys/fs/cgroup/memory/machine.slice/machine-qemu*oomtest.scope/libvirt; do\n\
+             echo $(($(cat $s/memory.usage_in_bytes) + 1048576)) > $s/memory.limit_in_bytes\n\
+             done\n";
         w.hook("qemu", limit);
-        w.sh("mount -t tmpfs tmpfs /sys/fs/cgroup; mkdir /sys/fs/cgroup/memory; \
-              mount -t cgroup -o memory cgroup /sys/fs/cgroup/memory || mount -t cgroup2 cgroup2 /sys/fs/cgroup");
+        let mounted = "mount -t tmpfs tmpfs /sys/fs/cgroup && mkdir /sys/fs/cgroup/memory && \
+             mount -t cgroup -o memory cgroup /sys/fs/cgroup/memory";
+        if !w.succeeds(mounted) {
+            println!(
+                "note: the_kernels_oom_killer: skipped: this kernel has no memory controller of version 1"
+            );
+            return;
+        }
         w.daemon_start();
-        w.define(&Guest::new("oomtest"));
+        w.define(&Guest::new("oomtest").linux(""));
         let _ = w.virsh("start oomtest");
         w.wait_for("it is off", Duration::from_secs(60), || {
             w.virsh("domstate oomtest").out.contains("shut off")
@@ -284,7 +293,7 @@ fn nothing_failed_and_nobody_of_that_name() {
         w.define(&Guest::new("g"));
         answers(w, "g", &["g"]);
         w.virsh("start g").ok();
-        answers(w, "g", &["running"]);
+        answers(w, "g", &["runs since", "nothing failed"]);
         answers(w, "nobody", &["nobody"]);
     });
 }

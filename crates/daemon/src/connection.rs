@@ -19,7 +19,9 @@ use ferrovirt_wire::frame::{FrameReader, error_reply};
 use ferrovirt_wire::own::{self, OwnService};
 use ferrovirt_wire::procedures::{self, number};
 use ferrovirt_wire::program::{PING, PONG, REMOTE, keepalive};
-use ferrovirt_wire::{ErrorDomain, ErrorReply, Frame, Header, Incoming, Procedure, RemoteService, triage};
+use ferrovirt_wire::{
+    ErrorDomain, ErrorReply, Frame, Header, Incoming, Procedure, RemoteService, Status, triage,
+};
 use tokio::io::AsyncReadExt;
 use tokio::net::UnixStream;
 use tokio::net::unix::OwnedReadHalf;
@@ -28,6 +30,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::metrics::Calls;
 use crate::outbox::Outbox;
 
 /// Most calls that wait behind those at work before reading stops.
@@ -106,6 +109,8 @@ pub(crate) struct Shared {
     pub(crate) shutdown: CancellationToken,
     /// No patience left.
     pub(crate) force: CancellationToken,
+    /// Where calls are counted, if they are.
+    pub(crate) calls: Option<Arc<Calls>>,
 }
 
 /// Whether a connection goes on.
@@ -252,6 +257,7 @@ impl<S: RemoteService + OwnService + Send + Sync + 'static> Connection<S> {
     ) -> Next {
         let program = frame.header.program;
         let mut answer = Answer::begin(Arc::clone(&self.service), procedure, frame);
+        answer.counted = self.shared.calls.clone().map(|calls| (calls, Instant::now()));
         if let Poll::Ready(message) =
             std::future::poll_fn(|cx| Poll::Ready(Pin::new(&mut answer).poll(cx))).await
         {
@@ -308,6 +314,8 @@ struct Answer {
     work: Pin<Box<dyn Future<Output = Bytes> + Send>>,
     call: Header,
     procedure: &'static Procedure,
+    /// Where it is counted, and since when it has been at work.
+    counted: Option<(Arc<Calls>, Instant)>,
 }
 
 impl Answer {
@@ -326,23 +334,41 @@ impl Answer {
             work,
             call,
             procedure,
+            counted: None,
+        }
+    }
+
+    /// The answer is there.
+    fn count(&mut self, answer: &[u8]) {
+        if let Some((calls, since)) = self.counted.take() {
+            let failed = answer.get(STATUS) != Some(&OK);
+            calls.answered(self.call.program, self.procedure, failed, since.elapsed());
         }
     }
 }
+
+/// Where a message's status ends: after its length and six words, of which it is the last.
+const STATUS: std::ops::Range<usize> = 24..28;
+/// The status of an answer that is no error.
+const OK: [u8; 4] = (Status::Ok as u32).to_be_bytes();
 
 impl Future for Answer {
     type Output = Bytes;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Bytes> {
         let step = std::panic::catch_unwind(AssertUnwindSafe(|| self.work.as_mut().poll(cx)));
-        step.unwrap_or_else(|_| {
+        let step = step.unwrap_or_else(|_| {
             tracing::error!("a call of {} panicked", self.procedure.name);
             let text = format!("{} failed in a way that it should not", self.procedure.function);
             Poll::Ready(error_reply(
                 &self.call,
                 &ErrorReply::internal(ErrorDomain::Rpc, text),
             ))
-        })
+        });
+        if let Poll::Ready(answer) = &step {
+            self.count(answer);
+        }
+        step
     }
 }
 

@@ -16,6 +16,7 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 
 use crate::error::Error;
+use crate::metrics::Metrics;
 use crate::node::Node;
 use crate::paths::Paths;
 use crate::settings::{Drivers, Settings, own};
@@ -36,6 +37,8 @@ pub struct Host {
     pub node: Node,
     /// Who is connected.
     pub clients: Clients,
+    /// What is counted, if metrics are on.
+    pub metrics: Option<Metrics>,
     settled: watch::Sender<bool>,
 }
 
@@ -162,6 +165,7 @@ impl Host {
         settings: &Settings,
         drivers: &Drivers,
         engine: Engine,
+        metrics: Option<Metrics>,
     ) -> Result<Self, Error> {
         let unknown = match settings.own.unknown_xml {
             own::UnknownXml::Refuse => UnknownPolicy::Refuse,
@@ -187,6 +191,7 @@ impl Host {
             settings: settings.clone(),
             node,
             clients: Clients::default(),
+            metrics,
             settled: watch::Sender::new(false),
         })
     }

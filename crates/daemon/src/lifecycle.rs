@@ -21,6 +21,8 @@ use crate::error::Error;
 use crate::host::{self, Host};
 use crate::locks::Locks;
 use crate::log::{Log, LogEnvironment, Logging};
+use crate::metrics::{self, Metrics};
+use crate::page;
 use crate::paths::{Environment, Paths};
 use crate::refuse::{Reason, Refusal};
 use crate::server;
@@ -116,6 +118,8 @@ impl Daemon {
         }
         let engine = host::engine(&self.paths, &self.settings.own.hooks, self.policy.clone())?;
         tracing::info!("starting, version {}", env!("CARGO_PKG_VERSION"));
+        // Before the first hook, so that it is counted too.
+        let metrics = Metrics::begin(&self.settings.own.metrics, engine.history());
 
         let stopped = self.start_hook(&engine, &passed, &mut signals).await?;
         let outcome = match stopped {
@@ -123,7 +127,7 @@ impl Daemon {
                 tracing::info!("{signal} while the start hook ran");
                 Ok(())
             }
-            None => self.serve(&engine, &passed, &mut signals).await,
+            None => self.serve(&engine, metrics, &passed, &mut signals).await,
         };
         // A driver that cannot start is no failure of the daemon's, as in libvirtd (R21).
         let outcome = match outcome {
@@ -170,11 +174,18 @@ impl Daemon {
     }
 
     /// Load, listen, serve until somebody asks for the end, and let running requests end (R21, R22, R24).
-    async fn serve(&self, engine: &Engine, passed: &[Listening], signals: &mut Signals) -> Result<(), Error> {
+    async fn serve(
+        &self,
+        engine: &Engine,
+        metrics: Option<Metrics>,
+        passed: &[Listening],
+        signals: &mut Signals,
+    ) -> Result<(), Error> {
         let drivers = load_drivers(&self.paths).await?;
         warn_about(&drivers.warnings);
         // Networks that vanished have their hook called here; a script that hangs must not hold the end.
-        let loading = Box::pin(Host::load(&self.paths, &self.settings, &drivers, engine.clone()));
+        let engine = engine.clone();
+        let loading = Box::pin(Host::load(&self.paths, &self.settings, &drivers, engine, metrics));
         let host = tokio::select! {
             host = loading => host?,
             signal = signals.next_stop() => {
@@ -197,6 +208,10 @@ impl Daemon {
         let stop = CancellationToken::new();
         let server = tokio::spawn(server::serve(listeners, Arc::clone(&host), stop.clone()));
         let begin = tokio::spawn(Arc::clone(&host).begin());
+        let watched = [
+            metrics::start(&host, stop.clone()).await,
+            page::start(&host, stop.clone()).await,
+        ];
         let ready = tokio::spawn(tell_ready(Arc::clone(&host), self.args.in_background));
 
         self.until_asked(&host, signals).await;
@@ -211,6 +226,10 @@ impl Daemon {
             tracing::warn!("requests did not end within {} s: they are left", drain.as_secs());
         }
         begin.abort();
+        // They have been told, and wait for nobody: what is left is to take their sockets away.
+        for task in watched.into_iter().flatten() {
+            let _ = task.await;
+        }
         Ok(())
     }
 

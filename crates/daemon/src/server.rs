@@ -16,6 +16,7 @@ use tokio_util::task::TaskTracker;
 use crate::connection::{Connection, Limits, Peer, Shared};
 use crate::dispatch::Session;
 use crate::host::Host;
+use crate::metrics::Calls;
 
 /// How long a client may take none of the bytes that wait for it.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -45,8 +46,9 @@ pub async fn serve(listeners: Vec<Listener>, host: Arc<Host>, shutdown: Cancella
         clients: conf.max_clients.max(1),
         drain: host.settings.own.shutdown.drain.into(),
     };
+    let calls = host.metrics.as_ref().map(|metrics| Arc::clone(&metrics.calls));
     let door = move |peer| Session::new(Arc::clone(&host), peer);
-    serve_with(listeners, door, limits, bounds, shutdown).await;
+    serve_with(listeners, door, limits, bounds, calls, shutdown).await;
 }
 
 /// Bounds of the server as a whole.
@@ -64,6 +66,7 @@ pub(crate) async fn serve_with<S, D>(
     door: D,
     limits: Limits,
     bounds: Bounds,
+    calls: Option<Arc<Calls>>,
     shutdown: CancellationToken,
 ) where
     S: RemoteService + OwnService + Send + Sync + 'static,
@@ -76,6 +79,7 @@ pub(crate) async fn serve_with<S, D>(
         work: TaskTracker::new(),
         shutdown: shutdown.clone(),
         force: CancellationToken::new(),
+        calls,
     };
     let mut doors = JoinSet::new();
     for listener in listeners {

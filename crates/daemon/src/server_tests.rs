@@ -113,7 +113,14 @@ fn start(limits: Limits, bounds: Bounds) -> Running {
             }
         }
     };
-    let server = tokio::spawn(serve_with(listeners, door, limits, bounds, shutdown.clone()));
+    let server = tokio::spawn(serve_with(
+        listeners,
+        door,
+        limits,
+        bounds,
+        None,
+        shutdown.clone(),
+    ));
     Running {
         dir,
         world,

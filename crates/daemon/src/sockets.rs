@@ -27,11 +27,11 @@ pub struct Listening {
 
 /// One socket we have to make.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Wanted {
-    path: PathBuf,
-    read_only: bool,
-    mode: u32,
-    group: Option<u32>,
+pub(crate) struct Wanted {
+    pub(crate) path: PathBuf,
+    pub(crate) read_only: bool,
+    pub(crate) mode: u32,
+    pub(crate) group: Option<u32>,
 }
 
 fn wanted(paths: &Paths, conf: &Libvirtd) -> [Wanted; 2] {
@@ -133,7 +133,7 @@ pub fn remove(socket: &Listening) {
 }
 
 impl Wanted {
-    fn listen(&self) -> Result<Listening, Error> {
+    pub(crate) fn listen(&self) -> Result<Listening, Error> {
         let failed = |action| {
             move |source: io::Error| Error::File {
                 action,

@@ -45,7 +45,11 @@ async fn daemon() -> Daemon {
     let settings = Settings::load(&paths).unwrap();
     let drivers = Drivers::load(&paths).unwrap();
     let engine = host::engine(&paths, &settings.own.hooks, ferrovirt_hook::Policy::empty()).unwrap();
-    let host = Arc::new(Host::load(&paths, &settings, &drivers, engine).await.unwrap());
+    let host = Arc::new(
+        Host::load(&paths, &settings, &drivers, engine, None)
+            .await
+            .unwrap(),
+    );
     tokio::spawn(Arc::clone(&host).begin());
     let listener = |name, read_only| Listener {
         socket: UnixListener::bind(dir.path().join(name)).unwrap(),

@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use crate::error::Error;
+use crate::page::Listen;
 
 /// The whole file.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
@@ -18,6 +19,10 @@ pub struct Own {
     pub hooks: Hooks,
     /// How the daemon ends.
     pub shutdown: Shutdown,
+    /// Numbers for Prometheus.
+    pub metrics: Metrics,
+    /// The status page.
+    pub page: Page,
 }
 
 /// What happens to an unknown element or attribute in a define or create.
@@ -113,6 +118,24 @@ impl Default for Shutdown {
     }
 }
 
+/// `[metrics]`
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Metrics {
+    /// Where they are served; nowhere: nothing is counted.
+    pub listen: Option<Listen>,
+}
+
+/// `[page]`
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Page {
+    /// Where it is served; nowhere: there is none.
+    pub listen: Option<Listen>,
+    /// Whether documents and outputs of hooks are shown on a TCP port too, which every user of this machine can read.
+    pub full: bool,
+}
+
 /// A time in whole seconds, at least one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "u32")]
@@ -196,7 +219,8 @@ mod tests {
     fn everything_can_be_set() {
         let own = parse(
             "unknown_xml = 'keep'\n[hooks]\ndiscovery = 'live'\nguest_tree = true\nrelease_reason = false\nstrict_permissions = true\n\
-             warn_after = 3\noutput_limit = 8192\n[hooks.history]\nkeep = false\nmax_mib = 8\nmax_days = 3\n[shutdown]\ndrain = 5\n",
+             warn_after = 3\noutput_limit = 8192\n[hooks.history]\nkeep = false\nmax_mib = 8\nmax_days = 3\n[shutdown]\ndrain = 5\n\
+             [metrics]\nlisten = 'unix:/run/m.sock'\n[page]\nlisten = '127.0.0.1:9178'\nfull = true\n",
         )
         .unwrap();
         assert_eq!(own.unknown_xml, UnknownXml::Keep);
@@ -206,6 +230,9 @@ mod tests {
         let history = &own.hooks.history;
         assert_eq!((history.keep, history.max_mib, history.max_days), (false, 8, 3));
         assert_eq!(Duration::from(own.shutdown.drain), Duration::from_secs(5));
+        assert_eq!(own.metrics.listen, Some(Listen::Unix("/run/m.sock".into())));
+        assert_eq!(own.page.listen, "127.0.0.1:9178".parse().ok().map(Listen::Tcp));
+        assert!(own.page.full);
     }
 
     #[test]
@@ -226,6 +253,14 @@ mod tests {
             (
                 "[hooks]\noutput_limit = 1\n",
                 "ferrovirtd.toml:2:16: must be at least 4096 bytes",
+            ),
+            (
+                "[page]\nlisten = '0.0.0.0:9178'\n",
+                "ferrovirtd.toml:2:10: '0.0.0.0:9178' is not of this machine alone",
+            ),
+            (
+                "[metrics]\nlisten = 'run/m.sock'\n",
+                "ferrovirtd.toml:2:10: 'run/m.sock' is neither",
             ),
             ("unknown_xml = \n", "ferrovirtd.toml:1:15: "),
             ("[nothing]\n", "ferrovirtd.toml:1:2: unknown field `nothing`"),
