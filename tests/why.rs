@@ -8,10 +8,18 @@ use ferrovirt_tests::{Guest, Net, Tool, World, in_world};
 const NEEDS: &[Tool] = &[Tool::Virsh, Tool::Qemu];
 const NETWORKS: &[Tool] = &[Tool::Virsh, Tool::Qemu, Tool::Dnsmasq, Tool::Nft];
 
-/// The answer about `object` must have all these parts.
+/// The answer about `object` must come to have all these parts: what follows a failure may still be under way.
 #[track_caller]
 fn answers(w: &World, object: &str, parts: &[&str]) {
-    let answer = w.ferrovirt(&format!("why {object}"));
+    let line = format!("why {object}");
+    let mut answer = w.ferrovirt(&line);
+    for _ in 0..200 {
+        if parts.iter().all(|part| answer.out.contains(part)) {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(50));
+        answer = w.ferrovirt(&line);
+    }
     for part in parts {
         assert!(answer.ok().contains(part), "no '{part}' in:\n{}", answer.out);
     }
