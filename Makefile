@@ -44,6 +44,7 @@ lint: deps
 ## make bench     speed beside the bare programs (and libvirtd where it is installed): bench-out/bench.json
 bench: deps
 	cargo build --workspace --bins --release
+	cargo build --release -p ferrovirt-hook --example hook_cost
 	benches/bench --daemon target/release/ferrovirtd --out bench-out
 
 ## make mutants   do the tests notice changes in the hook contract's code? (takes an hour)

@@ -1,7 +1,9 @@
 """What is measured: each function returns plain numbers (seconds unless the name says otherwise)."""
+import json
 import multiprocessing
 import os
 import statistics
+import subprocess
 import threading
 import time
 
@@ -181,6 +183,12 @@ def at_once(jobs, what):
     if failed:
         raise failed[0]
     return took, latencies, list(zip(conns, results))
+
+
+def hook_engine(binaries, calls=100000):
+    """The engine alone, without daemon and RPC: a call beside a bare posix_spawn of the same script."""
+    words = [binaries + "/examples/hook_cost", binaries + "/ferrovirt-keeper", str(calls)]
+    return json.loads(subprocess.run(words, check=True, capture_output=True, text=True).stdout)
 
 
 def forty_networks(count=40):

@@ -117,6 +117,7 @@ impl Daemon {
             sockets::nobody_listens(&self.paths, &self.settings.libvirtd)?;
         }
         let engine = host::engine(&self.paths, &self.settings.own.hooks, self.policy.clone())?;
+        engine.watch();
         tracing::info!("starting, version {}", env!("CARGO_PKG_VERSION"));
         // Before the first hook, so that it is counted too.
         let metrics = Metrics::begin(&self.settings.own.metrics, engine.history());

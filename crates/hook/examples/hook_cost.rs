@@ -1,5 +1,5 @@
-//! What a hook call costs beside a bare `posix_spawn` of the same script with the same document: one at a time, many at
-//! once, and in memory over many calls. Prints JSON; `make bench` runs it and knows the budgets.
+//! What a hook call costs, with its keeper, its control group and the history, beside a bare `posix_spawn` of the same
+//! script with the same document: one at a time, many at once, and in memory over many calls. Prints JSON; `make bench` runs it and knows the budgets.
 //!
 //! `hook_cost KEEPER [CALLS]`: the path of `ferrovirt-keeper`; how many calls the memory is watched over (100000).
 
@@ -10,6 +10,7 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use ferrovirt_hook::history::{History, Settings};
 use ferrovirt_hook::{Call, Driver, Engine, EngineConfig, GuestOperation, HookEvent};
 
 /// Bytes of the document.
@@ -47,7 +48,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         }
         let engine = {
             let _inside = runtime.enter();
-            Engine::new(EngineConfig::new(&hooks, &keeper))
+            let mut config = EngineConfig::new(&hooks, &keeper);
+            config.history = History::open(Settings::new(
+                dir.path().join(format!("{name}.history/history.db")),
+            ))?;
+            Engine::new(config)
         };
         let (ours, bare) = singles(&runtime, &engine, &script)?;
         let (our_rate, bare_rate) = rates(&runtime, &engine, &script)?;

@@ -25,6 +25,7 @@ use crate::policy::Policy;
 use crate::pool::Pool;
 use crate::registry::{Registry, RunningHook};
 use crate::script::GRACE;
+use crate::watch;
 
 /// How much longer than its grace an orphaned keeper gets.
 const PATIENCE: Duration = Duration::from_secs(4);
@@ -145,6 +146,13 @@ impl Engine {
 
     pub(crate) fn shared(&self) -> &Arc<Shared> {
         &self.shared
+    }
+
+    /// With live discovery, says in the log what becomes of files that are put where hooks are (R4). Within a runtime.
+    pub fn watch(&self) {
+        if self.shared.config.discovery == Discovery::Live {
+            watch::begin(&self.shared);
+        }
     }
 
     /// Decides anew which drivers have hooks: at SIGHUP and at shutdown (R4).

@@ -2,7 +2,7 @@
 //!
 //! * [`event`]: the table of drivers and operations, from which the four arguments of a script come (R7)
 //! * [`engine`]: settings and entry points; [`call`]: what goes in and what comes out
-//! * `catalogue`: which files are hooks (R1 to R5)
+//! * `catalogue`: which files are hooks (R1 to R5); `watch`: what changes there, said at once
 //! * [`policy`]: what rules say about scripts, and the commands that they add; [`payload`]: the document as JSON for
 //!   those that ask; `lock`: the named locks of rules
 //! * `plan`: what a call runs, and what not
@@ -39,6 +39,7 @@ mod pool;
 mod registry;
 mod script;
 mod trial;
+mod watch;
 pub mod why;
 
 pub use aside::Aside;

@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{PermissionsExt, symlink};
 
-use crate::support::{World, prepare};
+use crate::support::{World, prepare, until};
 use ferrovirt_hook::{Call, DaemonOperation, Discovery, Driver, GuestOperation, HookEvent, NetworkOperation};
 use tracing::Level;
 
@@ -341,4 +341,30 @@ async fn the_tree_of_the_dispatcher_is_read_when_asked_for_and_never_twice() {
     world.engine.rediscover();
     world.prepare("x").await.unwrap();
     assert_eq!(world.text("called"), "hooks/qemu.d/g1/prepare/begin/10-a\n");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn r4_live_discovery_says_at_once_what_becomes_of_a_file() {
+    let world = World::changed(&[], |config| config.discovery = Discovery::Live);
+    world.engine.watch();
+    let said = |text: &str| world.log().iter().any(|(_, message)| message.contains(text));
+    // The watch begins in a task of its own: until it is there, changes may be missed, so they are made again.
+    let mut tries = 0;
+    while !said("is called from now on") && tries < 100 {
+        world.put("qemu", "", 0o755);
+        tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+        fs::remove_file(world.hook("qemu")).unwrap();
+        tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+        tries += 1;
+    }
+    world.put("network", "", 0o644);
+    until("the missing bit is said", || said("has no execute bit")).await;
+    // Also in a directory that came later.
+    world.put("qemu.d/10-a", "", 0o755);
+    until("the new directory is watched", || {
+        said("qemu.d/10-a is called from now on")
+    })
+    .await;
+    world.put("qemu.d/20-b", "", 0o600);
+    until("a change in it is seen", || said("qemu.d/20-b")).await;
 }

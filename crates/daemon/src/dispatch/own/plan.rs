@@ -19,10 +19,16 @@ pub(super) async fn list(session: &Session, question: ListQuestion) -> Answer<Li
             false => super::event(driver, &question.object, &question.operation, "")?,
             true => first_event(driver, &question.object),
         };
-        if let Some(remark) = remark(&event) {
-            answer.remarks.push(remark);
+        if !question.operation.is_empty() {
+            answer.remarks.extend(remark(&event));
         }
         let object = object(session, driver, &question.object);
+        if object.uuid.is_none() && !question.object.is_empty() && driver != Driver::Daemon {
+            answer.remarks.push(format!(
+                "{driver} knows no '{}': this is what would run for one of that name",
+                question.object
+            ));
+        }
         let plan = engine.plan(event, object.document, object.uuid).await;
         answer
             .entries
