@@ -12,6 +12,7 @@ mod frames;
 mod hooks_daemon;
 mod hooks_guest;
 mod hooks_network;
+mod hostile;
 mod lifecycle;
 mod metrics;
 mod networks;
