@@ -87,6 +87,8 @@ pub(crate) struct Catalogue {
     discovery: Discovery,
     /// By driver, in the order of [`Driver::ALL`].
     has_hooks: [AtomicBool; Driver::ALL.len()],
+    /// Whether there are directories of guests at all, decided with the drivers' hooks.
+    has_guests: AtomicBool,
     /// What was said at the last look, by driver.
     said: Mutex<HashMap<Driver, HashMap<PathBuf, String>>>,
 }
@@ -98,6 +100,7 @@ impl Catalogue {
             directories,
             discovery,
             has_hooks: Default::default(),
+            has_guests: AtomicBool::new(false),
             said: Mutex::default(),
         };
         catalogue.decide();
@@ -106,6 +109,9 @@ impl Catalogue {
 
     /// Decides (anew) which drivers have hooks (R4).
     pub(crate) fn decide(&self) {
+        let guests = self.directories.guests.as_ref();
+        let has_guests = guests.is_some_and(|directory| directory.is_dir());
+        self.has_guests.store(has_guests, Ordering::Relaxed);
         for driver in Driver::ALL {
             let has = self.look(driver).iter().any(|found| found.skipped.is_none());
             let has = has || (self.directories.tree && self.beside(driver).is_dir());
@@ -115,7 +121,7 @@ impl Catalogue {
 
     /// Whether it is worth looking for this driver's scripts now (R4). Costs no system call.
     pub(crate) fn may_have(&self, driver: Driver) -> bool {
-        self.directories.guests.is_some() || self.has_scripts(driver)
+        self.has_guests.load(Ordering::Relaxed) || self.has_scripts(driver)
     }
 
     /// Whether this driver's scripts are called (R4).

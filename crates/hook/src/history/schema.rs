@@ -31,7 +31,7 @@ const PRAGMAS: &str = "
     PRAGMA synchronous = NORMAL;
     PRAGMA journal_size_limit = 4194304;
     PRAGMA temp_store = MEMORY;
-    PRAGMA cache_size = -4096;
+    PRAGMA cache_size = -512;
 ";
 
 /// Times are microseconds since 1970, durations microseconds. The meaning of the numbers in `kind` and `how` is in

@@ -66,6 +66,8 @@ impl Store {
         let said: String = self
             .connection
             .query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
+        // What the check has read is not needed again.
+        self.connection.execute_batch("PRAGMA shrink_memory")?;
         Ok((said != "ok").then_some(said))
     }
 
