@@ -17,7 +17,7 @@ use std::sync::{Mutex, PoisonError};
 use ferrovirt_sys::program::may_execute;
 
 use crate::engine::Discovery;
-use crate::event::Driver;
+use crate::event::{Driver, HookEvent};
 
 /// The bits that let others than the owner write.
 const OTHERS_WRITE: u32 = 0o022;
@@ -119,9 +119,12 @@ impl Catalogue {
         }
     }
 
-    /// Whether it is worth looking for this driver's scripts now (R4). Costs no system call.
-    pub(crate) fn may_have(&self, driver: Driver) -> bool {
-        self.has_guests.load(Ordering::Relaxed) || self.has_scripts(driver)
+    /// Whether it is worth looking for files that are called for this event now (R4). Costs no system call.
+    pub(crate) fn may_have(&self, event: &HookEvent) -> bool {
+        let driver = event.driver();
+        let of_guests = !matches!(driver, Driver::Daemon | Driver::Network);
+        (of_guests && self.has_guests.load(Ordering::Relaxed))
+            || (event.for_scripts() && self.has_scripts(driver))
     }
 
     /// Whether this driver's scripts are called (R4).

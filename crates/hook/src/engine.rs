@@ -172,7 +172,7 @@ impl Engine {
 
     /// Whether anything may be called for this event: what nobody wants need not be prepared.
     pub fn wants(&self, event: &HookEvent) -> bool {
-        self.shared.catalogue.may_have(event.driver()) || self.shared.policy().wants(event)
+        self.shared.catalogue.may_have(event) || self.shared.policy().wants(event)
     }
 
     /// Where calls are recorded.
