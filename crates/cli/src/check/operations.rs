@@ -1,7 +1,10 @@
-//! Which calls a hook gets: driver, operation, sub-operation and fourth argument. One table, which all
-//! checks of a script's conditions are measured against.
+//! Which calls a hook gets: driver, operation, sub-operation and fourth argument, from the hook crate's one table. All
+//! checks of a script's conditions are measured against it.
+
+use std::sync::LazyLock;
 
 use clap::ValueEnum;
+use ferrovirt_hook::Audience;
 
 /// Whose hook a script is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -54,14 +57,13 @@ pub(crate) struct Event {
     /// The third argument.
     pub(crate) sub: &'static str,
     /// What the fourth argument may be.
-    pub(crate) extras: &'static [&'static str],
+    pub(crate) extras: Vec<&'static str>,
     /// Whether a failing hook stops what is being done.
     pub(crate) aborts: bool,
     /// Whether what the hook writes replaces the document.
     pub(crate) filter: bool,
 }
 
-const NONE: &[&str] = &["-"];
 /// What the fourth argument of `release` may be.
 pub(crate) const REASONS: &[&str] = &[
     "shutdown",
@@ -75,84 +77,31 @@ pub(crate) const REASONS: &[&str] = &[
     "unknown",
 ];
 
-const fn event(driver: Driver, operation: &'static str, sub: &'static str, aborts: bool) -> Event {
-    Event {
-        driver,
-        operation,
-        sub,
-        extras: NONE,
-        aborts,
-        filter: false,
-    }
-}
+/// All calls that scripts get: the hook crate's table, with what the fourth argument may be.
+pub(crate) static EVENTS: LazyLock<Vec<Event>> =
+    LazyLock::new(|| DRIVERS.iter().flat_map(of_driver).collect());
 
-const fn filter(driver: Driver, operation: &'static str) -> Event {
-    Event {
-        driver,
-        operation,
-        sub: "begin",
-        extras: NONE,
-        aborts: true,
-        filter: true,
-    }
+fn of_driver((driver, name): &(Driver, &str)) -> Vec<Event> {
+    let known = ferrovirt_hook::Driver::ALL
+        .into_iter()
+        .filter(|known| known.as_str() == *name);
+    known
+        .flat_map(ferrovirt_hook::event::operations)
+        .filter(|row| row.audience() == Audience::Scripts)
+        .map(|row| Event {
+            driver: *driver,
+            operation: row.operation(),
+            sub: row.sub_operation(),
+            // R60: a Xen guest's hook gets none.
+            extras: match (row.operation(), driver) {
+                ("release", Driver::Qemu | Driver::Lxc) => REASONS.to_vec(),
+                _ => vec![row.extra()],
+            },
+            aborts: row.may_abort(),
+            filter: row.is_filter(),
+        })
+        .collect()
 }
-
-const fn release(driver: Driver, extras: &'static [&'static str]) -> Event {
-    Event {
-        driver,
-        operation: "release",
-        sub: "end",
-        extras,
-        aborts: false,
-        filter: false,
-    }
-}
-
-const fn once(operation: &'static str, sub: &'static str, extras: &'static [&'static str]) -> Event {
-    Event {
-        driver: Driver::Daemon,
-        operation,
-        sub,
-        extras,
-        aborts: false,
-        filter: false,
-    }
-}
-
-/// All calls there are.
-pub(crate) const EVENTS: &[Event] = &[
-    once("start", "-", &["start"]),
-    once("shutdown", "-", &["shutdown"]),
-    once("reload", "begin", &["SIGHUP"]),
-    event(Driver::Qemu, "prepare", "begin", true),
-    event(Driver::Qemu, "start", "begin", true),
-    event(Driver::Qemu, "started", "begin", true),
-    event(Driver::Qemu, "stopped", "end", false),
-    release(Driver::Qemu, REASONS),
-    filter(Driver::Qemu, "migrate"),
-    filter(Driver::Qemu, "restore"),
-    event(Driver::Qemu, "reconnect", "begin", true),
-    event(Driver::Qemu, "attach", "begin", true),
-    event(Driver::Lxc, "prepare", "begin", true),
-    event(Driver::Lxc, "start", "begin", true),
-    event(Driver::Lxc, "started", "begin", true),
-    event(Driver::Lxc, "stopped", "end", false),
-    release(Driver::Lxc, REASONS),
-    event(Driver::Lxc, "reconnect", "begin", true),
-    event(Driver::Libxl, "prepare", "begin", true),
-    event(Driver::Libxl, "start", "begin", true),
-    event(Driver::Libxl, "started", "begin", true),
-    event(Driver::Libxl, "stopped", "end", false),
-    release(Driver::Libxl, NONE),
-    filter(Driver::Libxl, "migrate"),
-    event(Driver::Libxl, "reconnect", "begin", true),
-    event(Driver::Network, "start", "begin", true),
-    event(Driver::Network, "started", "begin", true),
-    event(Driver::Network, "stopped", "end", false),
-    event(Driver::Network, "port-created", "begin", true),
-    event(Driver::Network, "port-deleted", "begin", false),
-    event(Driver::Network, "updated", "begin", false),
-];
 
 /// Names that older versions called, and what they became.
 pub(crate) const OLD: &[(&str, &str)] = &[("plugged", "port-created"), ("unplugged", "port-deleted")];
