@@ -195,6 +195,12 @@ impl Queue {
         self.lock().said = false;
     }
 
+    /// How many entries the writer has not taken yet.
+    #[cfg(test)]
+    pub(super) fn waiting(&self) -> usize {
+        self.lock().waiting.len()
+    }
+
     /// Nothing will be added any more; the writer finishes what is there.
     pub(super) fn close(&self) {
         self.lock().closed = true;

@@ -125,7 +125,11 @@ async fn r93_nobody_waits_for_a_database_that_is_held_and_the_loss_is_marked() {
     let other = Connection::open(history.path().unwrap()).unwrap();
     other.execute_batch("BEGIN IMMEDIATE").unwrap();
     // One in the writer's hands, the queue full behind it; all of this goes on while the database is held.
-    for _ in 0..3000 {
+    history.run_began(start("h"));
+    while history.recorder.as_ref().unwrap().queue.waiting() > 0 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    for _ in 1..3000 {
         history.run_began(start("h"));
     }
     history.run_ended(run, end(How::Exit(0)));
