@@ -51,9 +51,9 @@ impl Chain {
     }
 
     /// Runs all scripts, also after one has failed; not after a cancel.
-    pub(crate) async fn run(mut self) -> Result<Filtered, HookError> {
+    pub(crate) async fn run(mut self, planned: Vec<Planned>) -> Result<Filtered, HookError> {
         let mut stopped = None;
-        for planned in self.planned().await {
+        for planned in planned {
             if self.ticket.call.cancel.is_cancelled() {
                 stopped = Some(cancelled(&self.ticket.call.event, None));
                 break;
@@ -85,21 +85,17 @@ impl Chain {
         }
     }
 
-    /// Directories are read, which may be slow.
-    async fn planned(&self) -> Vec<Planned> {
-        let ticket = self.ticket.clone();
-        let look = move || {
-            let call = &ticket.call;
-            let mut all = plan(
-                &ticket.shared,
-                &call.event,
-                call.document.as_deref(),
-                call.uuid.as_deref(),
-            );
-            all.retain(|planned| planned.skipped.is_none());
-            all
-        };
-        tokio::task::spawn_blocking(look).await.unwrap_or_default()
+    /// What it will run. Reads directories: not for an async thread.
+    pub(crate) fn planned(&self) -> Vec<Planned> {
+        let Ticket { shared, call, .. } = &self.ticket;
+        let mut all = plan(
+            shared,
+            &call.event,
+            call.document.as_deref(),
+            call.uuid.as_deref(),
+        );
+        all.retain(|planned| planned.skipped.is_none());
+        all
     }
 
     /// Nobody waits for it. The operation may be over before the script is, so its cancel and its journal are not the

@@ -1,14 +1,18 @@
 //! The engine: settings, and everything that calls of hooks share.
 
+use std::any::Any;
 use std::io;
+use std::panic::AssertUnwindSafe;
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use ferrovirt_sys::pidfd::PidFd;
 use ferrovirt_sys::process::{self, ProcessId};
+use futures_util::FutureExt;
+use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
-use tracing::Instrument;
+use tracing::{Instrument, Span};
 
 use crate::call::{Call, Filtered, Report};
 use crate::catalogue::{Catalogue, Directories};
@@ -225,9 +229,24 @@ impl Engine {
         }
         let event = call.event.clone();
         let chain = Chain::new(self.shared.clone(), call, mode);
-        let task = tokio::spawn(chain.run().in_current_span());
-        task.await
-            .unwrap_or_else(|panic| Err(self.broken(event, io::Error::other(panic))))
+        let (done, end) = oneshot::channel();
+        let span = Span::current();
+        // Directories are read first, which may be slow; from there the call goes on, without a way back.
+        tokio::task::spawn_blocking(move || {
+            let planned = span.in_scope(|| chain.planned());
+            let work = async move {
+                let result = AssertUnwindSafe(chain.run(planned)).catch_unwind().await;
+                // Whoever called may have gone.
+                let _ = done.send(result);
+            };
+            tokio::spawn(work.instrument(span));
+        });
+        let broken = |why| Err(self.broken(event, io::Error::other(why)));
+        match end.await {
+            Ok(Ok(result)) => result,
+            Ok(Err(panic)) => broken(format!("the call panicked: {}", panic_text(&*panic))),
+            Err(_) => broken("what it would run could not be found out".to_owned()),
+        }
     }
 
     /// A bug of ours ends one call, not the daemon.
@@ -288,6 +307,13 @@ impl Engine {
             tracing::error!(target: "virHookRun", "the tree of hook keeper {keeper} cannot be killed");
         }
     }
+}
+
+/// What a panic said, if it used words.
+fn panic_text(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("for no reason given")
 }
 
 #[cfg(test)]

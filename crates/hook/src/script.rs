@@ -243,8 +243,9 @@ impl Watch<'_> {
                     self.order(keeper, Order::Limit(limit)).await?;
                 }
                 () = self.feed.write(), if self.feed.is_pending() => {}
-                () = self.stdout.read(), if self.stdout.is_open() => {}
-                () = self.stderr.read(), if self.stderr.is_open() => {}
+                // Before that it is hardly worth looking: most scripts are over then, and their pipes are read once.
+                () = self.stdout.read(), if self.pid.is_some() && self.stdout.is_open() => {}
+                () = self.stderr.read(), if self.pid.is_some() && self.stderr.is_open() => {}
                 () = &mut warning, if !warned => {
                     warned = true;
                     self.entry.is_late();
@@ -274,11 +275,18 @@ impl Watch<'_> {
                 let _ = signals::send(process, SIGKILL);
             }
         }
-        if let Some(pid) = self.pid {
-            let killed = signals::kill_group(pid, keeper.id()).is_ok();
-            let script = self.job.path.display();
-            tracing::warn!(target: "virHookRun", "Hook script {script} lost its keeper; killed: {killed}");
-        }
+        let killed = match self.pid {
+            Some(pid) => signals::kill_group(pid, keeper.id()).is_ok(),
+            // It was lost before it could tell.
+            None => {
+                let mut all = process::who_prints_to(&self.stdout.pipe);
+                all.extend(process::who_prints_to(&self.stderr.pipe));
+                all.retain(|process| signals::send(*process, SIGKILL).is_ok());
+                !all.is_empty()
+            }
+        };
+        let script = self.job.path.display();
+        tracing::warn!(target: "virHookRun", "Hook script {script} lost its keeper; killed: {killed}");
     }
 }
 

@@ -11,32 +11,39 @@ use tokio::io::unix::AsyncFd;
 /// The end that reads what a child writes.
 #[derive(Debug)]
 pub struct PipeReader {
-    fd: AsyncFd<OwnedFd>,
+    fd: OwnedFd,
+    /// Made when somebody waits for the first time: most pipes are read once, after the child's end.
+    readiness: Option<AsyncFd<OwnedFd>>,
 }
 
 impl PipeReader {
-    /// A new pipe: our end, and the one for the child. Must be called inside a tokio runtime.
+    /// A new pipe: our end, and the one for the child.
     ///
     /// # Errors
     /// When there are no descriptors left.
     pub fn new() -> io::Result<(PipeReader, OwnedFd)> {
         let (ours, theirs) = pipe_with(PipeFlags::CLOEXEC)?;
         set_nonblocking(&ours)?;
-        Ok((
-            PipeReader {
-                fd: watched(ours, Interest::READABLE)?,
-            },
-            theirs,
-        ))
+        let reader = PipeReader {
+            fd: ours,
+            readiness: None,
+        };
+        Ok((reader, theirs))
     }
 
     /// Reads what there is, waits when there is nothing; 0 when nobody can write any more. May be dropped and repeated.
+    /// Must be called inside a tokio runtime.
     ///
     /// # Errors
     /// What the kernel says.
-    pub async fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
+    pub async fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         loop {
-            let mut guard = self.fd.readable().await?;
+            let readiness = match self.readiness.take() {
+                Some(readiness) => readiness,
+                // Its own number: the reactor's view of a descriptor must not outlive it.
+                None => watched(self.fd.try_clone()?, Interest::READABLE)?,
+            };
+            let mut guard = self.readiness.insert(readiness).readable().await?;
             if let Ok(result) = guard.try_io(|fd| Ok(rustix::io::read(fd.get_ref(), &mut *buffer)?)) {
                 return result;
             }
@@ -48,7 +55,7 @@ impl PipeReader {
     /// # Errors
     /// `WouldBlock` when there is nothing now.
     pub fn read_now(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        Ok(rustix::io::read(self.fd.get_ref(), buffer)?)
+        Ok(rustix::io::read(&self.fd, buffer)?)
     }
 
     /// How many bytes are in the pipe now.
@@ -56,14 +63,14 @@ impl PipeReader {
     /// # Errors
     /// What the kernel says.
     pub fn waiting(&self) -> io::Result<usize> {
-        let count = rustix::io::ioctl_fionread(self.fd.get_ref())?;
+        let count = rustix::io::ioctl_fionread(&self.fd)?;
         Ok(usize::try_from(count).unwrap_or(usize::MAX))
     }
 }
 
 impl AsFd for PipeReader {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.fd.get_ref().as_fd()
+        self.fd.as_fd()
     }
 }
 
@@ -177,7 +184,7 @@ mod tests {
 
     #[tokio::test]
     async fn r12_what_is_in_the_pipe_can_be_counted_and_taken() {
-        let (reader, theirs) = PipeReader::new().unwrap();
+        let (mut reader, theirs) = PipeReader::new().unwrap();
         assert_eq!(reader.waiting().unwrap(), 0);
         assert_eq!(
             reader.read_now(&mut [0]).unwrap_err().kind(),

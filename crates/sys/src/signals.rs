@@ -58,6 +58,11 @@ pub fn reset_all() {
             );
         }
     }
+    unblock_all();
+}
+
+/// No signal blocked in the calling thread.
+pub(crate) fn unblock_all() {
     set_mask(&empty_set());
 }
 

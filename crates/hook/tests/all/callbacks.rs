@@ -325,11 +325,10 @@ async fn a_panic_ends_one_call_and_nothing_else() {
         .unwrap_err();
     assert_eq!(error.event(), &prepare(None).event);
     let expected = format!(
-        "internal error: cannot run {}: task ",
+        "internal error: cannot run {}: the call panicked: on purpose",
         world.hook("qemu").display()
     );
-    assert!(error.detail().starts_with(&expected), "{error}");
-    assert!(error.detail().contains("on purpose"), "{error}");
+    assert_eq!(error.detail(), expected);
     world.prepare("").await.unwrap();
 }
 
@@ -399,6 +398,22 @@ async fn r96_a_script_whose_keeper_is_killed_is_killed_too() {
     // The next call gets a new keeper.
     world.put("qemu", "", 0o755);
     world.prepare("").await.unwrap();
+}
+
+#[tokio::test]
+async fn r96_a_script_that_kills_its_keeper_at_once_is_killed_too() {
+    let script = r#"echo $$ > "${0%/*}/../pid"; kill -9 $PPID; sleep 60; :"#;
+    let world = World::with(&[("qemu", script)]);
+    let error = world.prepare("").await.unwrap_err();
+    assert!(error.detail().contains("hook keeper"), "{error}");
+    let path = world.hook("qemu");
+    let warning = format!("Hook script {} lost its keeper; killed: true", path.display());
+    assert_eq!(world.logged(Level::WARN), [warning]);
+    let pid = pid_in(&world, "pid");
+    until("it is gone", || {
+        ProcessId::of(pid).map_or(true, |id| !id.is_alive())
+    })
+    .await;
 }
 
 #[tokio::test]

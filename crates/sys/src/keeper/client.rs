@@ -54,7 +54,8 @@ impl Keeper {
         });
         Ok(Keeper {
             id,
-            socket: pipe::watched(socket, Interest::READABLE | Interest::WRITABLE)?,
+            // Only for reading: that the keeper took something is no news.
+            socket: pipe::watched(socket, Interest::READABLE)?,
             inbox: Vec::new(),
         })
     }
@@ -157,13 +158,22 @@ impl Keeper {
         while sent < message.len() {
             // The descriptors go with the first byte.
             let fds = if sent == 0 { fds } else { &[] };
-            let result = self
-                .socket
-                .async_io(Interest::WRITABLE, |fd| socket::send(fd, &message[sent..], fds))
-                .await;
+            let result = match socket::send(self.socket.get_ref(), &message[sent..], fds) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.send_when_possible(&message[sent..], fds).await
+                }
+                result => result,
+            };
             sent += result.map_err(|error| self.connection(error))?;
         }
         Ok(())
+    }
+
+    /// For a message that the socket does not take at once: a very long one.
+    async fn send_when_possible(&self, bytes: &[u8], fds: &[BorrowedFd<'_>]) -> io::Result<usize> {
+        let socket = pipe::watched(self.socket.get_ref().try_clone()?, Interest::WRITABLE)?;
+        let send = |fd: &OwnedFd| socket::send(fd, bytes, fds);
+        socket.async_io(Interest::WRITABLE, send).await
     }
 
     fn connection(&self, source: io::Error) -> KeeperError {

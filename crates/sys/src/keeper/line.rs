@@ -17,6 +17,8 @@ pub(super) struct Line {
     descriptors: Vec<OwnedFd>,
     /// Reports, or the rest of one. Late output is the only thing that can be much, and that is bounded.
     unsent: Vec<u8>,
+    /// Until then, what is unsent waits for what comes next, so that both wake the daemon once.
+    held: Option<Instant>,
 }
 
 impl Line {
@@ -26,12 +28,13 @@ impl Line {
             inbox: Vec::new(),
             descriptors: Vec::new(),
             unsent: Vec::new(),
+            held: None,
         }
     }
 
     /// What is to be waited for.
     pub(super) fn poll_fd(&self) -> Option<PollFd<'_>> {
-        let more = if self.unsent.is_empty() {
+        let more = if self.unsent.is_empty() || self.held.is_some() {
             PollFlags::empty()
         } else {
             PollFlags::OUT
@@ -47,6 +50,7 @@ impl Line {
 
     /// The daemon is gone, or talks nonsense.
     pub(super) fn close(&mut self) {
+        self.held = None;
         self.socket = None;
         self.unsent = Vec::new();
     }
@@ -82,8 +86,24 @@ impl Line {
         given.try_into().ok()
     }
 
+    /// When to call [`Line::send`] at the latest.
+    pub(super) fn held_until(&self) -> Option<Instant> {
+        self.held
+    }
+
+    /// Says this with what is said next, or when this time is over.
+    pub(super) fn say_soon(&mut self, report: &Report, time: Duration) {
+        self.held = Some(Instant::now() + time);
+        self.put(report);
+    }
+
     /// A daemon that is gone hears nothing, and that is noticed here or when its end of file is read.
     pub(super) fn say(&mut self, report: &Report) {
+        self.put(report);
+        self.send();
+    }
+
+    fn put(&mut self, report: &Report) {
         if self.socket.is_none() {
             return;
         }
@@ -95,11 +115,11 @@ impl Line {
         } else {
             self.unsent.extend_from_slice(&message);
         }
-        self.send();
     }
 
     /// Sends as much as the daemon takes without waiting for it.
     pub(super) fn send(&mut self) {
+        self.held = None;
         let Some(socket) = &self.socket else { return };
         let mut sent = 0;
         while sent < self.unsent.len() {
@@ -116,6 +136,7 @@ impl Line {
     /// Before the keeper ends: the last words, if the daemon takes them in this time.
     pub(super) fn send_the_rest(&mut self, patience: Duration) {
         let end = Instant::now() + patience;
+        self.held = None;
         while !self.unsent.is_empty()
             && let Some(socket) = &self.socket
         {
@@ -169,6 +190,23 @@ mod tests {
         let mut all: Vec<Report> = (0..200).map(report).collect();
         all.push(Report::Empty);
         assert!(reader.join().unwrap() == all);
+    }
+
+    #[test]
+    fn what_is_held_goes_with_the_next_word() {
+        let (daemon, keeper) = socket::pair().unwrap();
+        crate::pipe::set_nonblocking(&daemon).unwrap();
+        let mut line = Line::new(keeper);
+        line.say_soon(&Report::Started(7), Duration::from_secs(60));
+        assert!(line.held_until().is_some());
+        let mut chunk = [0; 64];
+        let nothing = socket::receive(&daemon, &mut chunk, &mut Vec::new()).unwrap_err();
+        assert_eq!(nothing.kind(), io::ErrorKind::WouldBlock);
+        line.say(&Report::Empty);
+        assert_eq!(line.held_until(), None);
+        let count = socket::receive(&daemon, &mut chunk, &mut Vec::new()).unwrap();
+        let both = [Report::Started(7), Report::Empty].map(|report| report.encode().unwrap());
+        assert_eq!(chunk[..count], both.concat());
     }
 
     #[test]

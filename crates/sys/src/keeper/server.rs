@@ -28,6 +28,9 @@ const AGAIN: Duration = Duration::from_millis(20);
 /// After this long of killing, what still lives cannot be killed (it sleeps in the kernel, or belongs to another user).
 const GIVE_UP: Duration = Duration::from_secs(3);
 
+/// How long a script's start may wait for its end, so that one message tells both: most scripts are over by then.
+const SHORT: Duration = Duration::from_millis(2);
+
 /// How long a keeper outlives its daemon when it holds nothing. Whoever kills a list of processes one after the other
 /// (the end of a machine or a container) kills the daemon first, and finds the keepers of its list still there.
 const LINGER: Timespec = Timespec {
@@ -74,8 +77,8 @@ struct Woken {
     signals: bool,
     /// The daemon said something, or is gone.
     daemon: bool,
-    /// The daemon takes what it did not take before.
-    takes_more: bool,
+    /// It is time to send: the daemon takes what it did not take before, or what was held has been held long enough.
+    send: bool,
     /// There is something in the pipes, and it is ours.
     pipes: bool,
 }
@@ -119,7 +122,7 @@ impl Keeper {
             if woken.signals {
                 self.take_signals();
             }
-            if woken.takes_more {
+            if woken.send {
                 self.line.send();
             }
             if woken.daemon
@@ -167,17 +170,15 @@ impl Keeper {
 
     /// Sleeps until something happens.
     fn wait(&self) -> io::Result<Woken> {
-        let timeout = self
-            .held
-            .as_ref()
-            .and_then(|held| held.ending.as_ref())
-            .map(|ending| {
-                let left = ending.next_kill.saturating_duration_since(Instant::now());
-                Timespec {
-                    tv_sec: left.as_secs().cast_signed(),
-                    tv_nsec: left.subsec_nanos().into(),
-                }
-            });
+        let ending = self.held.as_ref().and_then(|held| held.ending.as_ref());
+        let next = [ending.map(|ending| ending.next_kill), self.line.held_until()];
+        let timeout = next.into_iter().flatten().min().map(|next| {
+            let left = next.saturating_duration_since(Instant::now());
+            Timespec {
+                tv_sec: left.as_secs().cast_signed(),
+                tv_nsec: left.subsec_nanos().into(),
+            }
+        });
         let mut list = vec![PollFd::new(&self.signals, PollFlags::IN)];
         list.extend(self.line.poll_fd());
         let fixed = list.len();
@@ -193,7 +194,11 @@ impl Keeper {
         Ok(Woken {
             signals: ready(&list[0]),
             daemon: daemon.intersects(!PollFlags::OUT),
-            takes_more: daemon.contains(PollFlags::OUT),
+            send: daemon.contains(PollFlags::OUT)
+                || self
+                    .line
+                    .held_until()
+                    .is_some_and(|until| until <= Instant::now()),
             pipes: list[fixed..].iter().any(ready),
         })
     }
@@ -226,7 +231,7 @@ impl Keeper {
         let started = start(script, theirs);
         // Only the script's now.
         drop((stdin, stdout, stderr));
-        let report = match started {
+        match started {
             Ok((pid, limits)) => {
                 self.held = Some(Held {
                     main: Some(pid),
@@ -235,11 +240,10 @@ impl Keeper {
                     limits,
                     ending: None,
                 });
-                Report::Started(pid)
+                self.line.say_soon(&Report::Started(pid), SHORT);
             }
-            Err(NotStarted { errno, step }) => Report::NotStarted { errno, step },
-        };
-        self.line.say(&report);
+            Err(NotStarted { errno, step }) => self.line.say(&Report::NotStarted { errno, step }),
+        }
         Ok(())
     }
 

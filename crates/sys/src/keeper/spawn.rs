@@ -128,7 +128,8 @@ extern "C" fn child(plan: *mut c_void) -> c_int {
         {
             give_up(plan, step)
         }
-        signals::reset_all();
+        // The keeper has all its signals at their defaults, and this process has its own copy of that.
+        signals::unblock_all();
         libc::execve((*plan).path.as_ptr(), (*plan).args.as_ptr(), (*plan).env.as_ptr());
         give_up(plan, Step::Exec)
     }

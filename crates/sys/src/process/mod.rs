@@ -6,8 +6,10 @@ mod stat;
 mod tree;
 
 use std::collections::HashMap;
+use std::ffi::OsString;
 use std::fmt;
 use std::io;
+use std::os::fd::AsFd;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
@@ -113,10 +115,48 @@ pub fn descendants(root: i32) -> Vec<ProcessId> {
     found
 }
 
+/// All other processes that have this pipe as their standard output or error.
+pub fn who_prints_to(pipe: impl AsFd) -> Vec<ProcessId> {
+    let Ok(stat) = rustix::fs::fstat(pipe) else {
+        return Vec::new();
+    };
+    let pipe = OsString::from(format!("pipe:[{}]", stat.st_ino));
+    let this = std::process::id();
+    stat::of_all()
+        .filter(|(pid, _)| pid.cast_unsigned() != this)
+        .filter(|(pid, _)| {
+            ["1", "2"].iter().any(|number| {
+                let link = std::fs::read_link(format!("/proc/{pid}/fd/{number}"));
+                link.is_ok_and(|link| link.as_os_str() == pipe)
+            })
+        })
+        .map(|(pid, stat)| ProcessId {
+            pid,
+            start_time: stat.start_time,
+        })
+        .collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::process::Command;
+
+    #[test]
+    fn r96_who_prints_to_a_pipe_is_found() {
+        let (ours, theirs) = crate::pipe::PipeReader::new().unwrap();
+        let mut child = Command::new("/bin/sleep")
+            .arg("60")
+            .stderr(theirs)
+            .spawn()
+            .unwrap();
+        let id = ProcessId::of(i32::try_from(child.id()).unwrap()).unwrap();
+        // The writing end went with the command, so nobody else has it.
+        assert_eq!(who_prints_to(&ours), [id]);
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert_eq!(who_prints_to(&ours), []);
+    }
 
     fn me() -> i32 {
         i32::try_from(std::process::id()).expect("process numbers are small")

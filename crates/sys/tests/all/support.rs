@@ -120,7 +120,7 @@ impl Running {
     pub async fn finished(&mut self) -> (Report, String, String) {
         started(self.next().await);
         let report = self.next().await;
-        let output = (all(&self.stdout).await, all(&self.stderr).await);
+        let output = (all(&mut self.stdout).await, all(&mut self.stderr).await);
         let report = match report {
             Report::Exited { how, oom, empty } => {
                 if !empty {
@@ -151,7 +151,7 @@ impl Running {
     }
 }
 
-async fn all(pipe: &PipeReader) -> String {
+async fn all(pipe: &mut PipeReader) -> String {
     let (mut text, mut chunk) = (Vec::new(), [0; 4096]);
     loop {
         match pipe.read(&mut chunk).await.unwrap() {
