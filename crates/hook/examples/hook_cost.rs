@@ -17,16 +17,19 @@ use ferrovirt_hook::{Call, Driver, Engine, EngineConfig, GuestOperation, HookEve
 const DOCUMENT: usize = 8192;
 
 /// Calls of one kind that are timed one at a time.
-const SINGLE: usize = 800;
+const SINGLE: usize = 900;
+
+/// Ours and bare ones take turns after so many of them, so that both meet the same machine.
+const BATCH: usize = 10;
 
 /// Calls of each of the workers that run at once.
-const EACH: usize = 800;
+const EACH: usize = 1200;
 
-/// Ours and bare ones take turns so often, so that both meet the same machine.
-const TURNS: usize = 8;
+/// How often ours and bare ones take turns at that.
+const TURNS: usize = 6;
 
-/// Workers that run at once, on two cores.
-const WORKERS: usize = 4;
+/// Workers that run at once: enough to keep two cores busy.
+const WORKERS: usize = 8;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut args = std::env::args().skip(1);
@@ -108,12 +111,12 @@ fn singles(
 ) -> Result<(f64, f64), Box<dyn std::error::Error>> {
     let document = vec![b'x'; DOCUMENT];
     let (mut ours, mut others) = (Vec::new(), Vec::new());
-    for _ in 0..TURNS {
+    for _ in 0..SINGLE / BATCH {
         let engine = engine.clone();
         // In a task, as the daemon's operations are.
         let task = runtime.spawn(async move {
             let (mut times, call) = (Vec::new(), call().ok()?);
-            for _ in 0..SINGLE / TURNS {
+            for _ in 0..BATCH {
                 let begin = Instant::now();
                 engine.call(call.clone()).await.ok()?;
                 times.push(begin.elapsed());
@@ -121,7 +124,7 @@ fn singles(
             Some(times)
         });
         ours.extend(runtime.block_on(task)?.ok_or("a call failed")?);
-        for _ in 0..SINGLE / TURNS {
+        for _ in 0..BATCH {
             let begin = Instant::now();
             bare(script, &document)?;
             others.push(begin.elapsed());

@@ -10,6 +10,7 @@ use std::time::Duration;
 use ferrovirt_sys::pidfd::PidFd;
 use ferrovirt_sys::process::{self, ProcessId};
 use futures_util::FutureExt;
+use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, Span};
@@ -231,8 +232,8 @@ impl Engine {
         let chain = Chain::new(self.shared.clone(), call, mode);
         let (done, end) = oneshot::channel();
         let span = Span::current();
-        // Directories are read first, which may be slow; from there the call goes on, without a way back.
-        tokio::task::spawn_blocking(move || {
+        let span = Span::current();
+        let begin = move || {
             let planned = span.in_scope(|| chain.planned());
             let work = async move {
                 let result = AssertUnwindSafe(chain.run(planned)).catch_unwind().await;
@@ -240,7 +241,13 @@ impl Engine {
                 let _ = done.send(result);
             };
             tokio::spawn(work.instrument(span));
-        });
+        };
+        // Directories are read first, which may be slow. Where that is possible the thread's other work goes to another
+        // thread meanwhile, and not this call, which would have to find its way back.
+        match Handle::current().runtime_flavor() {
+            RuntimeFlavor::MultiThread => tokio::task::block_in_place(begin),
+            _ => drop(tokio::task::spawn_blocking(begin)),
+        }
         let broken = |why| Err(self.broken(event, io::Error::other(why)));
         match end.await {
             Ok(Ok(result)) => result,

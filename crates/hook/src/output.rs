@@ -43,6 +43,7 @@ pub(crate) struct Collector {
     pub(crate) pipe: PipeReader,
     captured: Captured,
     limit: usize,
+    /// Made when the pipe is read while the script runs.
     chunk: Vec<u8>,
     open: bool,
 }
@@ -55,7 +56,7 @@ impl Collector {
             pipe,
             captured: Captured::default(),
             limit,
-            chunk: vec![0; CHUNK],
+            chunk: Vec::new(),
             open: true,
         };
         Ok((collector, theirs))
@@ -68,9 +69,11 @@ impl Collector {
 
     /// Reads once. May be dropped and repeated.
     pub(crate) async fn read(&mut self) {
+        self.chunk.resize(CHUNK, 0);
         // A pipe that cannot be read is as good as closed.
         let count = self.pipe.read(&mut self.chunk).await.unwrap_or(0);
-        self.note(count);
+        self.open = count > 0;
+        self.captured.take(&self.chunk[..count], self.limit);
     }
 
     /// Takes what is in the pipe now that the script is over, without waiting for anybody who may write more. With `all`
@@ -81,24 +84,20 @@ impl Collector {
         } else {
             self.pipe.waiting().unwrap_or(0)
         };
+        let mut chunk = [0; 4096];
         while self.open {
-            let most = left.min(CHUNK);
-            match self.pipe.read_now(&mut self.chunk[..most]) {
+            let most = left.min(chunk.len());
+            match self.pipe.read_now(&mut chunk[..most]) {
                 Ok(count) => {
                     left -= count;
-                    self.note(count);
+                    self.open = count > 0;
+                    self.captured.take(&chunk[..count], self.limit);
                 }
                 // Nothing there now.
                 Err(_) => break,
             }
         }
         self.captured
-    }
-
-    /// Takes what one read gave; nothing is the end.
-    fn note(&mut self, count: usize) {
-        self.open = count > 0;
-        self.captured.take(&self.chunk[..count], self.limit);
     }
 }
 

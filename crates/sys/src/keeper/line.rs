@@ -58,7 +58,8 @@ impl Line {
     /// Takes what has arrived.
     pub(super) fn receive(&mut self) -> io::Result<()> {
         let Some(socket) = &self.socket else { return Ok(()) };
-        let mut chunk = vec![0; 64 << 10];
+        // A request is usually a few hundred bytes; a longer one comes in parts.
+        let mut chunk = [0; 8 << 10];
         match socket::receive(socket, &mut chunk, &mut self.descriptors) {
             Ok(0) => Err(io::ErrorKind::UnexpectedEof.into()),
             Ok(count) => {

@@ -29,7 +29,7 @@ const AGAIN: Duration = Duration::from_millis(20);
 const GIVE_UP: Duration = Duration::from_secs(3);
 
 /// How long a script's start may wait for its end, so that one message tells both: most scripts are over by then.
-const SHORT: Duration = Duration::from_millis(2);
+const SHORT: Duration = Duration::from_millis(10);
 
 /// How long a keeper outlives its daemon when it holds nothing. Whoever kills a list of processes one after the other
 /// (the end of a machine or a container) kills the daemon first, and finds the keepers of its list still there.
