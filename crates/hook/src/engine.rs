@@ -232,7 +232,6 @@ impl Engine {
         let chain = Chain::new(self.shared.clone(), call, mode);
         let (done, end) = oneshot::channel();
         let span = Span::current();
-        let span = Span::current();
         let begin = move || {
             let planned = span.in_scope(|| chain.planned());
             let work = async move {

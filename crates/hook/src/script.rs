@@ -266,25 +266,20 @@ impl Watch<'_> {
 
     /// Without its keeper nobody collects the script or ends its tree: what can be found of it is killed.
     fn kill_the_lost(&self, keeper: &Keeper) {
+        let mut lost = Vec::new();
         if keeper.id().is_alive() {
-            // It hangs, and nobody can collect anything before it is gone itself.
-            for process in process::descendants(keeper.id().pid)
-                .into_iter()
-                .chain([keeper.id()])
-            {
-                let _ = signals::send(process, SIGKILL);
-            }
+            // It hangs, or is about to end; nobody can collect anything before it is gone itself.
+            lost = process::descendants(keeper.id().pid);
+            let _ = signals::send(keeper.id(), SIGKILL);
         }
-        let killed = match self.pid {
-            Some(pid) => signals::kill_group(pid, keeper.id()).is_ok(),
+        if self.pid.is_none() {
             // It was lost before it could tell.
-            None => {
-                let mut all = process::who_prints_to(&self.stdout.pipe);
-                all.extend(process::who_prints_to(&self.stderr.pipe));
-                all.retain(|process| signals::send(*process, SIGKILL).is_ok());
-                !all.is_empty()
-            }
-        };
+            lost.extend(process::who_prints_to(&self.stdout.pipe));
+            lost.extend(process::who_prints_to(&self.stderr.pipe));
+        }
+        lost.retain(|process| signals::send(*process, SIGKILL).is_ok());
+        let group = self.pid.map(|pid| signals::kill_group(pid, keeper.id()));
+        let killed = !lost.is_empty() || group.is_some_and(|result| result.is_ok());
         let script = self.job.path.display();
         tracing::warn!(target: "virHookRun", "Hook script {script} lost its keeper; killed: {killed}");
     }

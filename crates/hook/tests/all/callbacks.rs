@@ -47,6 +47,7 @@ async fn r91_callers_from_inside_a_hook_are_recognised_by_ancestry() {
         format!("{} (qemu g1 prepare begin -)", world.hook("qemu").display())
     );
     assert!(origin.waiting_for(&Object::new(Driver::Qemu, "g2")).is_none());
+    until("its number is known", || world.engine.running()[0].pid.is_some()).await;
     let running = world.engine.running();
     let script = world.engine.origin_of(running[0].pid.unwrap()).unwrap();
     assert!(script.waiting_for(&g1).is_some());

@@ -263,7 +263,11 @@ async fn r90_running_hooks_are_listed() {
     assert!(world.engine.running().is_empty());
     let engine = world.engine.clone();
     let call = tokio::spawn(async move { engine.call(prepare(None)).await });
-    until("the script runs", || !world.text("pid").is_empty()).await;
+    until("the script runs", || {
+        let running = world.engine.running();
+        running.iter().any(|hook| hook.pid.is_some()) && !world.text("pid").is_empty()
+    })
+    .await;
     let running = world.engine.running();
     assert_eq!(running.len(), 1);
     assert_eq!(running[0].script, world.hook("qemu"));
