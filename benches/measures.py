@@ -217,3 +217,76 @@ def forty_guests(words, count=40, rounds=3):
         bare.append(floor.qemus(words, "/run/floor", count))
     return {"daemon": statistics.median(ours), "bare": statistics.median(bare), "rounds": {"daemon": ours, "bare": bare},
             "list_p50": statistics.median(listed), "list_p99": quantile(listed, 0.99)}
+
+
+HANGING = """#!/bin/sh
+cat >/dev/null
+[ "$2" = prepare ] || exit 0
+case "$1" in
+hang*) exec sleep 100000;;
+inside)
+    virsh dumpxml "$1" >/dev/null || exit 1
+    begin=$(date +%s%N)
+    virsh destroy "$1" 2>/dev/null && exit 1
+    echo $(( $(date +%s%N) - begin )) > /run/own-destroy
+    virsh start idle0 >/dev/null || exit 1
+esac
+"""
+
+
+def hanging(conn, binaries, count=100, stuck=10, asked=300):
+    """Guests of which some hang in a hook: what others wait for meanwhile, and how fast they are freed."""
+    world.hooks({"qemu": HANGING})
+    names = ["hang%d" % i for i in range(stuck)] + ["inside"] + ["idle%d" % i for i in range(count - stuck - 1)]
+    guests = {name: conn.define_guest(GUEST % name) for name in names}
+    ended = {}
+
+    def start(name):
+        own = rpc.Connection(world.SOCKET)
+        try:
+            own.start_guest(guests[name])
+        except rpc.RpcError as e:
+            ended[name] = (time.perf_counter(), str(e))
+        own.close()
+    threads = {name: threading.Thread(target=start, args=(name,)) for name in names[:stuck]}
+    for t in threads.values():
+        t.start()
+
+    def tool(*words):
+        return subprocess.run([binaries + "/ferrovirt", *words], check=True, capture_output=True, text=True).stdout
+    deadline = time.time() + 60
+    while True:
+        running = {hook["arguments"][0]: hook["id"] for hook in json.loads(tool("ps", "--json"))}
+        if len(running) == stuck:
+            break
+        if time.time() > deadline:
+            raise RuntimeError("not all hooks hang: %s" % running)
+        time.sleep(0.1)
+    result = {}
+    for what, job in (("list", conn.list_guests), ("domstate", lambda: conn.guest_state(guests["hang0"])),
+                      ("domstats", conn.guest_stats), ("net_list", conn.list_networks)):
+        latencies = []
+        for _ in range(asked):
+            begin = time.perf_counter()
+            job()
+            latencies.append(time.perf_counter() - begin)
+        result[what + "_p99"] = quantile(latencies, 0.99)
+    conn.start_guest(guests["inside"])
+    with open("/run/own-destroy") as f:
+        result["own_destroy"] = int(f.read()) / 1e9
+    conn.destroy_guest(guests["inside"])
+    conn.destroy_guest(guests["idle0"])
+    freed = {"cancel": [], "destroy": []}
+    for i, name in enumerate(names[:stuck]):
+        begin = time.perf_counter()
+        if i % 2:
+            tool("cancel", str(running[name]))
+        else:
+            conn.destroy_guest(guests[name])
+        threads[name].join(60)
+        freed["cancel" if i % 2 else "destroy"].append(ended[name][0] - begin)
+    result.update(cancel=max(freed["cancel"]), destroy=max(freed["destroy"]))
+    for guest in guests.values():
+        conn.undefine_guest(guest)
+    world.hooks({})
+    return result

@@ -10,7 +10,7 @@ OPEN, CLOSE, LIB_VERSION = 1, 2, 157
 DOMAIN_CREATE, DOMAIN_CREATE_XML, DOMAIN_DEFINE_XML, DOMAIN_DESTROY = 9, 10, 11, 12
 DOMAIN_LOOKUP_BY_NAME, DOMAIN_UNDEFINE, DOMAIN_GET_STATE = 23, 35, 212
 NETWORK_CREATE_XML, NETWORK_DESTROY = 40, 42
-LIST_ALL_DOMAINS, LIST_ALL_NETWORKS, AUTH_LIST = 273, 283, 66
+LIST_ALL_DOMAINS, LIST_ALL_NETWORKS, ALL_DOMAIN_STATS, AUTH_LIST = 273, 283, 344, 66
 
 
 class RpcError(Exception):
@@ -66,6 +66,16 @@ class Connection:
 
     def define_guest(self, xml):
         return self.call(DOMAIN_DEFINE_XML, string(xml))
+
+    def start_guest(self, guest):
+        self.call(DOMAIN_CREATE, guest)
+
+    def guest_state(self, guest):
+        return self.call(DOMAIN_GET_STATE, guest + struct.pack(">I", 0))
+
+    def guest_stats(self):
+        """Everything about all guests."""
+        return self.call(ALL_DOMAIN_STATS, struct.pack(">III", 0, 0, 0))
 
     def undefine_guest(self, guest):
         self.call(DOMAIN_UNDEFINE, guest)

@@ -1,17 +1,14 @@
 //! The engine: settings, and everything that calls of hooks share.
 
-use std::any::Any;
 use std::io;
-use std::panic::AssertUnwindSafe;
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use ferrovirt_sys::pidfd::PidFd;
 use ferrovirt_sys::process::{self, ProcessId};
-use futures_util::FutureExt;
 use tokio::runtime::{Handle, RuntimeFlavor};
-use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, Span};
 
@@ -230,29 +227,9 @@ impl Engine {
         }
         let event = call.event.clone();
         let chain = Chain::new(self.shared.clone(), call, mode);
-        let (done, end) = oneshot::channel();
-        let span = Span::current();
-        let begin = move || {
-            let planned = span.in_scope(|| chain.planned());
-            let work = async move {
-                let result = AssertUnwindSafe(chain.run(planned)).catch_unwind().await;
-                // Whoever called may have gone.
-                let _ = done.send(result);
-            };
-            tokio::spawn(work.instrument(span));
-        };
-        // Directories are read first, which may be slow. Where that is possible the thread's other work goes to another
-        // thread meanwhile, and not this call, which would have to find its way back.
-        match Handle::current().runtime_flavor() {
-            RuntimeFlavor::MultiThread => tokio::task::block_in_place(begin),
-            _ => drop(tokio::task::spawn_blocking(begin)),
-        }
-        let broken = |why| Err(self.broken(event, io::Error::other(why)));
-        match end.await {
-            Ok(Ok(result)) => result,
-            Ok(Err(panic)) => broken(format!("the call panicked: {}", panic_text(&*panic))),
-            Err(_) => broken("what it would run could not be found out".to_owned()),
-        }
+        begin(chain)
+            .await
+            .unwrap_or_else(|panic| Err(self.broken(event, io::Error::other(panic))))
     }
 
     /// A bug of ours ends one call, not the daemon.
@@ -315,11 +292,27 @@ impl Engine {
     }
 }
 
-/// What a panic said, if it used words.
-fn panic_text(panic: &(dyn Any + Send)) -> &str {
-    let text = panic.downcast_ref::<&str>().copied();
-    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str))
-        .unwrap_or("for no reason given")
+/// Lets a call run, to its end whether somebody waits for it or not. Directories are read first, which may be slow. Where
+/// that is possible the other work of the thread goes to another thread meanwhile, and not this call, which would have
+/// to find its way back.
+fn begin(chain: Chain) -> JoinHandle<Result<Filtered, HookError>> {
+    if Handle::current().runtime_flavor() == RuntimeFlavor::MultiThread {
+        let planned = tokio::task::block_in_place(|| chain.planned());
+        return tokio::spawn(chain.run(planned).in_current_span());
+    }
+    let span = Span::current();
+    let look = move || {
+        let planned = span.in_scope(|| chain.planned());
+        (chain, planned)
+    };
+    let work = async move {
+        match tokio::task::spawn_blocking(look).await {
+            Ok((chain, planned)) => chain.run(planned).await,
+            // Told by the task that it broke.
+            Err(error) => std::panic::resume_unwind(Box::new(error.to_string())),
+        }
+    };
+    tokio::spawn(work.in_current_span())
 }
 
 #[cfg(test)]
