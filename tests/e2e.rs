@@ -9,6 +9,7 @@ mod define_and_errors;
 mod destroy_through_hook;
 mod dnat;
 mod frames;
+mod hanging;
 mod hooks_daemon;
 mod hooks_guest;
 mod hooks_network;
