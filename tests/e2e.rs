@@ -23,5 +23,6 @@ mod rules;
 mod service;
 mod session;
 mod sockets;
+mod stats;
 mod tool;
 mod why;

@@ -61,7 +61,7 @@ pub use state::{
     CrashedReason, PausedReason, Phase, Reason, RunningReason, ShutdownReason, ShutoffReason, State,
 };
 pub use stats::{
-    BalloonStats, BlockStats, BlockWork, CpuStats, DirtyRateStats, DirtyRateStatus, GuestStats, InterfaceStats,
-    Requests, StatsAsk, Traffic, VcpuStats,
+    BalloonStats, BlockStats, BlockWork, CpuStats, DirtyRateStats, DirtyRateStatus, GuestStats,
+    InterfaceStats, Requests, StatsAsk, Traffic, VcpuStats,
 };
 pub use status::{Plugged, Status, Step};

@@ -14,9 +14,7 @@ use ferrovirt_guest::{
 use ferrovirt_model::Uuid;
 use ferrovirt_model::domain::Domain;
 use ferrovirt_wire::object::{DomainStatsRecord, STATS_LIMIT};
-use ferrovirt_wire::procedures::{
-    ConnectGetAllDomainStatsArgs, ConnectGetAllDomainStatsResults, LIST_LIMIT,
-};
+use ferrovirt_wire::procedures::{ConnectGetAllDomainStatsArgs, ConnectGetAllDomainStatsResults, LIST_LIMIT};
 use ferrovirt_wire::{ErrorCode, ErrorDomain, ErrorReply, List, TypedParam, TypedValue};
 
 use super::domain::{list_flag, reference, wanted};
@@ -56,12 +54,7 @@ pub(super) async fn all(
     session: &Session,
     args: ConnectGetAllDomainStatsArgs,
 ) -> Result<ConnectGetAllDomainStatsResults, ErrorReply> {
-    only_flags(
-        args.flags,
-        stats_flag::ALL,
-        QEMU,
-        "qemuConnectGetAllDomainStats",
-    )?;
+    only_flags(args.flags, stats_flag::ALL, QEMU, "qemuConnectGetAllDomainStats")?;
     let seen = chosen(session, &args);
     let has = |flag| args.flags & flag != 0;
     if has(stats_flag::ENFORCE) {
@@ -107,9 +100,7 @@ fn chosen(session: &Session, args: &ConnectGetAllDomainStatsArgs) -> Vec<(GuestH
         guests.handles()
     } else {
         let named = args.doms.iter();
-        named
-            .filter_map(|dom| guests.by_uuid(&Uuid(dom.uuid)))
-            .collect()
+        named.filter_map(|dom| guests.by_uuid(&Uuid(dom.uuid))).collect()
     };
     let seen = handles.into_iter().map(|handle| {
         let snapshot = handle.snapshot();

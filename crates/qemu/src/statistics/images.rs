@@ -106,7 +106,11 @@ pub(super) async fn running(
         .collect();
     // Of block devices QEMU does not know how large they are on the host.
     let unknown = |stats: &BlockStats| stats.capacity.is_some() && stats.physical.is_none();
-    let lacking: Vec<_> = all.iter().filter(|s| unknown(s)).map(|s| s.path.clone()).collect();
+    let lacking: Vec<_> = all
+        .iter()
+        .filter(|s| unknown(s))
+        .map(|s| s.path.clone())
+        .collect();
     if lacking.is_empty() {
         return all;
     }

@@ -63,9 +63,7 @@ pub async fn stats(guest: Option<&Machine>, doc: &Arc<Domain>, ask: &StatsAsk) -
     let Some(machine) = guest else {
         return off(doc, ask).await;
     };
-    let mut said = Questions::new(machine, doc, ask)
-        .put(machine, ask.patience)
-        .await;
+    let mut said = Questions::new(machine, doc, ask).put(machine, ask.patience).await;
     if let Some(cpus) = said.cpus.take() {
         machine.set_cpus(cpus);
     }
@@ -106,7 +104,9 @@ fn with_host(machine: &Machine, doc: &Domain, ask: &StatsAsk, said: &Said) -> Gu
     let cpus = machine.cpus().filter(|_| ask.vcpus).unwrap_or_default();
     GuestStats {
         cpu: if ask.cpu { host::cpu(machine) } else { None },
-        balloon: ask.balloon.then(|| balloon(doc, said, host::rss(pid))),
+        balloon: ask
+            .balloon
+            .then(|| balloon(doc, machine.has_balloon(), said, host::rss(pid))),
         vcpus: vcpus(pid, cpus),
         interfaces: if ask.interfaces {
             host::interfaces(doc)
@@ -118,23 +118,20 @@ fn with_host(machine: &Machine, doc: &Domain, ask: &StatsAsk, said: &Said) -> Gu
     }
 }
 
-/// What the document says of the guest's memory now, in KiB. Only a balloon takes some of it away.
+/// What a guest that is off will have, in KiB. Only a balloon takes some of its memory away.
 fn memory_of(doc: &Domain) -> u64 {
     let has_balloon = doc
         .devices
         .memballoon
         .as_ref()
         .is_some_and(|device| device.model != "none");
-    doc.current_memory
-        .filter(|_| has_balloon)
-        .unwrap_or(doc.memory)
-        .0
+    doc.current_memory.filter(|_| has_balloon).unwrap_or(doc.memory).0
 }
 
 /// What QEMU says where the guest has said nothing.
 const NOT_SAID: u64 = u64::MAX;
 
-fn balloon(doc: &Domain, said: &Said, rss: Option<u64>) -> BalloonStats {
+fn balloon(doc: &Domain, has_balloon: bool, said: &Said, rss: Option<u64>) -> BalloonStats {
     let memory = said.guest_memory.as_ref();
     let figure = |name: &str| {
         let value = memory?.get("stats")?.get(name)?.as_u64()?;
@@ -142,7 +139,12 @@ fn balloon(doc: &Domain, said: &Said, rss: Option<u64>) -> BalloonStats {
     };
     let kib = |name| Some(figure(name)? / 1024);
     BalloonStats {
-        current: Some(said.balloon.map_or_else(|| memory_of(doc), |bytes| bytes / 1024)),
+        // The size of a balloon changes: where there is one, only QEMU knows it.
+        current: if has_balloon {
+            said.balloon.map(|bytes| bytes / 1024)
+        } else {
+            Some(doc.memory.0)
+        },
         swap_in: kib("stat-swap-in"),
         swap_out: kib("stat-swap-out"),
         major_fault: figure("stat-major-faults"),

@@ -80,7 +80,12 @@ mod tests {
         let name = "machine-qemu\\x2d1\\x2dweb1.scope";
         let groups = format!("9:name=systemd:/\n4:memory:/a/machine.slice/{name}/libvirt\n0::/\n");
         assert_eq!(name_in(&groups), Some(name));
-        for other in ["0::/machine.slice\n", "0::/machine.slice/x.service/y\n", "", "0::/"] {
+        for other in [
+            "0::/machine.slice\n",
+            "0::/machine.slice/x.service/y\n",
+            "",
+            "0::/",
+        ] {
             assert_eq!(name_in(other), None);
         }
     }
@@ -94,7 +99,11 @@ mod tests {
         }
         fs::write(at("one/cpuacct.usage"), "1234567\n").unwrap();
         fs::write(at("one/cpuacct.stat"), "user 3\nsystem 2\n").unwrap();
-        fs::write(at("two/cpu.stat"), "usage_usec 9\nuser_usec 5\nsystem_usec 4\nnr_periods 0\n").unwrap();
+        fs::write(
+            at("two/cpu.stat"),
+            "usage_usec 9\nuser_usec 5\nsystem_usec 4\nnr_periods 0\n",
+        )
+        .unwrap();
         // Version 1 has a file of this name, too.
         fs::write(at("one/cpu.stat"), "nr_periods 0\n").unwrap();
         let time = |total, user, system| CpuTime { total, user, system };
