@@ -24,5 +24,6 @@ mod rules;
 mod service;
 mod session;
 mod sockets;
+mod stats;
 mod tool;
 mod why;

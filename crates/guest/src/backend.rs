@@ -1,6 +1,7 @@
 //! What a hypervisor must be able to do. Nothing here knows about hooks; the order is in `sequence`.
 
 use std::future::Future;
+use std::sync::Arc;
 
 use ferrovirt_hook::Driver;
 use ferrovirt_model::domain::Domain;
@@ -9,6 +10,7 @@ use tokio::sync::mpsc;
 use crate::error::BackendError;
 use crate::flags::ShutdownMode;
 use crate::run::Run;
+use crate::stats::{GuestStats, StatsAsk};
 use crate::status::Status;
 
 /// A hypervisor. Its methods are called by one operation of one guest at a time, of many guests at once.
@@ -117,6 +119,15 @@ pub trait Statistics: Backend {
     /// # Errors
     /// When the hypervisor does not answer.
     fn figures(&self, guest: &Self::Guest) -> impl Future<Output = Result<Figures, BackendError>> + Send;
+
+    /// Asks for groups of figures of a guest with this document; one that does not run has no `guest`. Comes back within
+    /// little more than `ask.patience`, without what could not be had in that time.
+    fn stats(
+        &self,
+        guest: Option<&Self::Guest>,
+        doc: &Arc<Domain>,
+        ask: &StatsAsk,
+    ) -> impl Future<Output = GuestStats> + Send;
 }
 
 /// Numbers that only the hypervisor knows.

@@ -164,6 +164,11 @@ impl<B: Backend + Power + Statistics> Guests<B> {
             .collect()
     }
 
+    /// The handles of all guests.
+    pub fn handles(&self) -> Vec<GuestHandle> {
+        self.shared.registry.index().all().cloned().collect()
+    }
+
     /// The guest of this name.
     pub fn by_name(&self, name: &str) -> Option<GuestHandle> {
         self.shared.registry.index().by_name(name).cloned()

@@ -18,9 +18,13 @@ use crate::operation::Word;
 use crate::request::{Envelope, Request};
 use crate::shared::Shared;
 use crate::snapshot::Snapshot;
+use crate::stats::{GuestStats, StatsAsk};
 
 /// How long a hypervisor may take to answer a question about numbers.
 const FIGURES_TIME: Duration = Duration::from_secs(5);
+
+/// What a backend may take beside its patience with the hypervisor before nobody waits for it any more.
+const STATS_GRACE: Duration = Duration::from_secs(3);
 
 /// One guest. Cheap to clone; stays usable (with `NoDomain`) after the guest is gone.
 ///
@@ -42,6 +46,7 @@ impl fmt::Debug for GuestHandle {
 /// Asks a hypervisor for numbers, past the guest's owner.
 pub(crate) trait Reader: Send + Sync {
     fn figures(&self) -> BoxFuture<'_, Result<Figures>>;
+    fn stats<'a>(&'a self, seen: &'a Snapshot, ask: &'a StatsAsk) -> BoxFuture<'a, GuestStats>;
 }
 
 /// [`Reader`] for one guest of one backend.
@@ -58,6 +63,23 @@ impl<B: Statistics> Reader for GuestReader<B> {
                 Ok(figures) => Ok(figures?),
                 Err(_) => Err(BackendError::Timeout("the hypervisor does not answer".to_owned()).into()),
             }
+        })
+    }
+
+    fn stats<'a>(&'a self, seen: &'a Snapshot, ask: &'a StatsAsk) -> BoxFuture<'a, GuestStats> {
+        Box::pin(async move {
+            let Some(doc) = seen.document(false) else {
+                return GuestStats::default();
+            };
+            // Between two states there may be an id and no process, or the other way round.
+            let guest = if seen.is_active() { self.desk.guest() } else { None };
+            if seen.is_active() && guest.is_none() {
+                return GuestStats::default();
+            }
+            let asked = self.shared.backend.stats(guest.as_ref(), doc, ask);
+            tokio::time::timeout(ask.patience + STATS_GRACE, asked)
+                .await
+                .unwrap_or_default()
         })
     }
 }
@@ -98,6 +120,18 @@ impl GuestHandle {
     /// `Invalid` when it does not run, `Timeout`, or the hypervisor's error.
     pub async fn figures(&self) -> Result<Figures> {
         self.reader.figures().await
+    }
+
+    /// Groups of figures for the guest as `seen`. Never waits for its owner, and for the hypervisor no longer than `ask`
+    /// says (R90); what cannot be had is left out.
+    pub async fn stats(&self, seen: &Snapshot, ask: &StatsAsk) -> GuestStats {
+        self.reader.stats(seen, ask).await
+    }
+
+    /// The same of many guests at once, in their order: the slowest one decides how long it takes, not their number.
+    pub async fn stats_of_all(seen: &[(GuestHandle, Arc<Snapshot>)], ask: &StatsAsk) -> Vec<GuestStats> {
+        let each = seen.iter().map(|(guest, seen)| guest.reader.stats(seen, ask));
+        futures_util::future::join_all(each).await
     }
 
     /// Starts it (R30 to R32).

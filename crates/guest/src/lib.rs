@@ -7,6 +7,7 @@
 //!   that walks a sequence. A panic ends one operation on one guest, which is rebuilt from its stored state.
 //! * `guests`, `handle`, `snapshot`: the door for the daemon. Reads take a snapshot and never wait (R90).
 //! * `store`, `status`: definitions and live state on disk, written before each step (R96).
+//! * `stats`: figures in groups, asked past the owner.
 //! * `backend`: what a hypervisor must be able to do; it knows nothing of hooks.
 
 mod admission;
@@ -33,6 +34,7 @@ mod shared;
 mod sheet;
 mod snapshot;
 mod state;
+mod stats;
 mod status;
 mod status_xml;
 mod store;
@@ -57,5 +59,9 @@ pub use run::Run;
 pub use snapshot::Snapshot;
 pub use state::{
     CrashedReason, PausedReason, Phase, Reason, RunningReason, ShutdownReason, ShutoffReason, State,
+};
+pub use stats::{
+    BalloonStats, BlockStats, BlockWork, CpuStats, DirtyRateStats, DirtyRateStatus, GuestStats,
+    InterfaceStats, Requests, StatsAsk, Traffic, VcpuStats,
 };
 pub use status::{Plugged, Status, Step};

@@ -27,6 +27,7 @@ use crate::error::{BackendError, Result};
 use crate::flags::ShutdownMode;
 use crate::ports::{PortCall, Ports};
 use crate::run::Run;
+use crate::stats::{CpuStats, GuestStats, StatsAsk};
 use crate::status::{Plugged, Status, Step};
 
 /// The file that all doubles write into.
@@ -371,6 +372,19 @@ impl Statistics for FakeBackend {
             cpu_time: 7,
             balloon: None,
         })
+    }
+
+    async fn stats(&self, guest: Option<&FakeGuest>, _: &Arc<Domain>, ask: &StatsAsk) -> GuestStats {
+        let asked = tokio::time::timeout(ask.patience, self.step("stats")).await;
+        let answered = matches!(asked, Ok(Ok(())));
+        GuestStats {
+            cpu: (guest.is_some() && answered && ask.cpu).then_some(CpuStats {
+                total: 7,
+                user: 4,
+                system: 3,
+            }),
+            ..GuestStats::default()
+        }
     }
 }
 

@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use ferrovirt_guest::Driver;
 use ferrovirt_guest::{
-    Adopted, Backend, BackendError, BackendEvent, Figures, Gone, Power, ReleaseStage, Run, ShutdownMode,
-    Statistics, Status,
+    Adopted, Backend, BackendError, BackendEvent, Figures, Gone, GuestStats, Power, ReleaseStage, Run,
+    ShutdownMode, Statistics, StatsAsk, Status,
 };
 use ferrovirt_link::Links;
 use ferrovirt_model::Uuid;
@@ -199,5 +199,9 @@ impl Power for QemuBackend {
 impl Statistics for QemuBackend {
     async fn figures(&self, guest: &Machine) -> std::result::Result<Figures, BackendError> {
         Ok(statistics::figures(guest).await?)
+    }
+
+    async fn stats(&self, guest: Option<&Machine>, doc: &Arc<Domain>, ask: &StatsAsk) -> GuestStats {
+        statistics::stats(guest, doc, ask).await
     }
 }

@@ -4,16 +4,18 @@
 //! an end that no monitor announced is a crash.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use ferrovirt_guest::BackendEvent;
+use ferrovirt_sys::cgroup::Scope;
 use ferrovirt_sys::pidfd::PidFd;
 use ferrovirt_sys::process::ProcessId;
 use tokio::net::UnixStream;
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 
 use crate::error::{Error, Plain, Result};
+use crate::qmp::commands::Cpu;
 use crate::qmp::event::{BlockIoError, Reset, Shutdown};
 use crate::qmp::{Event, Monitor};
 
@@ -61,6 +63,12 @@ struct Inner {
     pidfd: PidFd,
     /// It has a balloon to ask.
     balloon: AtomicBool,
+    /// The threads of its processors, once they are known: they stay the same.
+    cpus: OnceLock<Vec<Cpu>>,
+    /// One round of questions about figures at a time.
+    figures: Arc<Semaphore>,
+    /// Its control group, found when it is first asked for.
+    scope: OnceLock<Option<Scope>>,
     ending: Arc<Ending>,
     events: Mutex<Option<mpsc::UnboundedReceiver<BackendEvent>>>,
 }
@@ -171,6 +179,9 @@ impl Machine {
                 process,
                 pidfd,
                 balloon: AtomicBool::new(false),
+                cpus: OnceLock::new(),
+                figures: Arc::new(Semaphore::new(1)),
+                scope: OnceLock::new(),
                 ending,
                 events: Mutex::new(Some(events)),
             }),
@@ -210,6 +221,28 @@ impl Machine {
     /// Says that it has a balloon.
     pub fn set_balloon(&self, has: bool) {
         self.inner.balloon.store(has, Ordering::Relaxed);
+    }
+
+    /// The threads of its processors, if somebody asked for them before.
+    pub(crate) fn cpus(&self) -> Option<&[Cpu]> {
+        self.inner.cpus.get().map(Vec::as_slice)
+    }
+
+    /// Remembers the threads of its processors.
+    pub(crate) fn set_cpus(&self, cpus: Vec<Cpu>) {
+        // Two who asked at once have heard the same.
+        let _ = self.inner.cpus.set(cpus);
+    }
+
+    /// Who holds the permit may ask for figures.
+    pub(crate) fn figures_turn(&self) -> Arc<Semaphore> {
+        Arc::clone(&self.inner.figures)
+    }
+
+    /// Its control group, where it has one. Reads files of the kernel.
+    pub(crate) fn scope(&self) -> Option<&Scope> {
+        let find = || Scope::of_process(self.inner.process.pid);
+        self.inner.scope.get_or_init(find).as_ref()
     }
 
     /// What happens to it; the second call gets a receiver that never yields anything.

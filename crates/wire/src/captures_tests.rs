@@ -60,6 +60,17 @@ fn frame(bytes: &[u8]) -> Frame {
     frame
 }
 
+/// The recorded results of a procedure.
+pub(super) fn results<C: Call>(text: &str) -> Vec<C::Results> {
+    text.lines()
+        .filter_map(recorded)
+        .filter(|message| !message.from_client)
+        .map(|message| frame(&message.bytes))
+        .filter(|frame| frame.header.program == program::REMOTE && frame.header.procedure == C::NUMBER)
+        .map(|frame| C::Results::from_payload(&frame.payload).unwrap())
+        .collect()
+}
+
 /// The payload after decoding and encoding; None when the procedure has no row.
 fn payload_again(frame: &Frame) -> Option<Vec<u8>> {
     let header = &frame.header;

@@ -6,6 +6,7 @@
 //! - [`xdr`]: values to bytes and back, limits as part of the types
 //! - [`frame`]: messages cut out of a byte stream
 //! - [`object`]: the structures that several procedures share
+//! - [`typed`]: parameters that say their own names and types
 //! - [`program`]: programs, and what is known about a procedure besides its arguments
 //! - [`procedures`]: the one table, a row a procedure; arguments, replies, trait and dispatch come from it
 //! - [`own`]: ferrovirt's own program, for the tool
@@ -21,6 +22,7 @@ pub mod own;
 pub mod procedures;
 pub mod program;
 pub mod triage;
+pub mod typed;
 pub mod xdr;
 
 pub use error::{ErrorCode, ErrorDomain, ErrorReply};
@@ -29,4 +31,5 @@ pub use object::{DomainRef, NetworkRef, PoolRef, PortRef};
 pub use procedures::RemoteService;
 pub use program::Procedure;
 pub use triage::{Incoming, triage};
+pub use typed::{TypedParam, TypedValue};
 pub use xdr::{Decoder, Encoder, List, Xdr, XdrError};

@@ -1,6 +1,10 @@
 //! Structures that several procedures share, field by field as they travel.
 
+use crate::typed::TypedParam;
 use crate::xdr::List;
+
+/// Most figures of one guest.
+pub const STATS_LIMIT: usize = 262_144;
 
 /// Declares a structure whose XDR form is its fields in order.
 #[macro_export]
@@ -65,4 +69,8 @@ xdr_struct! {
         hostname: Option<String>,
         clientid: Option<String>,
     }
+}
+xdr_struct! {
+    /// What is known of one guest in figures.
+    DomainStatsRecord { dom: DomainRef, params: List<TypedParam, STATS_LIMIT> }
 }

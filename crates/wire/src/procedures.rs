@@ -9,7 +9,9 @@ use bytes::Bytes;
 
 use crate::error::{ErrorDomain, ErrorReply};
 use crate::frame::{Header, error_reply, reply};
-use crate::object::{DhcpLease, DomainRef, InterfaceAddresses, NetworkRef, PoolRef, PortRef, UuidBytes};
+use crate::object::{
+    DhcpLease, DomainRef, DomainStatsRecord, InterfaceAddresses, NetworkRef, PoolRef, PortRef, UuidBytes,
+};
 use crate::program::{Access, Extra, Needs, Priority, Procedure};
 use crate::xdr::{Char, FixedText, List, Xdr};
 
@@ -319,6 +321,10 @@ procedures! {
     341 NETWORK_GET_DHCP_LEASES "virNetworkGetDHCPLeases" Network Networks Read Low Plain
         network_get_dhcp_leases NetworkGetDhcpLeasesArgs { net: NetworkRef, mac: Option<String>, need_results: i32, flags: u32 }
             -> NetworkGetDhcpLeasesResults { leases: List<DhcpLease, LEASE_LIMIT>, ret: u32 };
+    /// Groups of figures (by the bits of `stats`) of the named guests, or of those that the flags let through.
+    344 CONNECT_GET_ALL_DOMAIN_STATS "virConnectGetAllDomainStats" Domain Hypervisor Read Low Plain
+        connect_get_all_domain_stats ConnectGetAllDomainStatsArgs { doms: List<DomainRef, LIST_LIMIT>, stats: u32, flags: u32 }
+            -> ConnectGetAllDomainStatsResults { ret_stats: List<DomainStatsRecord, LIST_LIMIT> };
     /// Defines a guest, with flags.
     350 DOMAIN_DEFINE_XML_FLAGS "virDomainDefineXMLFlags" Domain Hypervisor Write High Plain
         domain_define_xml_flags DomainDefineXmlFlagsArgs { xml: String, flags: u32 }

@@ -45,7 +45,7 @@ fn error_of(message: &[u8]) -> ErrorReply {
 #[test]
 fn rows_are_in_order_and_found() {
     assert!(TABLE.windows(2).all(|pair| pair[0].number < pair[1].number));
-    assert_eq!(TABLE.len(), 67);
+    assert_eq!(TABLE.len(), 68);
     for row in TABLE {
         assert_eq!(find(row.number), Some(row));
     }
@@ -146,6 +146,25 @@ fn a_lease_survives_the_wire() {
         NetworkGetDhcpLeasesResults::from_payload(&out.finish().unwrap()),
         Ok(results)
     );
+}
+
+#[test]
+fn the_recorded_figures_have_names_and_types() {
+    let text = include_str!("../tests/vectors/domstats.txt");
+    let records = captures::results::<ConnectGetAllDomainStatsArgs>(text);
+    let [record] = &*records.first().unwrap().ret_stats else {
+        panic!("{records:?}");
+    };
+    assert_eq!(record.dom.name, "demo");
+    let value = |name: &str| {
+        let found = record.params.iter().find(|param| param.field == name);
+        found.map(|param| param.value.clone())
+    };
+    assert_eq!(value("state.state"), Some(1_i32.into()));
+    assert_eq!(value("cpu.time"), Some(3_873_601_435_u64.into()));
+    assert_eq!(value("vcpu.current"), Some(1_u32.into()));
+    assert_eq!(value("dirtyrate.calc_start_time"), Some(0_i64.into()));
+    assert_eq!(value("dirtyrate.calc_mode"), Some("page-sampling".into()));
 }
 
 proptest! {

@@ -26,6 +26,12 @@ pub enum XdrError {
         /// The count that is allowed.
         limit: usize,
     },
+    /// A typed value has a type that nobody knows.
+    #[error("a value of the unknown type {kind}")]
+    UnknownType {
+        /// The number of the type.
+        kind: i32,
+    },
     /// A string is not UTF-8 or holds a NUL byte.
     #[error("a string is not text")]
     NotText,

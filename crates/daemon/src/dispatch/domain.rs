@@ -17,24 +17,26 @@ type Answer<T> = Result<T, ErrorReply>;
 /// The domain of what libvirt's QEMU driver says.
 const QEMU: ErrorDomain = ErrorDomain::Qemu;
 
-mod list_flag {
-    pub(super) const ACTIVE: u32 = 1;
-    pub(super) const INACTIVE: u32 = 2;
-    pub(super) const PERSISTENT: u32 = 4;
-    pub(super) const TRANSIENT: u32 = 8;
-    pub(super) const RUNNING: u32 = 16;
-    pub(super) const PAUSED: u32 = 32;
-    pub(super) const SHUTOFF: u32 = 64;
-    pub(super) const OTHER: u32 = 128;
-    pub(super) const MANAGED_SAVE: u32 = 256;
-    pub(super) const NO_MANAGED_SAVE: u32 = 512;
-    pub(super) const AUTOSTART: u32 = 1024;
-    pub(super) const NO_AUTOSTART: u32 = 2048;
-    pub(super) const HAS_SNAPSHOT: u32 = 4096;
-    pub(super) const NO_SNAPSHOT: u32 = 8192;
-    pub(super) const HAS_CHECKPOINT: u32 = 16_384;
-    pub(super) const NO_CHECKPOINT: u32 = 32_768;
-    pub(super) const ALL: u32 = 65_535;
+pub(super) mod list_flag {
+    pub(in super::super) const ACTIVE: u32 = 1;
+    pub(in super::super) const INACTIVE: u32 = 2;
+    pub(in super::super) const PERSISTENT: u32 = 4;
+    pub(in super::super) const TRANSIENT: u32 = 8;
+    pub(in super::super) const RUNNING: u32 = 16;
+    pub(in super::super) const PAUSED: u32 = 32;
+    pub(in super::super) const SHUTOFF: u32 = 64;
+    pub(in super::super) const OTHER: u32 = 128;
+    pub(in super::super) const MANAGED_SAVE: u32 = 256;
+    pub(in super::super) const NO_MANAGED_SAVE: u32 = 512;
+    pub(in super::super) const AUTOSTART: u32 = 1024;
+    pub(in super::super) const NO_AUTOSTART: u32 = 2048;
+    pub(in super::super) const HAS_SNAPSHOT: u32 = 4096;
+    pub(in super::super) const NO_SNAPSHOT: u32 = 8192;
+    pub(in super::super) const HAS_CHECKPOINT: u32 = 16_384;
+    pub(in super::super) const NO_CHECKPOINT: u32 = 32_768;
+    pub(in super::super) const ALL: u32 = 65_535;
+    /// Active or not, persistent or not, and the states.
+    pub(in super::super) const BASIC: u32 = 255;
 }
 
 mod xml_flag {
@@ -129,7 +131,8 @@ fn count(n: usize) -> u32 {
     u32::try_from(n).unwrap_or(u32::MAX)
 }
 
-fn wanted(guest: &Snapshot, flags: u32) -> bool {
+/// Whether a list with these filters has the guest in it.
+pub(super) fn wanted(guest: &Snapshot, flags: u32) -> bool {
     use list_flag::*;
     let state = match guest.state {
         State::Running => RUNNING,

@@ -11,6 +11,7 @@ mod metadata;
 mod network;
 mod node;
 mod own;
+mod stats;
 mod storage;
 mod uri;
 
@@ -227,6 +228,7 @@ serve! {
     read connect_list_all_storage_pools(ConnectListAllStoragePoolsArgs) = storage::list_all;
     read connect_list_all_networks(ConnectListAllNetworksArgs) = network::list_all;
     wait network_get_dhcp_leases(NetworkGetDhcpLeasesArgs) = network::dhcp_leases;
+    wait connect_get_all_domain_stats(ConnectGetAllDomainStatsArgs) = stats::all;
     wait domain_define_xml_flags(DomainDefineXmlFlagsArgs) = change::define_xml_flags;
     wait domain_interface_addresses(DomainInterfaceAddressesArgs) = addresses::interface_addresses;
     wait domain_rename(DomainRenameArgs) = change::rename;

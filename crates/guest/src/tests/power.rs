@@ -1,9 +1,13 @@
 //! R40: what calls no hook, because it is the same run; and the states that readers see.
 
+use std::time::Duration;
+
 use ferrovirt_hook::Origin;
 
 use super::*;
-use crate::{BackendEvent, CrashedReason, Lifecycle, PausedReason, RunningReason, ShutdownMode};
+use crate::{
+    BackendEvent, CrashedReason, GuestHandle, Lifecycle, PausedReason, RunningReason, ShutdownMode, StatsAsk,
+};
 
 fn up(more: &str) -> (World, Daemon) {
     let world = World::new();
@@ -316,4 +320,45 @@ fn figures_come_past_the_owner() {
     daemon.run(suspend).unwrap().unwrap();
     daemon.destroy("g1").unwrap();
     assert!(matches!(daemon.run(guest.figures()), Err(Error::Invalid(_))));
+}
+
+#[test]
+fn r90_groups_of_figures_come_past_the_owner_and_in_time() {
+    let (_world, daemon) = up("");
+    let guest = daemon.guest("g1");
+    let ask = StatsAsk {
+        cpu: true,
+        balloon: false,
+        vcpus: false,
+        interfaces: false,
+        blocks: false,
+        backing: false,
+        dirty_rate: false,
+        patience: Duration::from_secs(20),
+    };
+    let all = |ask: StatsAsk| {
+        let seen = vec![
+            (guest.clone(), guest.snapshot()),
+            (guest.clone(), guest.snapshot()),
+        ];
+        let told = daemon.run(GuestHandle::stats_of_all(&seen, &ask));
+        told.iter()
+            .map(|told| told.cpu.map(|cpu| cpu.total))
+            .collect::<Vec<_>>()
+    };
+    let gate = daemon.backend.hold("suspend");
+    let busy = guest.clone();
+    let suspend = daemon.spawn(async move { busy.suspend(Origin::client()).await });
+    assert_eq!(all(ask), [Some(7), Some(7)]);
+    gate.add_permits(1);
+    daemon.run(suspend).unwrap().unwrap();
+    let gate = daemon.backend.hold("stats");
+    let hurried = StatsAsk {
+        patience: Duration::from_millis(20),
+        ..ask
+    };
+    assert_eq!(all(hurried), [None, None]);
+    gate.add_permits(100);
+    daemon.destroy("g1").unwrap();
+    assert_eq!(all(ask), [None, None]);
 }

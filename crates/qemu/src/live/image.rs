@@ -120,6 +120,11 @@ fn long(bytes: &[u8], at: usize) -> Option<u64> {
     Some(u64::from_be_bytes(bytes.get(at..at + 8)?.try_into().ok()?))
 }
 
+/// How large the guest sees a qcow2 image, in bytes, by its header. `None` when this is no such header.
+pub(crate) fn virtual_size(header: &[u8]) -> Option<u64> {
+    (header.get(..4)? == MAGIC.as_slice()).then(|| long(header, 24))?
+}
+
 /// Name and format of the image below, from the header.
 fn backing_of(path: &Path) -> Result<Option<(PathBuf, String)>> {
     let mut file = File::open(path).map_err(Error::io("Failed to open file", path))?;
@@ -257,6 +262,7 @@ mod tests {
                 bytes[..4].copy_from_slice(&MAGIC);
             }
             let _ = parse(&bytes);
+            let _ = virtual_size(&bytes);
         }
     }
 }

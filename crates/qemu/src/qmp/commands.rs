@@ -172,6 +172,21 @@ command!(
 );
 
 command!(
+    /// What was done with each disk.
+    QueryBlockStats = "query-blockstats" -> Vec<BlockRow> {}
+);
+command!(
+    /// The nodes of the block layer.
+    QueryNamedBlockNodes = "query-named-block-nodes" -> Vec<NamedNode> {
+        /// Without the chains below each node.
+        flat: bool,
+    }
+);
+command!(
+    /// The last measurement of how fast the guest writes to its memory.
+    QueryDirtyRate = "query-dirty-rate" -> DirtyRate {}
+);
+command!(
     /// How much memory the guest shall have.
     SetBalloon = "balloon" -> Empty {
         /// Bytes.
@@ -249,6 +264,105 @@ pub struct Cpu {
     /// Its place in the composition tree.
     #[serde(default, rename = "qom-path")]
     pub qom_path: String,
+}
+
+/// One row of `query-blockstats`: a disk, or an image below one.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct BlockRow {
+    /// The device, by its id or its place in the composition tree; absent below.
+    #[serde(default)]
+    pub qdev: Option<String>,
+    /// The node; absent in an empty drive.
+    #[serde(default)]
+    pub node_name: Option<String>,
+    /// What was done with it.
+    pub stats: BlockCounters,
+    /// The node that the bytes are in, where it is another one.
+    #[serde(default)]
+    pub parent: Option<Box<BlockRow>>,
+    /// The image below.
+    #[serde(default)]
+    pub backing: Option<Box<BlockRow>>,
+}
+
+/// Counters of a [`BlockRow`].
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[serde(default)]
+pub struct BlockCounters {
+    /// Bytes read.
+    pub rd_bytes: u64,
+    /// Bytes written.
+    pub wr_bytes: u64,
+    /// Reads.
+    pub rd_operations: u64,
+    /// Writes.
+    pub wr_operations: u64,
+    /// Flushes.
+    pub flush_operations: u64,
+    /// Time of the reads, in nanoseconds.
+    pub rd_total_time_ns: u64,
+    /// Time of the writes, in nanoseconds.
+    pub wr_total_time_ns: u64,
+    /// Time of the flushes, in nanoseconds.
+    pub flush_total_time_ns: u64,
+    /// The end of what was written farthest out.
+    pub wr_highest_offset: u64,
+}
+
+/// One row of `query-named-block-nodes`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct NamedNode {
+    /// Its name.
+    #[serde(default)]
+    pub node_name: Option<String>,
+    /// Its image.
+    pub image: NodeImage,
+}
+
+/// Sizes in a [`NamedNode`], in bytes.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct NodeImage {
+    /// As the guest sees it.
+    pub virtual_size: u64,
+    /// What it occupies.
+    #[serde(default)]
+    pub actual_size: Option<u64>,
+}
+
+/// Reply of `query-dirty-rate`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct DirtyRate {
+    /// `unstarted`, `measuring`, `measured`.
+    pub status: String,
+    /// Seconds, of the host's clock.
+    #[serde(default)]
+    pub start_time: i64,
+    /// How long it takes, in seconds.
+    #[serde(default)]
+    pub calc_time: i64,
+    /// `page-sampling`, `dirty-ring`, `dirty-bitmap`.
+    #[serde(default)]
+    pub mode: String,
+    /// MiB per second, once it is measured.
+    #[serde(default)]
+    pub dirty_rate: Option<i64>,
+    /// The same of single processors.
+    #[serde(default)]
+    pub vcpu_dirty_rate: Vec<VcpuDirtyRate>,
+}
+
+/// The rate of one processor in a [`DirtyRate`].
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct VcpuDirtyRate {
+    /// Its number.
+    pub id: i64,
+    /// MiB per second.
+    pub dirty_rate: i64,
 }
 
 /// One row of `query-machines`.

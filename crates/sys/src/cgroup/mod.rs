@@ -11,6 +11,7 @@
 //! The scope is made in every hierarchy that is mounted and may be changed; a machine without control groups, or a daemon
 //! that may not touch them, has none, and nothing depends on it.
 
+mod cpu;
 pub(crate) mod hierarchy;
 mod name;
 
@@ -20,6 +21,7 @@ use std::path::{Path, PathBuf};
 
 use crate::process::ProcessId;
 use crate::signals;
+pub use cpu::CpuTime;
 use hierarchy::Hierarchy;
 
 /// The slice in which virtual machines are looked for.
