@@ -129,6 +129,7 @@ fn a_guest_with_hooks_can_be_watched() {
             !run.contains("loud-secret") && !run.contains("domain type"),
             "{run}"
         );
+        a_timeline(&home);
         assert!(get("/guest/nobody").starts_with("HTTP/1.1 404"));
         let stream = || TcpStream::connect(("127.0.0.1", PORT)).unwrap();
         assert!(talk(stream(), "GET", "/", "evil.example").starts_with("HTTP/1.1 403"));
@@ -144,6 +145,25 @@ fn a_guest_with_hooks_can_be_watched() {
         assert_eq!(w.daemon_stop(), 0);
         assert!(TcpStream::connect(("127.0.0.1", PORT)).is_err());
     });
+}
+
+/// Which hook of an operation ran when and how long, beside what the hypervisor took; each bar opens its record.
+fn a_timeline(home: &str) {
+    let page = get(&link(home, "/operation/"));
+    for text in ["web2", "When what ran", "<svg", "took</th>"] {
+        assert!(page.to_lowercase().contains(&text.to_lowercase()), "no {text} in {page}");
+    }
+    let bars: Vec<&str> = page.lines().filter(|line| line.contains("<svg")).collect();
+    for part in ["prepare", "started", "release"] {
+        let bar = bars.iter().find(|bar| bar.contains(part));
+        let bar = bar.unwrap_or_else(|| panic!("no bar of {part} in {page}"));
+        assert!(get(&link(bar, "/run/")).contains(&format!("web2 {part}")), "{bar}");
+    }
+    assert!(bars.iter().any(|bar| !bar.contains("/run/")), "steps of the hypervisor: {page}");
+    // Nothing is fetched from elsewhere.
+    for text in ["http://", "https://", "<script src", "@import"] {
+        assert!(!page.contains(text), "{text} in {page}");
+    }
 }
 
 #[test]

@@ -140,6 +140,23 @@ fn new_events_are_for_rules_alone() {
 }
 
 #[test]
+fn a_reboot_is_an_event_for_rules_in_the_same_run() {
+    in_world(&[Tool::Virsh, Tool::Qemu, Tool::Linux], |w| {
+        w.record(&["qemu"]);
+        let tell = w.script("tell", "#!/bin/sh\necho \"$*\" >> /run/world/told\n");
+        w.rules(&format!(
+            "[[rule]]\nrun = '{}'\nwhen = {{ driver = 'qemu', operation = ['rebooted', 'started'] }}\n",
+            tell.display()
+        ));
+        w.daemon_start();
+        w.define(&Guest::new("g").linux("guest.do=reboot guest.after=1"));
+        w.virsh("start g").ok();
+        w.wait_text("told", "g started begin -\ng rebooted end -\n", 90);
+        assert_eq!(w.calls().len(), 3, "{:?}", w.calls());
+    });
+}
+
+#[test]
 fn one_lock_holds_across_guests_and_networks() {
     in_world(&[Tool::Virsh, Tool::Qemu, Tool::Dnsmasq, Tool::Nft], |w| {
         w.record(&["qemu", "network"]);
