@@ -143,8 +143,9 @@ fn r90_r91_the_same_for_networks() {
         assert!(w.read("read").contains("<name>n</name>"), "{}", w.read("read"));
         let refused = w.read("refused");
         assert!(
-            refused.contains("network n is refused: it waits for the hook /etc/libvirt/hooks/network (network n started begin -)")
-                && refused.ends_with("\n1\n"),
+            refused.contains(
+                "network 'n' cannot be changed from inside hook /etc/libvirt/hooks/network (network n started begin -)"
+            ) && refused.ends_with("\n1\n"),
             "{refused}"
         );
         assert!(w.link_exists("virbr157") && !w.link_exists("virbr158"));

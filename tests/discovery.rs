@@ -20,19 +20,31 @@ fn r4_live_discovery_says_what_becomes_of_a_file_and_uses_it_at_once() {
         w.define(&Guest::new("g"));
         // Not even the directory was there.
         w.record(&["qemu"]);
-        w.wait_text(LOG, "Hook script /etc/libvirt/hooks/qemu is called from now on", 20);
+        w.wait_text(
+            LOG,
+            "Hook script /etc/libvirt/hooks/qemu is called from now on",
+            20,
+        );
         w.virsh("start g").ok();
         w.virsh("destroy g").ok();
         assert_eq!(w.calls().len(), 5);
         w.sh("chmod 600 /etc/libvirt/hooks/qemu");
         let reason = "Non-executable hook script /etc/libvirt/hooks/qemu: its mode 0600 has no execute bit";
         w.wait_text(LOG, reason, 20);
-        w.wait_text(LOG, "Hook script /etc/libvirt/hooks/qemu is not called any more", 20);
+        w.wait_text(
+            LOG,
+            "Hook script /etc/libvirt/hooks/qemu is not called any more",
+            20,
+        );
         w.record(&["qemu.d/10-a.bak"]);
         let odd = "Hook script /etc/libvirt/hooks/qemu.d/10-a.bak is called although it looks like a backup";
         w.wait_text(LOG, odd, 20);
         w.sh("ln -s nothing /etc/libvirt/hooks/qemu.d/20-b");
-        w.wait_text(LOG, "Hook script /etc/libvirt/hooks/qemu.d/20-b cannot be used", 20);
+        w.wait_text(
+            LOG,
+            "Hook script /etc/libvirt/hooks/qemu.d/20-b cannot be used",
+            20,
+        );
         let listed = w.ferrovirt("list --guest g --operation start");
         for line in [
             "   - /etc/libvirt/hooks/qemu: not run: its mode 0600 has no execute bit",

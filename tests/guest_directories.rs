@@ -58,12 +58,16 @@ fn the_first_one_counts_without_a_reload_and_comes_after_the_common_scripts() {
         w.virsh("start h").ok();
         assert_eq!(
             called(w)[..2],
-            ["/etc/libvirt/hooks/qemu h prepare begin -", "h/prepare/10-a h prepare begin -"]
+            [
+                "/etc/libvirt/hooks/qemu h prepare begin -",
+                "h/prepare/10-a h prepare begin -"
+            ]
         );
         // A failure counts as that of any script.
         w.hook("../../ferrovirt/guests/g/prepare/10-a", "#!/bin/sh\nexit 6\n");
-        w.virsh("start g")
-            .fails_with(&["/etc/ferrovirt/guests/g/prepare/10-a g prepare begin -) unexpected exit status 6"]);
+        w.virsh("start g").fails_with(&[
+            "/etc/ferrovirt/guests/g/prepare/10-a g prepare begin -) unexpected exit status 6",
+        ]);
     });
 }
 
@@ -82,12 +86,19 @@ fn those_by_uuid_follow_the_guest_through_new_names() {
         w.define(&Guest::new("one").uuid(UUID));
         assert_eq!(
             run("one"),
-            ["one/prepare/10-name one prepare begin -".to_owned(), by_uuid("one")]
+            [
+                "one/prepare/10-name one prepare begin -".to_owned(),
+                by_uuid("one")
+            ]
         );
         w.virsh("domrename one two").ok();
         assert_eq!(run("two"), [by_uuid("two")]);
         // The same definition again, changed.
-        w.define(&Guest::new("two").uuid(UUID).events("<on_crash>restart</on_crash>"));
+        w.define(
+            &Guest::new("two")
+                .uuid(UUID)
+                .events("<on_crash>restart</on_crash>"),
+        );
         assert_eq!(run("two"), [by_uuid("two")]);
         w.virsh("undefine two").ok();
         w.define(&Guest::new("three").uuid(UUID));
@@ -111,7 +122,10 @@ fn new_events_reach_them_too_but_no_common_script() {
         w.wait_text("own", "g/suspended/10-a g suspended end -", 20);
         assert_eq!(
             called(w),
-            ["g/defined/10-a g defined end -", "g/suspended/10-a g suspended end -"]
+            [
+                "g/defined/10-a g defined end -",
+                "g/suspended/10-a g suspended end -"
+            ]
         );
         assert_eq!(w.calls().len(), 3, "no script of the driver: {:?}", w.calls());
     });

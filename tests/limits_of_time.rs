@@ -31,7 +31,9 @@ fn r92_a_tree_is_ended_through_its_control_group() {
         for (mount, version) in [(version_1, 1), (version_2, 2)] {
             w.sh("umount -R /sys/fs/cgroup 2> /dev/null || true; rm -f groups child");
             if !w.succeeds(mount) {
-                println!("note: r92_a_tree_is_ended_through_its_control_group: no control groups of version {version}");
+                println!(
+                    "note: r92_a_tree_is_ended_through_its_control_group: no control groups of version {version}"
+                );
                 continue;
             }
             w.record(&["qemu"]);

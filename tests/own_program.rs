@@ -15,7 +15,11 @@ const PROCEDURES: [(u32, &str, bool); 8] = [
     (4, "{}", true),
     (5, r#"{"id":1}"#, false),
     (6, r#"{"id":1}"#, false),
-    (7, r#"{"driver":"qemu","object":"g","operation":"prepare"}"#, false),
+    (
+        7,
+        r#"{"driver":"qemu","object":"g","operation":"prepare"}"#,
+        false,
+    ),
     (8, r#"{"object":"g"}"#, true),
 ];
 

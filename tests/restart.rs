@@ -220,7 +220,11 @@ fn r96_sigkill_at_any_point() {
         );
         // The history went through all of them, too (R93).
         assert!(!w.succeeds("ls /var/lib/ferrovirt/*.broken*"));
-        assert!(w.ferrovirt("history --guest steady").ok().contains("steady started begin -"));
+        assert!(
+            w.ferrovirt("history --guest steady")
+                .ok()
+                .contains("steady started begin -")
+        );
         println!("note: {} SIGKILLs", per_kind * KINDS.len());
     });
 }

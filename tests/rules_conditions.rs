@@ -86,7 +86,12 @@ fn conditions_on_networks_their_ports_and_drivers() {
             "driver = 'daemon'".to_owned(),
             "driver = ['qemu', 'network'], operation = ['started', 'release']".to_owned(),
         ];
-        w.rules(&rules.iter().map(|condition| telling(condition)).collect::<String>());
+        w.rules(
+            &rules
+                .iter()
+                .map(|condition| telling(condition))
+                .collect::<String>(),
+        );
         w.daemon_start();
         w.net_up(&Net::new("lan", 172));
         w.define(&Guest::new("web-1").on_network("lan", "52:54:00:00:01:02"));
@@ -130,7 +135,8 @@ fn scripts_are_meant_by_their_path_also_in_the_tree() {
             ]
             .concat(),
         );
-        let text = "#!/bin/sh\n[ $2 != prepare ] || echo \"${0##*/} ${FERROVIRT_BY:-none}\" >> /run/world/seen\n";
+        let text =
+            "#!/bin/sh\n[ $2 != prepare ] || echo \"${0##*/} ${FERROVIRT_BY:-none}\" >> /run/world/seen\n";
         for name in [
             "qemu",
             "qemu.d/10-a",

@@ -22,7 +22,9 @@ fn r92_a_soft_limit_is_a_warning_and_seen_while_it_runs() {
         w.define(&Guest::new("g"));
         let start = w.virsh_background("start g");
         w.wait_for("it is late", Duration::from_secs(20), || {
-            w.ferrovirt("ps").out.contains("longer than it should, is ended in")
+            w.ferrovirt("ps")
+                .out
+                .contains("longer than it should, is ended in")
         });
         w.wait_for("the log says so", Duration::from_secs(20), || {
             w.daemon_log()
@@ -153,7 +155,10 @@ fn nobody_waits_for_what_is_async_and_the_daemons_end_ends_it() {
 fn a_command_gets_its_own_arguments_first_and_is_named_by_its_rule() {
     in_world(NEEDS, |w| {
         w.record(&["qemu"]);
-        w.script("more", "#!/bin/sh\necho \"$*\" >> /run/world/told\ncat > /run/world/more.in\nexit 4\n");
+        w.script(
+            "more",
+            "#!/bin/sh\necho \"$*\" >> /run/world/told\ncat > /run/world/more.in\nexit 4\n",
+        );
         w.rules(
             "[[rule]]\nname = 'guard'\nrun = ['/bin/true', ['/run/world/more', '--flag', 'a b']]\n\
              when = { driver = 'qemu', operation = 'start' }\n",
@@ -335,9 +340,16 @@ fn a_sandbox_limits_memory_and_processor_time() {
             let groups = w.read("groups");
             let own = groups
                 .lines()
-                .find(|line| line.split(':').nth(1).is_some_and(|names| names.split(',').any(|n| n == controller)))
+                .find(|line| {
+                    line.split(':')
+                        .nth(1)
+                        .is_some_and(|names| names.split(',').any(|n| n == controller))
+                })
                 .or(groups.lines().find(|line| line.starts_with("0::")));
-            assert!(own.is_some_and(|line| line.contains("/ferrovirt-limit-")), "{groups}");
+            assert!(
+                own.is_some_and(|line| line.contains("/ferrovirt-limit-")),
+                "{groups}"
+            );
         }
     });
 }
