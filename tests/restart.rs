@@ -221,7 +221,7 @@ fn r96_sigkill_at_any_point() {
         // The history went through all of them, too (R93).
         assert!(!w.succeeds("ls /var/lib/ferrovirt/*.broken*"));
         assert!(
-            w.ferrovirt("history --guest steady")
+            w.ferrovirt("history --operation started --limit 1000")
                 .ok()
                 .contains("steady started begin -")
         );
