@@ -107,11 +107,48 @@ fn r91_a_hook_may_not_change_what_waits_for_it() {
         for command in ["destroy", "shutdown", "suspend"] {
             assert!(answers.contains(&format!("{command} g: 1\n")), "{answers}");
         }
-        assert!(
-            answers.contains("/etc/libvirt/hooks/qemu") || answers.contains("started"),
-            "{answers}"
-        );
+        for verb in ["destroy", "shutdown", "suspend"] {
+            let refusal = format!(
+                "{verb} of guest g is refused: it waits for the hook /etc/libvirt/hooks/qemu (qemu g started begin -)"
+            );
+            assert!(answers.contains(&refusal), "no '{refusal}' in {answers}");
+        }
         assert_eq!(w.virsh("domstate g").ok().trim(), "running");
+    });
+}
+
+#[test]
+fn r90_r91_the_same_for_networks() {
+    in_world(ALL, |w| {
+        w.record(&["network"]);
+        w.daemon_start();
+        w.net_define(&Net::new("n", 157));
+        w.net_define(&Net::new("other", 158));
+        w.rule(
+            "[ \"$1 $2\" = 'n started' ] || return 0
+             v='timeout 20 virsh -c qemu:///system'
+             $v net-dumpxml n > /run/world/read 2>&1
+             $v net-destroy n > /run/world/refused 2>&1; echo $? >> /run/world/refused
+             $v net-start other > /run/world/done 2>&1; echo $? >> /run/world/done
+             while [ ! -e /run/world/go ]; do sleep 0.1; done",
+        );
+        let start = w.virsh_background("net-start n");
+        w.wait_text("done", "\n0\n", 30);
+        for query in ["net-list --all", "net-info n", "net-dumpxml n", "list --all"] {
+            w.virsh(query).within(SOON).ok();
+        }
+        w.virsh("net-destroy other").within(Duration::from_secs(5)).ok();
+        w.sh("touch go");
+        start.join().ok();
+        assert!(w.read("read").contains("<name>n</name>"), "{}", w.read("read"));
+        let refused = w.read("refused");
+        assert!(
+            refused.contains(
+                "network 'n' cannot be changed from inside hook /etc/libvirt/hooks/network (network n started begin -)"
+            ) && refused.ends_with("\n1\n"),
+            "{refused}"
+        );
+        assert!(w.link_exists("virbr157") && !w.link_exists("virbr158"));
     });
 }
 

@@ -35,7 +35,8 @@ fn hooks_guests_and_calls_are_counted() {
             0o644,
         );
         w.record(&["daemon", "qemu", "network"]);
-        w.rule("[ \"$1 $2\" != 'web2 prepare' ] || exit 3");
+        w.rule("case \"$1 $2\" in 'web2 prepare') exit 3;; 'web2 release') sleep 300 & wait;; esac");
+        w.rules("[[rule]]\ntimeout = '300ms'\nwhen = { guest = 'web2', operation = 'release' }\n");
         w.daemon_start();
         w.net_up(&Net::new("lan", 77));
         for name in ["web1", "web2"] {
@@ -54,6 +55,10 @@ fn hooks_guests_and_calls_are_counted() {
             ),
             (
                 "ferrovirt_hook_runs_total{driver=\"qemu\",operation=\"prepare\",result=\"failed\"}",
+                1.0,
+            ),
+            (
+                "ferrovirt_hook_runs_total{driver=\"qemu\",operation=\"release\",result=\"timeout\"}",
                 1.0,
             ),
             (

@@ -64,8 +64,10 @@ fn busy(w: &World, listen: &str) {
 fn the_page_is_off_unless_it_is_asked_for() {
     in_world(&[Tool::Virsh], |w| {
         w.daemon_start();
-        assert!(TcpStream::connect(("127.0.0.1", PORT)).is_err());
-        assert!(!Path::new(SOCKET).exists());
+        // Neither it nor the metrics: nobody listens on any port.
+        let listening = w.sh("cat /proc/net/tcp /proc/net/tcp6 | awk '$4 == \"0A\"'");
+        assert_eq!(listening, "");
+        assert_eq!(w.sh("ls /run/libvirt | grep sock$"), "libvirt-sock\n");
     });
 }
 
@@ -129,6 +131,10 @@ fn a_guest_with_hooks_can_be_watched() {
             !run.contains("loud-secret") && !run.contains("domain type"),
             "{run}"
         );
+        w.wait_for("the failed operation", Duration::from_secs(10), || {
+            get("/guest/web2").contains("href=\"/operation/")
+        });
+        a_timeline(&get("/guest/web2"));
         assert!(get("/guest/nobody").starts_with("HTTP/1.1 404"));
         let stream = || TcpStream::connect(("127.0.0.1", PORT)).unwrap();
         assert!(talk(stream(), "GET", "/", "evil.example").starts_with("HTTP/1.1 403"));
@@ -144,6 +150,36 @@ fn a_guest_with_hooks_can_be_watched() {
         assert_eq!(w.daemon_stop(), 0);
         assert!(TcpStream::connect(("127.0.0.1", PORT)).is_err());
     });
+}
+
+/// Which hook of an operation ran when and how long, beside what the hypervisor took; each bar opens its record.
+fn a_timeline(guest: &str) {
+    let page = get(&link(guest, "/operation/"));
+    for text in ["web2", "When what ran", "<svg", "took</th>"] {
+        assert!(
+            page.to_lowercase().contains(&text.to_lowercase()),
+            "no {text} in {page}"
+        );
+    }
+    let bars: Vec<&str> = page.lines().filter(|line| line.contains("<svg")).collect();
+    for part in ["prepare", "started", "release"] {
+        let bar = bars
+            .iter()
+            .find(|bar| bar.contains(part) && bar.contains("/run/"));
+        let bar = bar.unwrap_or_else(|| panic!("no bar of {part} in {page}"));
+        assert!(
+            get(&link(bar, "/run/")).contains(&format!("web2 {part}")),
+            "{bar}"
+        );
+    }
+    assert!(
+        bars.iter().any(|bar| !bar.contains("/run/")),
+        "steps of the hypervisor: {page}"
+    );
+    // Nothing is fetched from elsewhere.
+    for text in ["http://", "https://", "<script src", "@import"] {
+        assert!(!page.contains(text), "{text} in {page}");
+    }
 }
 
 #[test]

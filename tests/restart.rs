@@ -218,6 +218,13 @@ fn r96_sigkill_at_any_point() {
                 .iter()
                 .any(|(_, line)| line.contains("dnsmasq") || line.contains("qemu-system"))
         );
+        // The history went through all of them, too (R93).
+        assert!(!w.succeeds("ls /var/lib/ferrovirt/*.broken*"));
+        assert!(
+            w.ferrovirt("history --operation started --limit 1000")
+                .ok()
+                .contains("steady started begin -")
+        );
         println!("note: {} SIGKILLs", per_kind * KINDS.len());
     });
 }

@@ -140,6 +140,48 @@ fn new_events_are_for_rules_alone() {
 }
 
 #[test]
+fn a_reboot_is_an_event_for_rules_in_the_same_run() {
+    in_world(&[Tool::Virsh, Tool::Qemu, Tool::Linux], |w| {
+        w.record(&["qemu"]);
+        let tell = w.script("tell", "#!/bin/sh\necho \"$*\" >> /run/world/told\n");
+        w.rules(&format!(
+            "[[rule]]\nrun = '{}'\nwhen = {{ driver = 'qemu', operation = ['rebooted', 'started'] }}\n",
+            tell.display()
+        ));
+        w.daemon_start();
+        w.define(&Guest::new("g").linux("guest.do=reboot guest.after=1"));
+        w.virsh("start g").ok();
+        w.wait_text("told", "g started begin -\ng rebooted end -\n", 90);
+        assert_eq!(w.calls().len(), 3, "{:?}", w.calls());
+    });
+}
+
+#[test]
+fn a_panic_is_an_event_before_the_end_that_it_leads_to() {
+    in_world(&[Tool::Virsh, Tool::Qemu, Tool::Linux], |w| {
+        w.record(&["qemu"]);
+        let tell = w.script("tell", "#!/bin/sh\necho \"$*\" >> /run/world/told\n");
+        w.rules(&format!(
+            "[[rule]]\nrun = '{}'\nwhen = {{ driver = 'qemu', operation = ['crashed', 'release'] }}\n",
+            tell.display()
+        ));
+        w.daemon_start();
+        let guest = Guest::new("g").linux("guest.do=panic");
+        w.define(
+            &guest
+                .device("<panic model='isa'/>")
+                .events("<on_crash>destroy</on_crash>"),
+        );
+        w.virsh("start g").ok();
+        w.wait_called("qemu g release end crashed");
+        w.wait_for("both are told", Duration::from_secs(20), || {
+            let told = w.read("told");
+            told.contains("g crashed end -") && told.contains("g release end crashed")
+        });
+    });
+}
+
+#[test]
 fn one_lock_holds_across_guests_and_networks() {
     in_world(&[Tool::Virsh, Tool::Qemu, Tool::Dnsmasq, Tool::Nft], |w| {
         w.record(&["qemu", "network"]);
@@ -158,6 +200,36 @@ fn one_lock_holds_across_guests_and_networks() {
             one.join().ok();
         }
         assert_eq!(w.read("order"), "in\nout\nin\nout\nin\nout\n");
+    });
+}
+
+#[test]
+fn who_waits_for_a_lock_is_seen_and_can_be_ended() {
+    in_world(NEEDS, |w| {
+        w.record(&["qemu"]);
+        w.rule("[ \"$1 $2\" != 'a prepare' ] || while [ ! -e /run/world/go ]; do sleep 0.1; done");
+        w.rules("[[rule]]\nlock = 'storage'\nwhen = { operation = 'prepare' }\n");
+        w.daemon_start();
+        w.define(&Guest::new("a"));
+        w.define(&Guest::new("b"));
+        let first = w.virsh_background("start a");
+        w.wait_called("qemu a prepare begin -");
+        let second = w.virsh_background("start b");
+        w.wait_for("b waits", Duration::from_secs(20), || {
+            w.ferrovirt("ps")
+                .out
+                .contains("(qemu b prepare begin -), waits for lock 'storage'")
+        });
+        assert!(w.ferrovirt("why b").ok().contains("lock 'storage'"));
+        w.virsh("destroy b").ok();
+        second.join().fails_with(&["qemu b prepare begin -", "destroy"]);
+        assert!(
+            !w.calls().contains(&"qemu b prepare begin -".to_owned()),
+            "it never ran"
+        );
+        w.sh("touch go");
+        first.join().ok();
+        w.virsh("start b").ok();
     });
 }
 

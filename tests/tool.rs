@@ -199,6 +199,161 @@ fn list_shows_what_would_run_and_why_not() {
 }
 
 #[test]
+fn list_knows_networks_all_drivers_and_events_that_nothing_is_called_for() {
+    in_world(&[Tool::Virsh, Tool::Dnsmasq, Tool::Nft], |w| {
+        w.record(&["daemon", "qemu", "network", "network.d/10-a"]);
+        w.rules(
+            "[[rule]]\nname = 'slow'\ntimeout = '30s'\nlock = 'net'\nwhen = { network = 'n', script = 'network' }\n\
+             [[rule]]\nname = 'note'\nrun = '/bin/true'\nasync = true\nwhen = { driver = 'qemu', operation = 'suspended' }\n",
+        );
+        w.daemon_start();
+        w.net_define(&Net::new("n", 183));
+        let listed = |args: &str| w.ferrovirt(&format!("list {args}")).ok().to_owned();
+        assert_eq!(
+            listed("--network n --operation port-created"),
+            "  1. /etc/libvirt/hooks/network (by rule slow; ended after 30s; lock 'net')\n  2. /etc/libvirt/hooks/network.d/10-a\n"
+        );
+        let all = listed("");
+        for script in ["daemon", "qemu", "network", "network.d/10-a"] {
+            assert!(
+                all.contains(&format!(". /etc/libvirt/hooks/{script}")),
+                "no {script} in {all}"
+            );
+        }
+        let suspended = listed("--driver qemu --operation suspended");
+        assert!(
+            suspended.contains("1. /bin/true (rule 'note'; nobody waits for it)"),
+            "{suspended}"
+        );
+        assert!(
+            suspended.contains("no script of the driver is called"),
+            "{suspended}"
+        );
+        assert!(
+            listed("--guest g --operation restore")
+                .contains("(this build never calls qemu g restore begin -)")
+        );
+        assert!(listed("--guest nobody --operation start").contains("(qemu knows no 'nobody': "));
+        let json: serde_json::Value =
+            serde_json::from_str(&listed("--network n --operation start --json")).unwrap();
+        assert_eq!(json["entries"][0]["runs"], true);
+        assert_eq!(json["entries"][0]["rules"][0], "slow");
+    });
+}
+
+#[test]
+fn run_takes_documents_reasons_and_rules_as_the_daemon_would() {
+    in_world(NEEDS, |w| {
+        w.record(&["qemu", "daemon"]);
+        w.rule("echo out; echo err >&2; [ \"$2$4\" != releasecrashed ] || exit 3; [ $2 != start ] || [ $hook != qemu ] || exit 4");
+        w.rules("[[rule]]\nenv = { FERROVIRT_X = 'y' }\npayload = 'json'\nwhen = { driver = 'qemu', operation = 'prepare' }\n");
+        w.daemon_start();
+        let document = w.file("own.xml", &Guest::new("fresh").xml());
+        let tried = w.ferrovirt(&format!(
+            "run qemu fresh prepare --document {}",
+            document.display()
+        ));
+        assert!(
+            tried
+                .ok()
+                .contains("/etc/libvirt/hooks/qemu fresh prepare begin -: exit status 0"),
+            "{}",
+            tried.out
+        );
+        assert!(
+            tried.out.contains("stdout: out") && tried.out.contains("stderr: err"),
+            "{}",
+            tried.out
+        );
+        let given = w.document("qemu fresh prepare begin -");
+        assert!(
+            given.starts_with("{\"version\":1,") && given.contains("<name>fresh</name>"),
+            "{given}"
+        );
+        assert_eq!(
+            w.virsh("list --all --name").ok().trim(),
+            "",
+            "nothing was defined"
+        );
+        // What can refuse a start does, what cannot does not.
+        let refused = w.ferrovirt(&format!("run qemu fresh start --document {}", document.display()));
+        assert_eq!(refused.code, 1, "{}", refused.out);
+        assert!(
+            refused.out.contains("the operation would have failed: ")
+                && refused.out.contains("exit status 4"),
+            "{}",
+            refused.out
+        );
+        let late = w.ferrovirt(&format!(
+            "run qemu fresh release --extra crashed --json --document {}",
+            document.display()
+        ));
+        let late: serde_json::Value = serde_json::from_str(late.ok()).unwrap();
+        assert_eq!(late[0]["outcome"], "exit status 3");
+        assert_eq!(late[0]["arguments"][3], "crashed");
+        w.forget_calls();
+        w.ferrovirt("run daemon - --life").ok();
+        w.assert_calls(&["daemon - start - start", "daemon - shutdown - shutdown"]);
+        w.ferrovirt("run qemu fresh prepare")
+            .fails_with(&["there is no guest 'fresh' whose document could be used"]);
+    });
+}
+
+#[test]
+fn check_needs_no_daemon_and_knows_the_directory_that_counts() {
+    in_world(&[], |w| {
+        assert_eq!(w.ferrovirt("check").code, 0, "no hooks, no mistakes");
+        w.hook("qemu", "#!/bin/sh\nexit 0\n");
+        assert_eq!(w.ferrovirt("check").code, 0);
+        w.sh("chmod 666 /etc/libvirt/hooks/qemu; mkdir -p /etc/libvirt/hooks/network.d/sub");
+        w.hook("network.d/10-a.bak", "#!/no/such/shell\nexit 0\n");
+        let found = w.ferrovirt("check --format json");
+        assert_eq!(found.code, 1, "{}", found.out);
+        let report: serde_json::Value = serde_json::from_str(&found.out).unwrap();
+        let of = |end: &str| -> Vec<&str> {
+            let all = report["findings"].as_array().unwrap().iter();
+            all.filter(|one| {
+                one["file"]
+                    .as_str()
+                    .or(one["path"].as_str())
+                    .is_some_and(|path| path.ends_with(end))
+            })
+            .filter_map(|one| one["code"].as_str())
+            .collect()
+        };
+        assert!(of("hooks/qemu").len() >= 2, "its mode, twice: {report}");
+        assert!(
+            of("10-a.bak").len() >= 2,
+            "a backup with a missing interpreter: {report}"
+        );
+        assert!(!of("network.d/sub").is_empty(), "{report}");
+        let code = of("hooks/qemu")[0];
+        assert!(
+            w.ferrovirt(&format!("check --explain {code}"))
+                .ok()
+                .contains(code)
+        );
+    });
+}
+
+#[test]
+fn completion_is_a_script_that_shells_take_and_knows_all_commands() {
+    in_world(&[], |w| {
+        for (shell, takes) in [("bash", "bash -n"), ("zsh", "true"), ("fish", "true")] {
+            let text = w.ferrovirt(&format!("completion {shell}")).ok().to_owned();
+            w.file("completion", &text);
+            w.sh(&format!("{takes} completion"));
+            let commands = [
+                "check", "ps", "cancel", "list", "run", "history", "show", "replay", "why",
+            ];
+            for word in commands {
+                assert!(text.contains(word), "{shell}: no {word}");
+            }
+        }
+    });
+}
+
+#[test]
 fn run_simulates_an_operation_and_a_whole_life() {
     in_world(&[Tool::Virsh, Tool::Qemu, Tool::Dnsmasq, Tool::Nft], |w| {
         w.record(&["qemu", "network"]);
@@ -258,10 +413,12 @@ fn run_shows_what_a_filter_changes_and_whether_that_would_do() {
             bad.out
         );
         w.hook("qemu", "#!/bin/sh\necho '<domain'\n");
+        let broken = w.ferrovirt("run qemu g restore");
+        assert_eq!(broken.code, 1);
         assert!(
-            w.ferrovirt("run qemu g restore")
-                .out
-                .contains("would refuse the result")
+            broken.out.contains("would refuse the result: ") && broken.out.contains("-<domain type="),
+            "{}",
+            broken.out
         );
     });
 }

@@ -103,9 +103,17 @@ impl Raw {
 
 /// A call's frame.
 pub fn frame(procedure: u32, serial: u32, body: &[u8]) -> Vec<u8> {
+    frame_of((PROGRAM, 1), procedure, serial, body)
+}
+
+/// The frame of a call of another program, by number and version.
+///
+/// # Panics
+/// When the body is gigabytes.
+pub fn frame_of(program: (u32, u32), procedure: u32, serial: u32, body: &[u8]) -> Vec<u8> {
     let length = u32::try_from(28 + body.len()).expect("a test's frame is short");
     let mut bytes = Vec::new();
-    for word in [length, PROGRAM, 1, procedure, 0, serial, 0] {
+    for word in [length, program.0, program.1, procedure, 0, serial, 0] {
         bytes.extend(word.to_be_bytes());
     }
     bytes.extend(body);

@@ -55,3 +55,31 @@ pub(crate) fn completion(shell: Shell) -> ExitCode {
     clap_complete::generate(shell, &mut Args::command(), "ferrovirt", &mut std::io::stdout());
     ExitCode::SUCCESS
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    /// The text of a manual page, without its marks.
+    fn page(name: &str) -> String {
+        let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/man");
+        let text = std::fs::read_to_string(dir.join(format!("{name}.1")));
+        text.unwrap_or_else(|e| panic!("{name}: {e}")).replace("\\-", "-")
+    }
+
+    #[test]
+    fn every_command_has_a_page_with_all_its_options() {
+        let whole = page("ferrovirt");
+        for command in Args::command().get_subcommands() {
+            let name = format!("ferrovirt-{}", command.get_name());
+            let page = page(&name);
+            assert!(whole.contains(&name), "ferrovirt(1) does not name {name}");
+            let options = command.get_arguments().filter_map(clap::Arg::get_long);
+            for option in options.filter(|option| *option != "help") {
+                assert!(page.contains(&format!("--{option}")), "{name}: no --{option}");
+            }
+        }
+    }
+}

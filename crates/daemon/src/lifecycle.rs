@@ -142,8 +142,8 @@ impl Daemon {
         engine.rediscover();
         let _refusal =
             Refusal::begin(&passed, &reason(&engine, &self.paths, "ends")).map_err(Error::Passed)?;
-        engine.end_async();
-        daemon_hook(&engine, DaemonOperation::Shutdown, CancellationToken::new()).await;
+        let hook = daemon_hook(&engine, DaemonOperation::Shutdown, CancellationToken::new());
+        tokio::join!(engine.end_async(), hook);
         engine.history().flush().await;
         tracing::info!("ended");
         outcome

@@ -87,7 +87,8 @@ pub(crate) struct Catalogue {
     discovery: Discovery,
     /// By driver, in the order of [`Driver::ALL`].
     has_hooks: [AtomicBool; Driver::ALL.len()],
-    /// Whether there are directories of guests at all, decided with the drivers' hooks.
+    /// Whether there were directories of guests at the last look. R4 is about scripts of drivers: the first of these is seen
+    /// at once.
     has_guests: AtomicBool,
     /// What was said at the last look, by driver.
     said: Mutex<HashMap<Driver, HashMap<PathBuf, String>>>,
@@ -109,9 +110,7 @@ impl Catalogue {
 
     /// Decides (anew) which drivers have hooks (R4).
     pub(crate) fn decide(&self) {
-        let guests = self.directories.guests.as_ref();
-        let has_guests = guests.is_some_and(|directory| directory.is_dir());
-        self.has_guests.store(has_guests, Ordering::Relaxed);
+        self.has_guests.store(false, Ordering::Relaxed);
         for driver in Driver::ALL {
             let has = self.look(driver).iter().any(|found| found.skipped.is_none());
             let has = has || (self.directories.tree && self.beside(driver).is_dir());
@@ -119,12 +118,23 @@ impl Catalogue {
         }
     }
 
-    /// Whether it is worth looking for files that are called for this event now (R4). Costs no system call.
+    /// Whether it is worth looking for files that are called for this event now (R4). Costs one system call while there
+    /// are no hooks at all, and otherwise none.
     pub(crate) fn may_have(&self, event: &HookEvent) -> bool {
         let driver = event.driver();
         let of_guests = !matches!(driver, Driver::Daemon | Driver::Network);
-        (of_guests && self.has_guests.load(Ordering::Relaxed))
-            || (event.for_scripts() && self.has_scripts(driver))
+        (event.for_scripts() && self.has_scripts(driver)) || (of_guests && self.has_guests())
+    }
+
+    /// Whether there are directories of guests; once there, they are believed to stay until the next reload.
+    fn has_guests(&self) -> bool {
+        if self.has_guests.load(Ordering::Relaxed) {
+            return true;
+        }
+        let guests = self.directories.guests.as_ref();
+        let has = guests.is_some_and(|directory| directory.is_dir());
+        self.has_guests.store(has, Ordering::Relaxed);
+        has
     }
 
     /// Whether this driver's scripts are called (R4).

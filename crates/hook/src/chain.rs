@@ -25,9 +25,6 @@ pub(crate) struct Chain {
 
 impl Chain {
     pub(crate) fn new(shared: Arc<Shared>, mut call: Call, mode: Mode) -> Chain {
-        if call.event.is_release() && !shared.config.release_reason {
-            call.event = call.event.without_extra();
-        }
         let journal = call.journal.take().map(|journal| -> Arc<dyn CallJournal> {
             Arc::new(Told {
                 journal,
@@ -103,6 +100,7 @@ impl Chain {
     fn detach(&self, planned: Planned) {
         let mut ticket = self.ticket.clone();
         ticket.call.cancel = ticket.shared.end_of_async.child_token();
+        let detached = ticket.shared.detached.clone();
         let work = async move {
             let document = ticket.call.document.clone();
             let done = execute(&ticket, &planned, document, None).await;
@@ -110,7 +108,7 @@ impl Chain {
                 log(&error, done.on_failure);
             }
         };
-        tokio::spawn(work.in_current_span());
+        detached.spawn(work.in_current_span());
     }
 
     /// What the end of one script means for the call; an error is the end of the call.

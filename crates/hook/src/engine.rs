@@ -10,6 +10,7 @@ use ferrovirt_sys::process::{self, ProcessId};
 use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 use tracing::{Instrument, Span};
 
 use crate::call::{Call, Filtered, Report};
@@ -110,6 +111,8 @@ pub(crate) struct Shared {
     pub(crate) locks: Locks,
     /// Cancelled when the daemon ends: nobody else would end scripts that nobody waits for.
     pub(crate) end_of_async: CancellationToken,
+    /// The calls of those scripts.
+    pub(crate) detached: TaskTracker,
     policy: RwLock<Arc<Policy>>,
 }
 
@@ -141,6 +144,7 @@ impl Engine {
                 digests: Digests::default(),
                 locks: Locks::default(),
                 end_of_async: CancellationToken::new(),
+                detached: TaskTracker::new(),
                 policy: RwLock::new(Arc::new(policy)),
             }),
         }
@@ -199,9 +203,19 @@ impl Engine {
         tokio::task::spawn_blocking(look).await.unwrap_or_default()
     }
 
-    /// Ends the scripts that nobody waits for: the daemon ends.
-    pub fn end_async(&self) {
+    /// Ends the scripts that nobody waits for, with their trees: the daemon ends. Returns when they are gone, and what
+    /// came of them is told to the history; after some 10 s without them, with a word in the log.
+    pub async fn end_async(&self) {
+        let detached = &self.shared.detached;
         self.shared.end_of_async.cancel();
+        detached.close();
+        if tokio::time::timeout(GRACE + PATIENCE, detached.wait())
+            .await
+            .is_err()
+        {
+            let left = detached.len();
+            tracing::warn!(target: "virHookRun", "{left} hooks that nobody waits for did not end: they are left");
+        }
     }
 
     /// Runs all scripts of a notification, main script first (R2, R14). The call goes on when the future is dropped: a

@@ -82,9 +82,9 @@ pub(crate) async fn execute(
     document: Option<Arc<str>>,
     journal: Option<&Arc<dyn CallJournal>>,
 ) -> Executed {
-    let event = match planned.treatment.release_reason {
-        Some(false) if ticket.call.event.is_release() => ticket.call.event.clone().without_extra(),
-        _ => ticket.call.event.clone(),
+    let event = match told_the_reason(ticket, planned) {
+        true => ticket.call.event.clone(),
+        false => ticket.call.event.clone().without_extra(),
     };
     let document = match planned.treatment.payload {
         Payload::Json => Some(payload::json(&event, document.as_deref()).into()),
@@ -107,6 +107,16 @@ pub(crate) async fn execute(
         result: done.result,
         on_failure,
     }
+}
+
+/// Whether the script gets the event's fourth argument (R34): a rule for one script goes before the setting for all. What
+/// is repeated is repeated as it was.
+fn told_the_reason(ticket: &Ticket, planned: &Planned) -> bool {
+    let told = planned
+        .treatment
+        .release_reason
+        .unwrap_or(ticket.shared.config.release_reason);
+    told || !ticket.call.event.is_release() || matches!(ticket.cause, Cause::Replay(_))
 }
 
 /// What came of a script, with what the history wants to know beside it.

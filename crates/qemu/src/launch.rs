@@ -103,10 +103,12 @@ pub async fn launch(
     if let Some(scope) = &scope {
         orders.cgroup_procs.clone_from(&scope.procs_files);
     }
-    let process = ferrovirt_sys::launch::launch(&config.launch_helper, orders)
+    // Who it is has to be on disk before it is QEMU: a daemon that dies in between leaves nothing behind (R96).
+    let ready = ferrovirt_sys::launch::ready(&config.launch_helper, orders)
         .await
         .map_err(Error::from)?;
-    run.born(process).await?;
+    run.born(ready.id()).await?;
+    let process = ready.go().await.map_err(Error::from)?;
     write_pid(&places, process)?;
     let died = |error: &str| early_death(run.name(), error, &log, words_from);
     let machine = Machine::new(run.name(), process, stream).map_err(|error| died(&error.to_string()))?;

@@ -413,6 +413,28 @@ mod tests {
     }
 
     #[test]
+    fn the_manual_has_the_number_and_every_procedure() {
+        let manual = include_str!("../../../docs/rpc.md");
+        assert!(manual.contains(&format!("**0x{PROGRAM:08x}**")));
+        let rows: Vec<Vec<&str>> = manual
+            .lines()
+            .filter(|line| line.starts_with("| ") && !line.contains("number"))
+            .map(|line| line.trim_matches('|').split('|').map(str::trim).collect())
+            .collect();
+        let wanted: Vec<Vec<String>> = TABLE
+            .iter()
+            .map(|row| {
+                let who = if row.readonly() { "readers" } else { "writers" };
+                vec![row.number.to_string(), format!("`{}`", row.name), who.to_owned()]
+            })
+            .collect();
+        assert_eq!(
+            rows.iter().map(|row| row[..3].to_vec()).collect::<Vec<_>>(),
+            wanted
+        );
+    }
+
+    #[test]
     fn questions_and_answers_travel_as_json() {
         let answer = asked(1, r#"{"trees":true,"a field of a later version":1}"#).unwrap();
         let running: Vec<Running> = serde_json::from_str(&answer).unwrap();

@@ -109,7 +109,7 @@ impl Condition {
         match self {
             Condition::Script(globs) => script.is_some_and(|path| {
                 let whole = path.to_string_lossy();
-                let below = below_hooks(path, moment.event().driver());
+                let below = below_hooks(path, moment.event());
                 globs.iter().any(|glob| glob.matches(&whole, &below))
             }),
             Condition::Guest(globs) => any(globs, moment.guest_name()),
@@ -132,18 +132,24 @@ impl Condition {
     }
 }
 
-/// The end of a script's path that lies below the hooks directory: `qemu`, or `qemu.d/10-gpu` (R1, R2).
-fn below_hooks(path: &Path, driver: Driver) -> String {
-    let name = |path: &Path| {
-        path.file_name()
-            .map_or_else(String::new, |name| name.to_string_lossy().into_owned())
-    };
-    let directory = path.parent().map(name).unwrap_or_default();
-    if directory == format!("{driver}.d") {
-        format!("{directory}/{}", name(path))
-    } else {
-        name(path)
+/// The end of a script's path that lies below the hooks directory: `qemu`, `qemu.d/10-gpu` (R1, R2), or a leaf of the
+/// dispatcher's tree, `qemu.d/GUEST/OPERATION/SUB-OPERATION/10-gpu`. Of a script in a guest's own directory, its name.
+fn below_hooks(path: &Path, event: &HookEvent) -> String {
+    let names: Vec<_> = path.iter().map(|name| name.to_string_lossy()).collect();
+    let beside = format!("{}.d", event.driver());
+    let [object, operation, sub_operation, _] = event.argv();
+    let tree = [&beside, &object, &operation, &sub_operation];
+    for above in [&tree[..], &tree[..1]] {
+        let tail = names.len().checked_sub(above.len() + 1).map(|at| &names[at..]);
+        if let Some(tail) = tail
+            && tail.iter().zip(above).all(|(name, wanted)| name == *wanted)
+        {
+            return tail.join("/");
+        }
     }
+    names
+        .last()
+        .map_or_else(String::new, |name| name.clone().into_owned())
 }
 
 /// A UUID with its hyphens or without them.
@@ -376,6 +382,7 @@ fn device(value: &Value<'_>, notes: &mut Notes<'_>) -> Option<Device> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::event::GuestOperation;
 
     #[test]
     fn r2_paths_below_the_hooks_directory() {
@@ -383,8 +390,16 @@ mod tests {
             ("/etc/libvirt/hooks/qemu", "qemu"),
             ("/etc/libvirt/hooks/qemu.d/10-gpu", "qemu.d/10-gpu"),
             ("/srv/hooks.d/qemu", "qemu"),
+            ("qemu", "qemu"),
+            (
+                "/h/qemu.d/g 1/prepare/begin/10-gpu",
+                "qemu.d/g 1/prepare/begin/10-gpu",
+            ),
+            ("/srv/qemu.d/other/prepare/begin/qemu", "qemu"),
+            ("/etc/ferrovirt/guests/g 1/prepare/10-gpu", "10-gpu"),
         ] {
-            assert_eq!(below_hooks(Path::new(path), Driver::Qemu), below);
+            let event = HookEvent::guest(Driver::Qemu, "g 1", GuestOperation::Prepare).unwrap();
+            assert_eq!(below_hooks(Path::new(path), &event), below);
         }
     }
 

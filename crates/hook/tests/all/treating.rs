@@ -202,6 +202,28 @@ async fn r8_a_script_gets_what_its_rule_says() {
 }
 
 #[tokio::test]
+async fn r34_a_rule_for_one_script_goes_before_the_setting_for_all() {
+    let note = r#"echo "${0##*/} $4" >> "$(dirname "$0")/../told""#;
+    let world = World::changed(&[("qemu", note)], |config| {
+        let dir = config.hooks_dir.parent().unwrap().to_owned();
+        config.release_reason = false;
+        config.policy = policy(
+            &dir,
+            "[[rule]]\nrelease_reason = true\n[rule.when]\nscript = 'qemu.d/*'\n",
+        );
+    });
+    world.put(
+        "qemu.d/new",
+        r#"echo "${0##*/} $4" >> "$(dirname "$0")/../../told""#,
+        0o755,
+    );
+    world.engine.rediscover();
+    let event = HookEvent::release(Driver::Qemu, "g1", "from snapshot").unwrap();
+    world.engine.call(Call::new(event, None)).await.unwrap();
+    assert_eq!(world.text("told"), "qemu -\nnew from snapshot\n");
+}
+
+#[tokio::test]
 async fn a_user_that_is_not_there_fails_the_call_and_is_named() {
     let world = world(&[("qemu", "")], "[[rule]]\nuser = 'nobody-of-that-name'\n");
     let error = world.prepare("x").await.unwrap_err();
@@ -272,8 +294,8 @@ async fn nobody_waits_for_what_is_asynchronous() {
     let call = Call::new(event(GuestOperation::Stopped), None);
     world.engine.call(call).await.unwrap();
     until("it runs", || !world.engine.running().is_empty()).await;
-    world.engine.end_async();
-    until("it is gone", || world.engine.running().is_empty()).await;
+    world.engine.end_async().await;
+    assert!(world.engine.running().is_empty(), "it is gone");
 }
 
 #[tokio::test]

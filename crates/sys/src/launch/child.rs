@@ -2,7 +2,7 @@
 
 use std::ffi::{CString, OsStr};
 use std::fs;
-use std::io::{self, Write};
+use std::io::{self, PipeReader, Read, Write};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -14,8 +14,14 @@ use crate::{signals, socket};
 /// What failed, with the kernel's number.
 type Failure = (String, i32);
 
-/// Never returns: the process becomes the program, or it says why not on `report` and exits.
-pub(super) fn become_program(orders: Orders, report: OwnedFd) -> ! {
+/// Never returns: the process becomes the program, or it says why not on `report` and exits. It begins with the word on
+/// `wait`, and exits when nobody is left to give it.
+pub(super) fn become_program(orders: Orders, report: OwnedFd, mut wait: PipeReader) -> ! {
+    if !matches!(wait.read(&mut [0]), Ok(1)) {
+        // SAFETY: ends the process at once; nothing of the parent's is flushed a second time.
+        unsafe { libc::_exit(126) }
+    }
+    drop(wait);
     let lowest_free = orders
         .fds
         .iter()

@@ -7,6 +7,9 @@ use std::path::PathBuf;
 use crate::frame::{Broken, Reader, Writer};
 use crate::process::ProcessId;
 
+/// The word, from the daemon and to the child, that the program may be started: who it will be is written down.
+pub(super) const GO: u8 = 1;
+
 /// What is to be started, and how.
 #[derive(Debug, Default)]
 pub struct Orders {
@@ -50,6 +53,7 @@ const KIND_ORDERS: u8 = 1;
 const KIND_STARTED: u8 = 2;
 const KIND_NO_EXEC: u8 = 3;
 const KIND_FAILED: u8 = 4;
+const KIND_READY: u8 = 5;
 
 impl Orders {
     /// Orders with nothing set but the program.
@@ -135,6 +139,8 @@ impl Orders {
 /// What came of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Answer {
+    /// The process is there, and becomes the program when it is told to.
+    Ready(ProcessId),
     /// The program runs.
     Started(ProcessId),
     /// `execve` failed.
@@ -146,6 +152,7 @@ pub(super) enum Answer {
 impl Answer {
     pub(super) fn encode(&self) -> Result<Vec<u8>, Broken> {
         match self {
+            Answer::Ready(id) => Writer::new(KIND_READY).i32(id.pid).u64(id.start_time),
             Answer::Started(id) => Writer::new(KIND_STARTED).i32(id.pid).u64(id.start_time),
             Answer::NoExec(errno) => Writer::new(KIND_NO_EXEC).i32(*errno),
             Answer::Failed { step, errno } => Writer::new(KIND_FAILED).bytes(step.as_bytes()).i32(*errno),
@@ -155,11 +162,15 @@ impl Answer {
 
     pub(super) fn decode(message: &[u8]) -> Result<Answer, Broken> {
         let mut r = Reader::new(message);
-        let answer = match r.byte()? {
-            KIND_STARTED => Answer::Started(ProcessId {
+        let process = |r: &mut Reader<'_>| {
+            Ok(ProcessId {
                 pid: r.i32()?,
                 start_time: r.u64()?,
-            }),
+            })
+        };
+        let answer = match r.byte()? {
+            KIND_READY => Answer::Ready(process(&mut r)?),
+            KIND_STARTED => Answer::Started(process(&mut r)?),
             KIND_NO_EXEC => Answer::NoExec(r.i32()?),
             KIND_FAILED => {
                 let step = String::from_utf8_lossy(r.bytes()?).into_owned();
@@ -182,11 +193,13 @@ mod tests {
 
     #[test]
     fn answers_come_back_as_they_went() {
+        let id = ProcessId {
+            pid: 5,
+            start_time: 77,
+        };
         let all = [
-            Answer::Started(ProcessId {
-                pid: 5,
-                start_time: 77,
-            }),
+            Answer::Ready(id),
+            Answer::Started(id),
             Answer::NoExec(2),
             Answer::Failed {
                 step: "setgroups".to_owned(),

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use std::os::fd::OwnedFd;
 
-use ferrovirt_sys::launch::{LaunchError, Orders, launch};
+use ferrovirt_sys::launch::{LaunchError, Orders, launch, ready};
 use ferrovirt_sys::pidfd::PidFd;
 use ferrovirt_sys::process::ProcessId;
 use ferrovirt_sys::{process, signals};
@@ -216,4 +216,37 @@ async fn r6_what_cannot_be_started_is_named() {
             .starts_with("cannot start /bin/true through /no/such/helper: "),
         "{error}"
     );
+}
+
+#[tokio::test]
+async fn r96_who_it_is_is_known_before_it_does_anything() {
+    let dir = tempfile::tempdir().unwrap();
+    let orders = || {
+        let mut orders = Orders::new("/bin/sh");
+        orders.args = vec!["-c".into(), "touch it; exec sleep 30".into()];
+        orders.cwd = Some(dir.path().to_owned());
+        orders
+    };
+    let _turn = turn().await;
+    let waiting = ready(&helper(), orders()).await.unwrap();
+    let id = waiting.id();
+    assert!(id.is_alive());
+    // Nobody tells it to go on: it ends, and has done nothing.
+    let handle = PidFd::open(id).unwrap();
+    drop(waiting);
+    tokio::time::timeout(Duration::from_secs(10), handle.exited())
+        .await
+        .unwrap();
+    assert!(!dir.path().join("it").exists());
+    let waiting = ready(&helper(), orders()).await.unwrap();
+    let id = waiting.id();
+    assert_eq!(waiting.go().await.unwrap(), id);
+    for _ in 0..200 {
+        if dir.path().join("it").exists() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert!(dir.path().join("it").exists() && id.is_alive());
+    signals::send(id, 9).unwrap();
 }

@@ -95,7 +95,10 @@ fn words(treatment: &Treatment) -> Vec<String> {
     });
     say(treatment.lock.as_ref().map(|name| format!("lock '{name}'")));
     say((treatment.payload == Payload::Json).then(|| "gets JSON".to_owned()));
-    say((treatment.release_reason == Some(false)).then(|| "gets no reason".to_owned()));
+    say(treatment.release_reason.map(|told| match told {
+        true => "gets the reason".to_owned(),
+        false => "gets no reason".to_owned(),
+    }));
     say(treatment.user.as_ref().map(|name| format!("as user {name}")));
     say(treatment
         .cwd
