@@ -57,7 +57,7 @@ fn r90_ten_of_a_hundred_guests_hang_and_nobody_else_does() {
              hang*' prepare') sleep 300 & wait;;
              'g10 prepare')
                  v='timeout 20 virsh -c qemu:///system'
-                 { $v dumpxml g10 | head -n 1; $v start g11; $v destroy g10; } > /run/world/answers 2>&1;;
+                 { $v dumpxml g10 | head -n 1; $v start g11; $v destroy g10; } > /run/world/answers 2>&1; :;;
              esac",
         );
         w.daemon_start();
@@ -65,7 +65,8 @@ fn r90_ten_of_a_hundred_guests_hang_and_nobody_else_does() {
         let mut starts = starts(w);
         let count = |text: &str| text.lines().filter(|line| !line.trim().is_empty()).count();
         assert_eq!(count(w.virsh("list --all --name").ok()), ALL);
-        assert_eq!(w.virsh("domstate hang3").ok().trim(), "shut off");
+        // As with libvirt: its processors do not run yet.
+        assert_eq!(w.virsh("domstate hang3").ok().trim(), "paused");
         assert_eq!(w.virsh("domstats --state").ok().matches("Domain: ").count(), ALL);
         w.virsh("net-list --all").ok();
         // From inside a hook: reading, another guest, and not its own one.
