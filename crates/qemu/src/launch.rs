@@ -278,7 +278,7 @@ fn has_balloon(doc: &Domain) -> bool {
 async fn greet(machine: &Machine, doc: &Domain, threads: bool) -> std::result::Result<Found, QmpError> {
     let monitor = machine.monitor();
     let ptys = char_devices(doc).any(|(_, backend)| backend.kind == CharType::Pty);
-    let ((), chardevs, cpus, (), (), ()) = tokio::try_join!(
+    let ((), chardevs, cpus, (), (), (), ()) = tokio::try_join!(
         monitor.negotiate(DEADLINE),
         async {
             // Nobody asks where a terminal is when there is none.
@@ -298,6 +298,7 @@ async fn greet(machine: &Machine, doc: &Domain, threads: bool) -> std::result::R
         actions(monitor, doc),
         settings(monitor, doc),
         memory(monitor, doc),
+        reports(monitor, doc),
     )?;
     Ok(Found { chardevs, cpus })
 }
@@ -360,6 +361,30 @@ async fn memory(monitor: &Monitor, doc: &Domain) -> std::result::Result<(), QmpE
             .await?;
     }
     Ok(())
+}
+
+/// How often the guest's driver reports what its memory is used for.
+async fn reports(monitor: &Monitor, doc: &Domain) -> std::result::Result<(), QmpError> {
+    let balloon = doc.devices.memballoon.as_ref().filter(|_| has_balloon(doc));
+    let Some((balloon, period)) = balloon.and_then(|balloon| Some((balloon, balloon.stats_period?))) else {
+        return Ok(());
+    };
+    let command = commands::QomSet {
+        path: format!(
+            "/machine/peripheral/{}",
+            balloon.info.alias.as_deref().unwrap_or_default()
+        ),
+        property: "guest-stats-polling-interval",
+        value: period,
+    };
+    match monitor.execute(&command, DEADLINE).await {
+        // Figures are no reason not to start.
+        Err(error @ QmpError::Refused { .. }) => {
+            tracing::warn!("guest '{}' will not report on its memory: {error}", doc.name);
+            Ok(())
+        }
+        other => other.map(|commands::Empty {}| ()),
+    }
 }
 
 /// Writes into the document what was found.
