@@ -444,3 +444,55 @@ fn early_death(name: &str, error: &str, log: &Log, from: u64) -> Error {
         "QEMU unexpectedly closed the monitor (vm='{name}'): {words}"
     ))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ferrovirt_xml::UnknownPolicy;
+    use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
+
+    fn document(balloon: &str) -> Domain {
+        let text = format!(
+            "<domain type='qemu'><name>g1</name><memory>2048</memory><os><type arch='x86_64'>hvm</type></os>\
+             <devices>{balloon}</devices></domain>"
+        );
+        Domain::parse_live(&text, UnknownPolicy::Refuse).unwrap().value
+    }
+
+    #[tokio::test]
+    async fn a_balloon_is_told_how_often_to_report_and_may_refuse() {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        let (monitor, _events) = Monitor::new(ours);
+        let mut peer = BufReader::new(theirs);
+        let doc =
+            document("<memballoon model='virtio'><stats period='5'/><alias name='balloon0'/></memballoon>");
+        let script = async {
+            let mut line = String::new();
+            peer.read_line(&mut line).await.unwrap();
+            let request: serde_json::Value = serde_json::from_str(&line).unwrap();
+            let refusal = format!(
+                "{{\"error\": {{\"class\": \"GenericError\", \"desc\": \"no\"}}, \"id\": {}}}\r\n",
+                request["id"]
+            );
+            peer.get_mut().write_all(refusal.as_bytes()).await.unwrap();
+            request
+        };
+        let (told, request) = tokio::join!(reports(&monitor, &doc), script);
+        told.unwrap();
+        assert_eq!(request["execute"], "qom-set");
+        let expected = serde_json::json!({
+            "path": "/machine/peripheral/balloon0", "property": "guest-stats-polling-interval", "value": 5
+        });
+        assert_eq!(request["arguments"], expected);
+        // Without a period nothing is said: nobody would answer it here.
+        reports(&monitor, &document("<memballoon model='virtio'/>"))
+            .await
+            .unwrap();
+        reports(
+            &monitor,
+            &document("<memballoon model='none'><stats period='5'/></memballoon>"),
+        )
+        .await
+        .unwrap();
+    }
+}
