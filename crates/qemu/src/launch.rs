@@ -280,7 +280,7 @@ fn has_balloon(doc: &Domain) -> bool {
 async fn greet(machine: &Machine, doc: &Domain, threads: bool) -> std::result::Result<Found, QmpError> {
     let monitor = machine.monitor();
     let ptys = char_devices(doc).any(|(_, backend)| backend.kind == CharType::Pty);
-    let ((), chardevs, cpus, (), (), ()) = tokio::try_join!(
+    let ((), chardevs, cpus, (), (), (), ()) = tokio::try_join!(
         monitor.negotiate(DEADLINE),
         async {
             // Nobody asks where a terminal is when there is none.
@@ -300,6 +300,7 @@ async fn greet(machine: &Machine, doc: &Domain, threads: bool) -> std::result::R
         actions(monitor, doc),
         settings(monitor, doc),
         memory(monitor, doc),
+        reports(monitor, doc),
     )?;
     Ok(Found { chardevs, cpus })
 }
@@ -364,6 +365,30 @@ async fn memory(monitor: &Monitor, doc: &Domain) -> std::result::Result<(), QmpE
     Ok(())
 }
 
+/// How often the guest's driver reports what its memory is used for.
+async fn reports(monitor: &Monitor, doc: &Domain) -> std::result::Result<(), QmpError> {
+    let balloon = doc.devices.memballoon.as_ref().filter(|_| has_balloon(doc));
+    let Some((balloon, period)) = balloon.and_then(|balloon| Some((balloon, balloon.stats_period?))) else {
+        return Ok(());
+    };
+    let command = commands::QomSet {
+        path: format!(
+            "/machine/peripheral/{}",
+            balloon.info.alias.as_deref().unwrap_or_default()
+        ),
+        property: "guest-stats-polling-interval",
+        value: period,
+    };
+    match monitor.execute(&command, DEADLINE).await {
+        // Figures are no reason not to start.
+        Err(error @ QmpError::Refused { .. }) => {
+            tracing::warn!("guest '{}' will not report on its memory: {error}", doc.name);
+            Ok(())
+        }
+        other => other.map(|commands::Empty {}| ()),
+    }
+}
+
 /// Writes into the document what was found.
 fn complete(doc: &mut Domain, emulator: &Emulator, found: &Found) {
     let path_of = |alias: &str| {
@@ -420,4 +445,56 @@ fn early_death(name: &str, error: &str, log: &Log, from: u64) -> Error {
     Error::Died(format!(
         "QEMU unexpectedly closed the monitor (vm='{name}'): {words}"
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ferrovirt_xml::UnknownPolicy;
+    use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
+
+    fn document(balloon: &str) -> Domain {
+        let text = format!(
+            "<domain type='qemu'><name>g1</name><memory>2048</memory><os><type arch='x86_64'>hvm</type></os>\
+             <devices>{balloon}</devices></domain>"
+        );
+        Domain::parse_live(&text, UnknownPolicy::Refuse).unwrap().value
+    }
+
+    #[tokio::test]
+    async fn a_balloon_is_told_how_often_to_report_and_may_refuse() {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        let (monitor, _events) = Monitor::new(ours);
+        let mut peer = BufReader::new(theirs);
+        let doc =
+            document("<memballoon model='virtio'><stats period='5'/><alias name='balloon0'/></memballoon>");
+        let script = async {
+            let mut line = String::new();
+            peer.read_line(&mut line).await.unwrap();
+            let request: serde_json::Value = serde_json::from_str(&line).unwrap();
+            let refusal = format!(
+                "{{\"error\": {{\"class\": \"GenericError\", \"desc\": \"no\"}}, \"id\": {}}}\r\n",
+                request["id"]
+            );
+            peer.get_mut().write_all(refusal.as_bytes()).await.unwrap();
+            request
+        };
+        let (told, request) = tokio::join!(reports(&monitor, &doc), script);
+        told.unwrap();
+        assert_eq!(request["execute"], "qom-set");
+        let expected = serde_json::json!({
+            "path": "/machine/peripheral/balloon0", "property": "guest-stats-polling-interval", "value": 5
+        });
+        assert_eq!(request["arguments"], expected);
+        // Without a period nothing is said: nobody would answer it here.
+        reports(&monitor, &document("<memballoon model='virtio'/>"))
+            .await
+            .unwrap();
+        reports(
+            &monitor,
+            &document("<memballoon model='none'><stats period='5'/></memballoon>"),
+        )
+        .await
+        .unwrap();
+    }
 }

@@ -112,6 +112,17 @@ command!(
     }
 );
 command!(
+    /// Sets a property of an object that is a number.
+    QomSet = "qom-set" -> Empty {
+        /// Path in the composition tree.
+        path: String,
+        /// Name of the property.
+        property: &'static str,
+        /// The number.
+        value: u32,
+    }
+);
+command!(
     /// Properties of an object.
     QomList = "qom-list" -> Vec<QomProperty> {
         /// Path in the composition tree.
