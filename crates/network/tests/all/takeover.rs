@@ -30,12 +30,13 @@ fn r24_a_network_that_is_up_is_taken_over_without_a_hook() {
         || async {
             let world = World::new();
             world.hook("");
-            let networks = world.daemon();
-            networks.load().await.unwrap();
-            let persistent = up(&networks, nat("n1", 1)).await;
-            networks.create(nat("n2", 2), Origin::client()).await.unwrap();
+            // Two that live at once would both look after one dnsmasq.
+            let mut child = spawn_daemon(&world, "two");
+            until("both are up", || world.file("done").exists()).await;
+            let _ = child.kill();
+            let _ = child.wait();
             let calls = world.calls().len();
-            let live = persistent.snapshot().to_xml(false);
+            let live = std::fs::read_to_string(world.file("live")).unwrap();
             let pid = dnsmasq_pid(&world, "n1").unwrap();
             // Somebody reloads the host's packet filter.
             run("nft", &["flush", "ruleset"]);
@@ -175,6 +176,11 @@ fn the_daemon_that_is_killed() {
         std::fs::write(root.join("ready"), "").unwrap();
         match order {
             "start" => network.start(Origin::client()).await.unwrap(),
+            "two" => {
+                network.start(Origin::client()).await.unwrap();
+                networks.create(nat("n2", 2), Origin::client()).await.unwrap();
+                std::fs::write(root.join("live"), network.snapshot().to_xml(false)).unwrap();
+            }
             "destroy" => network.destroy(Origin::client()).await.unwrap(),
             other => panic!("{other}"),
         }
