@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::backend::{Backend, Power};
 use crate::error::{Error, Result};
-use crate::event::Lifecycle;
+use crate::event::{Lifecycle, What};
 use crate::flags::{Metadata, ShutdownMode};
 use crate::run::Run;
 use crate::sequence::{self, Finish};
@@ -100,6 +100,9 @@ pub(crate) async fn describe<B: Backend>(
         Ok(()) => publish(walk, &run).await,
         Err(error) => Err(error),
     };
+    if result.is_ok() {
+        walk.desk.announce(What::described(&change));
+    }
     (Finish::Up(run), result)
 }
 

@@ -153,10 +153,16 @@ fn a_running_guest_keeps_its_document_when_it_is_defined_anew() {
     let told: Vec<_> = std::iter::from_fn(|| events.try_recv().ok())
         .map(|e| e.what)
         .collect();
-    use Lifecycle::{DefinedAdded, DefinedUpdated, StartedBooted, StoppedDestroyed};
+    use Lifecycle::{DefinedAdded, DefinedUpdated, ResumedUnpaused, StartedBooted, StoppedDestroyed};
     assert_eq!(
         told,
-        [DefinedAdded, StartedBooted, DefinedUpdated, StoppedDestroyed]
+        [
+            DefinedAdded,
+            ResumedUnpaused,
+            StartedBooted,
+            DefinedUpdated,
+            StoppedDestroyed
+        ]
     );
 }
 
@@ -316,10 +322,16 @@ fn a_guest_gets_another_name() {
             there
         );
     }
-    let told = || events.try_recv().map(|e| (e.name, e.what)).unwrap();
-    let mut told = told;
-    assert_eq!(told(), ("g1".to_owned(), Lifecycle::UndefinedRenamed));
-    assert_eq!(told(), ("g3".to_owned(), Lifecycle::DefinedRenamed));
+    let told: Vec<_> = std::iter::from_fn(|| events.try_recv().ok())
+        .map(|e| (e.name, e.what))
+        .collect();
+    assert_eq!(
+        told,
+        [
+            ("g1".to_owned(), Lifecycle::UndefinedRenamed.into()),
+            ("g3".to_owned(), Lifecycle::DefinedRenamed.into())
+        ]
+    );
     daemon.start("g3").unwrap();
     assert!(
         world

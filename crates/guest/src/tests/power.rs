@@ -3,7 +3,7 @@
 use ferrovirt_hook::Origin;
 
 use super::*;
-use crate::{BackendEvent, CrashedReason, Lifecycle, PausedReason, RunningReason, ShutdownMode};
+use crate::{BackendEvent, CrashedReason, Lifecycle, PausedReason, RunningReason, ShutdownMode, What};
 
 fn up(more: &str) -> (World, Daemon) {
     let world = World::new();
@@ -14,7 +14,7 @@ fn up(more: &str) -> (World, Daemon) {
     (world, daemon)
 }
 
-fn told(events: &mut tokio::sync::broadcast::Receiver<crate::Event>) -> Vec<Lifecycle> {
+fn told(events: &mut tokio::sync::mpsc::UnboundedReceiver<crate::Event>) -> Vec<What> {
     std::iter::from_fn(|| events.try_recv().ok())
         .map(|e| e.what)
         .collect()
@@ -203,7 +203,7 @@ fn r40_a_reboot_from_inside_calls_nothing() {
             guest_initiated: true,
         },
     );
-    daemon.run(async { assert_eq!(events.recv().await.unwrap().what, Lifecycle::Rebooted) });
+    daemon.run(async { assert_eq!(events.recv().await.unwrap().what, What::Rebooted) });
     assert_eq!(world.trace.take(), [""; 0]);
     daemon.destroy("g1").unwrap();
 }
@@ -235,7 +235,8 @@ fn r40_a_panic_is_an_end_a_reboot_or_nothing() {
             world.trace.take(),
             chain(&[&lines(&["backend kill"]), &falling(&[], TAP, "crashed")])
         );
-        for what in [Lifecycle::CrashedPanicked, Lifecycle::StoppedCrashed] {
+        use Lifecycle::{CrashedPanicked, StoppedCrashed, SuspendedPaused};
+        for what in [SuspendedPaused, CrashedPanicked, StoppedCrashed] {
             assert_eq!(daemon.run(events.recv()).unwrap().what, what);
         }
     }

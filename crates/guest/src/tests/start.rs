@@ -27,7 +27,8 @@ fn r30_r31_r32_a_start_calls_hooks_and_does_work_in_this_order() {
     let told: Vec<_> = std::iter::from_fn(|| events.try_recv().ok())
         .map(|e| e.what)
         .collect();
-    assert_eq!(told, [Lifecycle::DefinedAdded, Lifecycle::StartedBooted]);
+    use Lifecycle::{DefinedAdded, ResumedUnpaused, StartedBooted};
+    assert_eq!(told, [DefinedAdded, ResumedUnpaused, StartedBooted]);
     assert_eq!(world.ports().len(), 2);
     daemon.destroy("g1").unwrap();
 }
