@@ -8,6 +8,7 @@ mod connect_and_queries;
 mod define_and_errors;
 mod destroy_through_hook;
 mod dnat;
+mod events;
 mod frames;
 mod hanging;
 mod hooks_daemon;

@@ -229,14 +229,18 @@ impl<B: Power> Owner<B> {
         let doc = seen.live.clone();
         match event {
             BackendEvent::Shutdown { guest_initiated } => {
-                self.desk.tell(match guest_initiated {
-                    true => Lifecycle::ShutdownGuest,
-                    false => Lifecycle::ShutdownHost,
-                });
                 let asked = self.sheet().is_some_and(|sheet| sheet.status().fake_reboot);
                 let restart = doc.is_some_and(|doc| doc.on_poweroff == Action::Restart);
                 if guest_initiated && (asked || restart) {
+                    // It comes back: those who listen hear of a reboot.
                     return self.by_itself(Later::Again(RunningReason::Booted));
+                }
+                // Our signal to a process whose guest is off is a second power-off in its eyes.
+                if seen.state != State::Shutdown {
+                    self.desk.tell(match guest_initiated {
+                        true => Lifecycle::ShutdownGuest,
+                        false => Lifecycle::ShutdownHost,
+                    });
                 }
                 self.note(Reason::Shutdown(ShutdownReason::Unknown));
                 self.by_itself(Later::End(ShutoffReason::Shutdown));

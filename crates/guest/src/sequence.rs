@@ -93,12 +93,12 @@ pub(crate) async fn destroy<B: Backend>(
     why: ShutoffReason,
     graceful: bool,
 ) -> (Finish, Result<()>) {
+    let word = last_word(walk, why);
     walk.mark(&mut run, Phase::Kill).await;
     if let Err(error) = walk.kill(&mut run, graceful).await {
         walk.mark(&mut run, Phase::Up).await;
         return (Finish::Up(Box::new(run)), Err(error));
     }
-    let word = last_word(walk, why);
     unwind(walk, &mut run, why).await;
     walk.over(why, word);
     (Finish::Off, Ok(()))

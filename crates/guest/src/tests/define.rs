@@ -5,7 +5,7 @@ use std::fs;
 use ferrovirt_hook::Origin;
 
 use super::*;
-use crate::{Affect, Lifecycle, Metadata};
+use crate::{Affect, Lifecycle, Metadata, What};
 
 fn define(daemon: &Daemon, xml: &str) -> Result<GuestHandle, Error> {
     daemon.run(daemon.guests.define(parse(xml), Origin::client()))
@@ -396,6 +396,7 @@ fn title_description_and_metadata_are_set_where_they_are_asked_for() {
     daemon.define(&plain("g1"));
     daemon.start("g1").unwrap();
     let handle = daemon.guest("g1");
+    let mut events = daemon.guests.events();
     let set = |what: Metadata, live: bool, config: bool| {
         daemon.run(handle.set_metadata(what, Affect { live, config }, Origin::client()))
     };
@@ -423,6 +424,12 @@ fn title_description_and_metadata_are_set_where_they_are_asked_for() {
         "{}",
         file()
     );
+    let told = std::iter::from_fn(|| events.try_recv().ok()).map(|event| match event.what {
+        What::Described { kind, uri: None } => kind,
+        other => panic!("{other:?}"),
+    });
+    // Once for each that was done.
+    assert_eq!(told.collect::<Vec<_>>(), [1, 1, 1, 1, 0]);
     daemon.destroy("g1").unwrap();
     assert!(
         matches!(set(title("x"), true, false), Err(Error::Invalid(text)) if text == "domain is not running")
