@@ -9,6 +9,7 @@ mod define_and_errors;
 mod destroy_through_hook;
 mod discovery;
 mod dnat;
+mod events;
 mod frames;
 mod guest_directories;
 mod hanging;

@@ -156,6 +156,26 @@ impl Background {
         finish(self.line, self.start, self.child.wait_with_output())
     }
 
+    /// Ctrl-C, then waits for its end.
+    pub fn interrupt(self) -> Output {
+        self.signal("INT");
+        self.join()
+    }
+
+    /// Ends it as a crash would.
+    pub fn kill(self) -> Output {
+        self.signal("KILL");
+        self.join()
+    }
+
+    /// To the command itself, which `timeout` runs.
+    fn signal(&self, signal: &str) {
+        let _ = Command::new("pkill")
+            .args(["-P", &self.child.id().to_string()])
+            .arg(format!("-{signal}"))
+            .status();
+    }
+
     /// Whether it still runs.
     pub fn is_running(&mut self) -> bool {
         matches!(self.child.try_wait(), Ok(None))

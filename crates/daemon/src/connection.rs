@@ -9,8 +9,8 @@ use std::collections::VecDeque;
 use std::io;
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock, Weak};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -71,6 +71,8 @@ pub struct Peer {
     pub read_only: bool,
     /// Whether it asked for pings.
     keepalive: AtomicBool,
+    /// Where messages for it go.
+    outbox: OnceLock<Weak<Outbox>>,
     /// Ends with the connection.
     life: CancellationToken,
 }
@@ -84,6 +86,7 @@ impl Peer {
             pid,
             read_only,
             keepalive: AtomicBool::new(false),
+            outbox: OnceLock::new(),
             life: CancellationToken::new(),
         }
     }
@@ -91,6 +94,19 @@ impl Peer {
     /// The client can answer pings; without this it never gets one.
     pub fn wants_keepalive(&self) {
         self.keepalive.store(true, Ordering::Relaxed);
+    }
+
+    /// From now on, messages that nobody asked for go this way.
+    pub(crate) fn reached_by(&self, outbox: &Arc<Outbox>) {
+        // A connection has one outbox in its life.
+        let _ = self.outbox.set(Arc::downgrade(outbox));
+    }
+
+    /// Leaves a message for the client, which goes out before whatever is sent from now on. Takes no system call.
+    pub(crate) fn post(&self, message: Bytes) {
+        if let Some(outbox) = self.outbox.get().and_then(Weak::upgrade) {
+            outbox.post(message);
+        }
     }
 
     /// Cancelled when the connection has ended, whoever ended it.
@@ -136,10 +152,12 @@ pub(crate) struct Connection<S> {
 impl<S: RemoteService + OwnService + Send + Sync + 'static> Connection<S> {
     pub(crate) fn new(socket: UnixStream, peer: Arc<Peer>, service: S, shared: Shared) -> Self {
         let (read, write) = socket.into_split();
+        let outbox = Outbox::new(write, peer.life.clone(), shared.limits.patience);
+        peer.reached_by(&outbox);
         Self {
             socket: read,
             frames: FrameReader::default(),
-            outbox: Outbox::new(write, peer.life.clone(), shared.limits.patience),
+            outbox,
             peer,
             service: Arc::new(service),
             slots: Arc::new(Semaphore::new(shared.limits.requests)),

@@ -15,6 +15,7 @@ use ferrovirt_xml::UnknownPolicy;
 use tokio::sync::watch;
 use tokio::time::timeout;
 
+use crate::bulletin::Bulletin;
 use crate::error::Error;
 use crate::metrics::Metrics;
 use crate::node::Node;
@@ -37,6 +38,8 @@ pub struct Host {
     pub node: Node,
     /// Who is connected.
     pub clients: Clients,
+    /// Who asked to be told of events.
+    pub bulletin: Arc<Bulletin>,
     /// What is counted, if metrics are on.
     pub metrics: Option<Metrics>,
     settled: watch::Sender<bool>,
@@ -173,6 +176,9 @@ impl Host {
         };
         let node = Node::read();
         let networks = Networks::new(network_config(paths, unknown)?, engine.clone());
+        let bulletin = Arc::new(Bulletin::default());
+        let board = Arc::clone(&bulletin);
+        networks.listen(Box::new(move |event| board.network(event)));
         networks.load().await.map_err(failed("network"))?;
         let links = Links::open().map_err(failed("qemu"))?;
         let backend = QemuBackend::new(qemu_config(paths, drivers, &node)?, links);
@@ -182,6 +188,8 @@ impl Host {
             engine.clone(),
             networks.clone(),
         );
+        let board = Arc::clone(&bulletin);
+        guests.listen(Box::new(move |event| board.guest(event)));
         guests.load().await.map_err(failed("qemu"))?;
         Ok(Self {
             guests,
@@ -191,6 +199,7 @@ impl Host {
             settings: settings.clone(),
             node,
             clients: Clients::default(),
+            bulletin,
             metrics,
             settled: watch::Sender::new(false),
         })

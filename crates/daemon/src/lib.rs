@@ -9,6 +9,7 @@
 pub mod access;
 pub mod args;
 pub mod background;
+pub mod bulletin;
 pub mod connection;
 pub mod dispatch;
 pub mod error;

@@ -170,6 +170,8 @@ pub enum BackendEvent {
     Resumed,
     /// Its system has panicked.
     Panicked,
+    /// The hypervisor does not talk with us any more; the process is there.
+    MonitorLost,
     /// The process is gone.
     Exited,
 }

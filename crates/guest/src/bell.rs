@@ -48,7 +48,7 @@ pub(crate) fn operation(what: Lifecycle) -> Option<GuestOperation> {
     match what {
         Lifecycle::SuspendedPaused | Lifecycle::SuspendedIoError => Some(GuestOperation::Suspended),
         Lifecycle::ResumedUnpaused => Some(GuestOperation::Resumed),
-        Lifecycle::CrashedPanicked | Lifecycle::StoppedCrashed => Some(GuestOperation::Crashed),
+        Lifecycle::CrashedPanicked => Some(GuestOperation::Crashed),
         Lifecycle::DefinedAdded | Lifecycle::DefinedUpdated | Lifecycle::DefinedRenamed => {
             Some(GuestOperation::Defined)
         }

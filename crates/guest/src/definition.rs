@@ -6,7 +6,7 @@ use ferrovirt_model::domain::Domain;
 
 use crate::backend::Backend;
 use crate::error::{Error, Result};
-use crate::event::Lifecycle;
+use crate::event::{Lifecycle, What};
 use crate::flags::Metadata;
 use crate::metadata;
 use crate::store;
@@ -27,7 +27,11 @@ pub(crate) async fn edit<B: Backend>(walk: &Walk<B>, edit: Edit) -> Result<()> {
         Edit::Define(doc) => define(walk, *doc).await,
         Edit::Undefine => undefine(walk).await,
         Edit::Autostart(autostart) => set_autostart(walk, autostart).await,
-        Edit::Describe(change) => describe(walk, &change).await,
+        Edit::Describe(change) => {
+            describe(walk, &change).await?;
+            walk.desk.announce(What::described(&change));
+            Ok(())
+        }
         Edit::Rename(name) => rename(walk, &name).await,
     }
 }

@@ -4,10 +4,10 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use ferrovirt_hook::GuestOperation;
-use tokio::sync::{broadcast, watch};
+use tokio::sync::watch;
 
 use crate::bell::{self, Bell};
-use crate::event::{Event, Lifecycle};
+use crate::event::{Event, Lifecycle, Listeners, What};
 use crate::snapshot::Snapshot;
 use crate::state::Reason;
 
@@ -15,16 +15,16 @@ use crate::state::Reason;
 pub(crate) struct Desk<G> {
     picture: watch::Sender<Arc<Snapshot>>,
     guest: Mutex<Option<G>>,
-    events: broadcast::Sender<Event>,
+    listeners: Arc<Listeners>,
     bell: Bell,
 }
 
 impl<G: Clone> Desk<G> {
-    pub(crate) fn new(first: Snapshot, events: broadcast::Sender<Event>, bell: Bell) -> Desk<G> {
+    pub(crate) fn new(first: Snapshot, listeners: Arc<Listeners>, bell: Bell) -> Desk<G> {
         Desk {
             picture: watch::Sender::new(Arc::new(first)),
             guest: Mutex::new(None),
-            events,
+            listeners,
             bell,
         }
     }
@@ -51,7 +51,7 @@ impl<G: Clone> Desk<G> {
         });
     }
 
-    /// Tells those who listen; nobody listening is fine.
+    /// Tells those who listen, and rules; nobody listening is fine.
     pub(crate) fn tell(&self, what: Lifecycle) {
         self.tell_of(&self.look(), what);
     }
@@ -61,13 +61,21 @@ impl<G: Clone> Desk<G> {
         if let Some(operation) = bell::operation(what) {
             self.bell.ring(seen, operation);
         }
-        let event = Event {
+        self.announce_of(seen, what.into());
+    }
+
+    /// Tells those who listen and no rules: what is no event of rules, or is a part of one that they are told of.
+    pub(crate) fn announce(&self, what: impl Into<What>) {
+        self.announce_of(&self.look(), what.into());
+    }
+
+    fn announce_of(&self, seen: &Snapshot, what: What) {
+        self.listeners.tell(&Event {
             name: seen.name.clone(),
             uuid: seen.uuid,
             id: seen.id,
             what,
-        };
-        let _ = self.events.send(event);
+        });
     }
 
     /// Tells rules what is no lifecycle event.

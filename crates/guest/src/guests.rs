@@ -9,7 +9,7 @@ use ferrovirt_hook::{Engine, Origin};
 use ferrovirt_model::Uuid;
 use ferrovirt_model::domain::Domain;
 use ferrovirt_network::Networks;
-use tokio::sync::{Semaphore, broadcast, mpsc};
+use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -17,7 +17,7 @@ use crate::backend::{Backend, Power, Statistics};
 use crate::bell::Bell;
 use crate::desk::Desk;
 use crate::error::{Error, Result};
-use crate::event::{Event, Lifecycle};
+use crate::event::{Lifecycle, Listener};
 use crate::flags::StartFlags;
 use crate::handle::{GuestHandle, GuestReader};
 use crate::owner::{MAILBOX, Mail, Note, Owner};
@@ -243,9 +243,17 @@ impl<B: Backend + Power + Statistics> Guests<B> {
         }
     }
 
-    /// What happens to guests from now on. A listener that is too slow loses events and is told how many.
-    pub fn events(&self) -> broadcast::Receiver<Event> {
-        self.shared.events.subscribe()
+    /// From now on this one hears what happens to guests, each event when a query shows what it tells of.
+    pub fn listen(&self, listener: Listener) {
+        self.shared.listeners.add(listener);
+    }
+
+    /// What happens from now on, for tests.
+    #[cfg(test)]
+    pub(crate) fn events(&self) -> mpsc::UnboundedReceiver<crate::Event> {
+        let (tell, events) = mpsc::unbounded_channel();
+        self.listen(Box::new(move |event| drop(tell.send(event.clone()))));
+        events
     }
 
     /// The document with all that a guest has, and a name that a file can have.
@@ -259,7 +267,7 @@ impl<B: Backend + Power + Statistics> Guests<B> {
     /// What a new owner works on.
     fn desk(&self, picture: Snapshot) -> Arc<Desk<B::Guest>> {
         let bell = Bell::new(&self.shared.engine, self.shared.config.driver);
-        Arc::new(Desk::new(picture, self.shared.events.clone(), bell))
+        Arc::new(Desk::new(picture, Arc::clone(&self.shared.listeners), bell))
     }
 
     /// Starts the task that owns a guest.

@@ -10,7 +10,7 @@ use crate::admission::{Ask, Verdict, judge};
 use crate::backend::{BackendEvent, Power};
 use crate::definition::{self, Edit};
 use crate::error::Error;
-use crate::event::Lifecycle;
+use crate::event::{Lifecycle, What};
 use crate::flags::{Metadata, StartFlags};
 use crate::handle::not_running;
 use crate::operation::{self, Word};
@@ -229,20 +229,24 @@ impl<B: Power> Owner<B> {
         let doc = seen.live.clone();
         match event {
             BackendEvent::Shutdown { guest_initiated } => {
-                self.desk.tell(match guest_initiated {
-                    true => Lifecycle::ShutdownGuest,
-                    false => Lifecycle::ShutdownHost,
-                });
                 let asked = self.sheet().is_some_and(|sheet| sheet.status().fake_reboot);
                 let restart = doc.is_some_and(|doc| doc.on_poweroff == Action::Restart);
                 if guest_initiated && (asked || restart) {
+                    // It comes back: those who listen hear of a reboot.
                     return self.by_itself(Later::Again(RunningReason::Booted));
+                }
+                // Our signal to a process whose guest is off is a second power-off in its eyes.
+                if seen.state != State::Shutdown {
+                    self.desk.tell(match guest_initiated {
+                        true => Lifecycle::ShutdownGuest,
+                        false => Lifecycle::ShutdownHost,
+                    });
                 }
                 self.note(Reason::Shutdown(ShutdownReason::Unknown));
                 self.by_itself(Later::End(ShutoffReason::Shutdown));
             }
             BackendEvent::Reset { guest_initiated } => {
-                self.desk.tell(Lifecycle::Rebooted);
+                self.desk.announce(What::Rebooted);
                 // A reset by our own hand within a reboot is that reboot.
                 let reboots = self.job.as_ref().is_some_and(|job| job.what == REBOOT);
                 self.desk.ring(match guest_initiated || reboots {
@@ -274,6 +278,8 @@ impl<B: Power> Owner<B> {
             // An operation of ours says what it did.
             BackendEvent::Paused { .. } | BackendEvent::Resumed => {}
             BackendEvent::Panicked => {
+                // Its CPUs have stopped, too.
+                self.desk.announce(Lifecycle::SuspendedPaused);
                 self.desk.tell(Lifecycle::CrashedPanicked);
                 self.note(Reason::Crashed(CrashedReason::Panicked));
                 match doc.map(|doc| doc.on_crash) {
@@ -284,6 +290,7 @@ impl<B: Power> Owner<B> {
                     _ => self.by_itself(Later::End(ShutoffReason::Crashed)),
                 }
             }
+            BackendEvent::MonitorLost => self.desk.announce(What::ControlError),
             BackendEvent::Exited => {
                 let why = match seen.state {
                     State::Shutdown => ShutoffReason::Shutdown,

@@ -48,7 +48,7 @@ mod tests;
 pub use backend::{Adopted, Backend, BackendEvent, Figures, Gone, Observed, Power, ReleaseStage, Statistics};
 pub use config::Config;
 pub use error::{BackendError, Error, Result};
-pub use event::{Event, Lifecycle};
+pub use event::{Event, Lifecycle, Listener, What};
 // Part of the `Backend` trait; a hypervisor knows nothing else of hooks.
 pub use ferrovirt_hook::Driver;
 pub use flags::{Affect, DestroyFlags, Metadata, ShutdownMode, StartFlags};

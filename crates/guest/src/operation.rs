@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
+use ferrovirt_hook::GuestOperation;
+
 use crate::backend::{Backend, Power};
 use crate::error::{Error, Result};
-use crate::event::Lifecycle;
+use crate::event::{Lifecycle, What};
 use crate::flags::{Metadata, ShutdownMode};
 use crate::run::Run;
 use crate::sequence::{self, Finish};
@@ -79,7 +81,11 @@ async fn speak_to<B: Power>(walk: &Walk<B>, guest: &B::Guest, run: &mut Run, wor
             backend.resume(guest, &mut run.doc).await?;
             run.sheet.note(|status| status.fake_reboot = false);
             desk.say(Reason::Running(why));
-            desk.tell(Lifecycle::ResumedUnpaused);
+            desk.ring(GuestOperation::Resumed);
+            // A reboot is told of by the reset; a guest that had crashed was told to be paused.
+            if why == RunningReason::Crashed {
+                desk.announce(Lifecycle::ResumedUnpaused);
+            }
         }
     }
     publish(walk, run).await
@@ -100,6 +106,9 @@ pub(crate) async fn describe<B: Backend>(
         Ok(()) => publish(walk, &run).await,
         Err(error) => Err(error),
     };
+    if result.is_ok() {
+        walk.desk.announce(What::described(&change));
+    }
     (Finish::Up(run), result)
 }
 

@@ -16,7 +16,7 @@ use crate::backend::{Backend, ReleaseStage};
 use crate::error::Result;
 use crate::event::Lifecycle;
 use crate::run::Run;
-use crate::state::{PausedReason, Phase, Reason, RunningReason, ShutoffReason, Way};
+use crate::state::{PausedReason, Phase, Reason, RunningReason, ShutoffReason, State, Way};
 use crate::status::Status;
 use crate::walk::Walk;
 
@@ -76,6 +76,8 @@ async fn rise<B: Backend>(walk: &Walk<B>, run: &mut Run, paused: bool) -> Result
         )
         .await?;
         walk.desk.say(Reason::Running(RunningReason::Booted));
+        // libvirt says so at every start; for rules it is no resumption.
+        walk.desk.announce(Lifecycle::ResumedUnpaused);
     }
 
     walk.enter(run, Phase::Started).await?;
@@ -91,20 +93,39 @@ pub(crate) async fn destroy<B: Backend>(
     why: ShutoffReason,
     graceful: bool,
 ) -> (Finish, Result<()>) {
+    let word = last_word(walk, why);
     walk.mark(&mut run, Phase::Kill).await;
     if let Err(error) = walk.kill(&mut run, graceful).await {
         walk.mark(&mut run, Phase::Up).await;
         return (Finish::Up(Box::new(run)), Err(error));
     }
     unwind(walk, &mut run, why).await;
+    walk.over(why, word);
     (Finish::Off, Ok(()))
 }
 
-/// The one way out, from wherever the guest was.
+/// The one way out, from wherever the guest was. Whether this is an event is the caller's to say: a start that failed has
+/// told of no guest, so it tells of no end either.
 async fn end<B: Backend>(walk: &Walk<B>, run: &mut Run, why: ShutoffReason) {
     walk.mark(run, Phase::Kill).await;
     walk.kill_at_once(run).await;
     unwind(walk, run, why).await;
+}
+
+/// The end of a guest that the last daemon started.
+async fn end_left<B: Backend>(walk: &Walk<B>, run: &mut Run, why: ShutoffReason) {
+    let word = last_word(walk, why);
+    end(walk, run, why).await;
+    walk.over(why, word);
+}
+
+/// What an end is told as; asked while the guest's state still says how it came to it.
+fn last_word<B: Backend>(walk: &Walk<B>, why: ShutoffReason) -> Lifecycle {
+    match why {
+        // libvirt's word for a hypervisor that is gone; a crash is the guest's own.
+        ShutoffReason::Crashed if walk.desk.look().state != State::Crashed => Lifecycle::StoppedFailed,
+        _ => Lifecycle::stopped(why),
+    }
 }
 
 /// The way down once the process is gone (R33, R34).
@@ -136,18 +157,18 @@ pub(crate) async fn reconnect<B: Backend>(
 ) -> (Finish, Result<()>) {
     walk.end_orphan(status).await;
     if status.phase.way() != Way::Up {
-        end(walk, &mut run, ShutoffReason::Failed).await;
+        end_left(walk, &mut run, ShutoffReason::Failed).await;
         return (Finish::Off, Ok(()));
     }
     let adopted = walk.adopt(&mut run, status).await;
     // Also for a guest that is gone: its ports are taken away with their hooks, so they must be there (R24).
     walk.reclaim(&run).await;
     if let Err(why) = adopted {
-        end(walk, &mut run, walk.blame(why)).await;
+        end_left(walk, &mut run, walk.blame(why)).await;
         return (Finish::Off, Ok(()));
     }
     if let Err(error) = greet(walk, &mut run).await {
-        end(walk, &mut run, walk.blame(ShutoffReason::Daemon)).await;
+        end_left(walk, &mut run, walk.blame(ShutoffReason::Daemon)).await;
         return (Finish::Off, Err(error));
     }
     (Finish::Up(Box::new(run)), Ok(()))

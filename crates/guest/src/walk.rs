@@ -382,7 +382,14 @@ impl<B: Backend> Walk<B> {
             s.taint.clear();
         });
         self.desk.say(Reason::Shutoff(why));
-        self.desk.tell(Lifecycle::stopped(why));
+    }
+
+    /// Tells of the end of a guest that was told to be there.
+    pub(crate) fn over(&self, why: ShutoffReason, word: Lifecycle) {
+        if why == ShutoffReason::Crashed {
+            self.desk.ring(GuestOperation::Crashed);
+        }
+        self.desk.announce(word);
     }
 
     /// Ends a hook that the last daemon left behind (R96).

@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::dnsmasq::Dnsmasq;
 use crate::error::{Error, Result};
+use crate::event::What;
 use crate::lease::Book;
 use crate::port::PortCall;
 use crate::request::{Reply, Request};
@@ -88,6 +89,8 @@ impl NetworkHandle {
         store::remove_definition(&self.shared.config, &snapshot.name).await?;
         self.ask(|reply| Request::SetConfig { config: None, reply })
             .await?;
+        self.shared
+            .announce(&snapshot.name, snapshot.uuid, What::Undefined);
         if let Some(config) = &snapshot.config {
             self.shared.tell(NetworkOperation::Undefined, config);
         }

@@ -12,6 +12,7 @@ mod definition;
 mod dnsmasq;
 mod document;
 mod error;
+mod event;
 mod firewall;
 mod handle;
 pub mod lease;
@@ -29,6 +30,7 @@ mod store;
 
 pub use config::{Autostart, Config};
 pub use error::Error;
+pub use event::{Event, Listener, What};
 pub use handle::NetworkHandle;
 pub use lease::{Lease, LeaseKind};
 pub use networks::Networks;

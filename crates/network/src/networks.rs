@@ -8,6 +8,7 @@ use ferrovirt_model::network::Network;
 use futures_util::future::join_all;
 
 use crate::error::{Error, Result};
+use crate::event::{Listener, What};
 use crate::handle::refuse_from_hook;
 use crate::owner::{Begin, Owner};
 use crate::shared::Shared;
@@ -28,6 +29,11 @@ impl Networks {
         Networks {
             shared: Arc::new(Shared::new(config, engine)),
         }
+    }
+
+    /// From now on this one hears what happens to networks, each event when a query shows what it tells of.
+    pub fn listen(&self, listener: Listener) {
+        self.shared.listen(listener);
     }
 
     /// Reads definitions and live state. Networks whose bridge is gone get `stopped` (R24), a start or an end
@@ -122,7 +128,7 @@ impl Networks {
                 Err(Error::NoNetwork(_)) => {}
                 other => {
                     other?;
-                    self.shared.tell(NetworkOperation::Defined, &doc);
+                    self.defined(&handle, &doc);
                     return Ok(handle);
                 }
             }
@@ -135,8 +141,14 @@ impl Networks {
             Begin::Inactive,
         );
         self.shared.insert(handle.clone());
-        self.shared.tell(NetworkOperation::Defined, &doc);
+        self.defined(&handle, &doc);
         Ok(handle)
+    }
+
+    fn defined(&self, handle: &NetworkHandle, doc: &Network) {
+        self.shared
+            .announce(&doc.name, handle.snapshot().uuid, What::Defined);
+        self.shared.tell(NetworkOperation::Defined, doc);
     }
 
     /// Starts a network by this document; one that has no definition of its name is transient.

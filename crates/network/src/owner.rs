@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use crate::Snapshot;
 use crate::dnsmasq::Dnsmasq;
 use crate::error::{Error, Result};
+use crate::event::What;
 use crate::handle::NetworkHandle;
 use crate::request::{Reply, Report, Reports, Request};
 use crate::sequence::{Live, Way};
@@ -88,6 +89,8 @@ pub(crate) struct Owner {
     ports_wanted: Option<oneshot::Sender<Vec<Arc<NetworkPort>>>>,
     reports: Reports,
     snapshot: watch::Sender<Arc<Snapshot>>,
+    /// Who listens believes that it is up.
+    announced: bool,
     /// Set when nothing is left to own.
     gone: bool,
 }
@@ -113,6 +116,7 @@ impl Owner {
             ports_wanted: None,
             reports: Reports(reports),
             snapshot: watch::Sender::new(Arc::new(empty_snapshot(doc))),
+            announced: false,
             gone: false,
             shared: shared.clone(),
         };
@@ -120,6 +124,7 @@ impl Owner {
             Begin::Inactive => {}
             Begin::Active(live, ports) => {
                 owner.slots = Slots::taken_over(ports);
+                owner.announced = true;
                 owner.state = State::Active(live);
             }
             Begin::Undo { way, ports, done } => {
@@ -304,10 +309,12 @@ impl Owner {
             (Ok(live), None) => {
                 self.state = State::Active(live);
                 self.publish();
+                self.announce_start();
                 let _ = reply.send(Ok(()));
             }
             (Ok(live), Some(destroyer)) => {
                 // It was up before the destroy was heard: it ends as any other.
+                self.announce_start();
                 let _ = reply.send(Ok(()));
                 self.end_live(live, Origin::client(), destroyer);
             }
@@ -406,9 +413,18 @@ impl Owner {
         self.slots = Slots::default();
         self.leave_if_over();
         self.publish();
+        if std::mem::take(&mut self.announced) {
+            self.shared.announce(&self.name, self.uuid, What::Stopped);
+        }
         if let Some(reply) = reply {
             let _ = reply.send(Ok(()));
         }
+    }
+
+    /// A start that fails is never told of, nor is its end.
+    fn announce_start(&mut self) {
+        self.announced = true;
+        self.shared.announce(&self.name, self.uuid, What::Started);
     }
 
     fn way(&self, network: Arc<Network>, journal: Journal, origin: Origin) -> Way {

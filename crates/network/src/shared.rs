@@ -5,11 +5,13 @@ use std::sync::{Mutex, OnceLock, PoisonError, RwLock};
 
 use ferrovirt_hook::{Aside, Call, Engine, HookEvent, NetworkOperation};
 use ferrovirt_link::{Address, Links};
+use ferrovirt_model::Uuid;
 use ferrovirt_model::network::Network;
 
 use crate::bridge;
 use crate::document::hook_data;
 use crate::error::{Error, Result};
+use crate::event::{Event, Listener, What};
 use crate::firewall::Firewall;
 use crate::handle::NetworkHandle;
 use crate::sequence::uuid_text;
@@ -26,6 +28,7 @@ pub(crate) struct Shared {
     firewall: OnceLock<Firewall>,
     /// Calls for rules that nobody waits for.
     line: Aside,
+    listeners: RwLock<Vec<Listener>>,
     index: RwLock<BTreeMap<String, NetworkHandle>>,
     /// Bridge and subnets of networks that are up or on their way.
     subnets: Mutex<HashMap<String, (String, Vec<Address>)>>,
@@ -38,6 +41,7 @@ impl Shared {
             config,
             engine,
             line,
+            listeners: RwLock::default(),
             definitions: tokio::sync::Mutex::default(),
             links: OnceLock::new(),
             firewall: OnceLock::new(),
@@ -54,6 +58,26 @@ impl Shared {
                 uuid: uuid_text(network),
                 ..Call::new(event, Some(hook_data(network, 0, None)))
             });
+        }
+    }
+
+    pub(crate) fn listen(&self, listener: Listener) {
+        self.listeners
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(listener);
+    }
+
+    /// Tells those who listen.
+    pub(crate) fn announce(&self, name: &str, uuid: Uuid, what: What) {
+        let event = Event {
+            name: name.to_owned(),
+            uuid,
+            what,
+        };
+        let listeners = self.listeners.read().unwrap_or_else(PoisonError::into_inner);
+        for listener in listeners.iter() {
+            listener(&event);
         }
     }
 

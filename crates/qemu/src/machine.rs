@@ -49,6 +49,9 @@ impl Ending {
     }
 }
 
+/// How long the end of a process and the end of its monitor may lie apart.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
 /// Handle to a running guest; cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Machine {
@@ -166,10 +169,21 @@ impl Machine {
             translator.hear(&event);
         });
         tokio::spawn(async move {
-            watched.exited().await;
-            // What QEMU said last is read before its end is told; the socket of a dead process ends at once, unless a
-            // child of it holds it.
-            let _ = tokio::time::timeout(Duration::from_secs(1), socket_over).await;
+            let mut socket_over = std::pin::pin!(socket_over);
+            tokio::select! {
+                () = watched.exited() => {
+                    // What QEMU said last is read before its end is told; the socket of a dead process ends at once,
+                    // unless a child of it holds it.
+                    let _ = tokio::time::timeout(LAST_WORDS, socket_over).await;
+                }
+                _ = &mut socket_over => {
+                    // The process follows at once, unless it is the monitor alone that is lost.
+                    if tokio::time::timeout(LAST_WORDS, watched.exited()).await.is_err() {
+                        let _ = tell.send(BackendEvent::MonitorLost);
+                        watched.exited().await;
+                    }
+                }
+            }
             let _ = tell.send(BackendEvent::Exited);
         });
         Ok(Self {
@@ -355,6 +369,23 @@ mod tests {
         assert_eq!(machine.ending().reason(), "shutdown");
         child.wait().unwrap();
         machine.kill(true).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_monitor_that_is_lost_is_no_end() {
+        let mut child = std::process::Command::new("/bin/sleep")
+            .arg("60")
+            .spawn()
+            .unwrap();
+        let process = ProcessId::of(i32::try_from(child.id()).unwrap()).unwrap();
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        let machine = Machine::new("g1", process, ours).unwrap();
+        let mut events = machine.events();
+        drop(theirs);
+        assert_eq!(events.recv().await, Some(BackendEvent::MonitorLost));
+        machine.kill(false).await.unwrap();
+        assert_eq!(events.recv().await, Some(BackendEvent::Exited));
+        child.wait().unwrap();
     }
 
     #[tokio::test]

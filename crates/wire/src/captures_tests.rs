@@ -3,8 +3,8 @@
 use super::super::generated::again;
 use super::super::*;
 use crate::frame::{Frame, FrameReader, MessageType, Status};
-use crate::program;
 use crate::triage::{Incoming, triage};
+use crate::{events, program};
 
 /// One line of a file of vectors.
 struct Recorded {
@@ -86,6 +86,11 @@ fn payload_again(frame: &Frame) -> Option<Vec<u8>> {
     let results = match MessageType::from_number(header.kind)? {
         MessageType::Call => false,
         MessageType::Reply => true,
+        MessageType::Message => {
+            assert_eq!(*header, events::header(header.procedure));
+            let payload = events::again(header.procedure, &frame.payload)?;
+            return Some(payload.unwrap_or_else(|error| panic!("{header:?}: {error}")));
+        }
         _ => return None,
     };
     again(header.procedure, results, &frame.payload)
@@ -120,6 +125,7 @@ fn recorded_messages_are_understood_to_the_byte() {
         }
     }
     assert!(understood.len() >= 40, "only {understood:?}");
+    assert!(understood.contains(&315) && understood.contains(&318), "events");
 }
 
 #[test]

@@ -9,6 +9,7 @@
 //! - [`typed`]: parameters that say their own names and types
 //! - [`program`]: programs, and what is known about a procedure besides its arguments
 //! - [`procedures`]: the one table, a row a procedure; arguments, replies, trait and dispatch come from it
+//! - [`events`]: the table of what the server says unasked
 //! - [`own`]: ferrovirt's own program, for the tool
 //! - [`triage`]: which answer odd messages get
 //! - [`error`]: the error structure, its codes, domains and texts
@@ -16,6 +17,7 @@
 
 pub mod client;
 pub mod error;
+pub mod events;
 pub mod frame;
 pub mod object;
 pub mod own;

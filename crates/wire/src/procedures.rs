@@ -317,6 +317,22 @@ procedures! {
     283 CONNECT_LIST_ALL_NETWORKS "virConnectListAllNetworks" Network Networks Read High Plain
         connect_list_all_networks ConnectListAllNetworksArgs { need_results: i32, flags: u32 }
             -> ConnectListAllNetworksResults { nets: List<NetworkRef, LIST_LIMIT>, ret: u32 };
+    /// Asks to be told of an event of one network, or of all.
+    313 CONNECT_NETWORK_EVENT_REGISTER_ANY "virConnectNetworkEventRegisterAny" Network Networks Read High Plain
+        connect_network_event_register_any ConnectNetworkEventRegisterAnyArgs { event_id: i32, net: Option<NetworkRef> }
+            -> ConnectNetworkEventRegisterAnyResults { callback_id: i32 };
+    /// Takes that back.
+    314 CONNECT_NETWORK_EVENT_DEREGISTER_ANY "virConnectNetworkEventDeregisterAny" Network Networks Read High Plain
+        connect_network_event_deregister_any ConnectNetworkEventDeregisterAnyArgs { callback_id: i32 }
+            -> ConnectNetworkEventDeregisterAnyResults {};
+    /// Asks to be told of an event of one guest, or of all.
+    316 CONNECT_DOMAIN_EVENT_CALLBACK_REGISTER_ANY "virConnectDomainEventRegisterAny" Domain Hypervisor Read High Plain
+        connect_domain_event_callback_register_any ConnectDomainEventCallbackRegisterAnyArgs { event_id: i32, dom: Option<DomainRef> }
+            -> ConnectDomainEventCallbackRegisterAnyResults { callback_id: i32 };
+    /// Takes that back.
+    317 CONNECT_DOMAIN_EVENT_CALLBACK_DEREGISTER_ANY "virConnectDomainEventDeregisterAny" Domain Hypervisor Read High Plain
+        connect_domain_event_callback_deregister_any ConnectDomainEventCallbackDeregisterAnyArgs { callback_id: i32 }
+            -> ConnectDomainEventCallbackDeregisterAnyResults {};
     /// The leases that a network's DHCP server gave.
     341 NETWORK_GET_DHCP_LEASES "virNetworkGetDHCPLeases" Network Networks Read Low Plain
         network_get_dhcp_leases NetworkGetDhcpLeasesArgs { net: NetworkRef, mac: Option<String>, need_results: i32, flags: u32 }

@@ -7,6 +7,7 @@ mod addresses;
 mod change;
 mod connect;
 mod domain;
+mod event;
 mod metadata;
 mod network;
 mod node;
@@ -132,6 +133,12 @@ impl Session {
     }
 }
 
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.host.bulletin.leave(&self.peer);
+    }
+}
+
 /// Refuses flag bits that are not in `known`; `function` is what libvirt calls the driver's function.
 fn only_flags(flags: u32, known: u32, domain: ErrorDomain, function: &str) -> Result<(), ErrorReply> {
     match flags & !known {
@@ -227,6 +234,10 @@ serve! {
     read connect_list_all_domains(ConnectListAllDomainsArgs) = domain::list_all;
     read connect_list_all_storage_pools(ConnectListAllStoragePoolsArgs) = storage::list_all;
     read connect_list_all_networks(ConnectListAllNetworksArgs) = network::list_all;
+    read connect_network_event_register_any(ConnectNetworkEventRegisterAnyArgs) = event::register_network;
+    read connect_network_event_deregister_any(ConnectNetworkEventDeregisterAnyArgs) = event::deregister_network;
+    read connect_domain_event_callback_register_any(ConnectDomainEventCallbackRegisterAnyArgs) = event::register_domain;
+    read connect_domain_event_callback_deregister_any(ConnectDomainEventCallbackDeregisterAnyArgs) = event::deregister_domain;
     wait network_get_dhcp_leases(NetworkGetDhcpLeasesArgs) = network::dhcp_leases;
     wait connect_get_all_domain_stats(ConnectGetAllDomainStatsArgs) = stats::all;
     wait domain_define_xml_flags(DomainDefineXmlFlagsArgs) = change::define_xml_flags;

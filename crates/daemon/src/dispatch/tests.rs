@@ -103,8 +103,6 @@ fn unhex(digits: &str) -> Vec<u8> {
 const NOT_COMPARED: &[&str] = &[
     "open lxc:///",
     "open xen:///system",
-    "register bad event",
-    "deregister unknown cb",
     "xml garbage",
     "null string in nonnull: empty name define",
 ];
@@ -387,6 +385,72 @@ async fn the_read_only_socket_cannot_be_opened_for_writing() {
                     .ret,
                 0
             );
+        })
+        .await;
+    daemon.end().await;
+}
+
+/// Takes messages until the answer to `args`: the numbers of the messages that came before it.
+fn told_before<A: Call>(client: &mut Client, args: &A) -> Vec<i32> {
+    let serial = client.send(args).unwrap();
+    let mut told = Vec::new();
+    loop {
+        let frame = client.receive().unwrap();
+        if frame.header.kind == 1 && frame.header.serial == serial {
+            return told;
+        }
+        told.push(frame.header.procedure);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn events_come_before_the_answer_to_what_caused_them() {
+    let daemon = daemon().await;
+    daemon
+        .with(|path| {
+            let mut client = open(&path, "qemu:///system");
+            let all = ConnectNetworkEventRegisterAnyArgs {
+                event_id: 0,
+                net: None,
+            };
+            let first = client.call(&all).unwrap().callback_id;
+            let tracked = (
+                8,
+                0,
+                "invalid argument: event callback already tracked".to_owned(),
+            );
+            assert_eq!(refusal(&mut client, &all), tracked);
+            let define = NetworkDefineXmlArgs {
+                xml: NETWORK.to_owned(),
+            };
+            assert_eq!(told_before(&mut client, &define), [315]);
+            let net = client
+                .call(&NetworkLookupByNameArgs {
+                    name: "net1".to_owned(),
+                })
+                .unwrap()
+                .net;
+            let of_one = ConnectNetworkEventRegisterAnyArgs {
+                net: Some(net.clone()),
+                ..all.clone()
+            };
+            client.call(&of_one).unwrap();
+            // A reader hears of it, too, and takes nothing away from the first.
+            let mut reader = Client::connect(&path.with_file_name("sock-ro")).unwrap();
+            reader.open("network:///system", true).unwrap();
+            let other = reader.call(&all).unwrap().callback_id;
+            assert_ne!(other, first);
+            let stranger = ConnectNetworkEventDeregisterAnyArgs { callback_id: other };
+            let text = format!("internal error: network event callback {other} not registered");
+            assert_eq!(refusal(&mut client, &stranger), (1, 7, text));
+            assert_eq!(told_before(&mut client, &define), [315, 315]);
+            assert_eq!(reader.receive().unwrap().header.procedure, 315);
+            let back = ConnectNetworkEventDeregisterAnyArgs { callback_id: first };
+            client.call(&back).unwrap();
+            assert_eq!(told_before(&mut client, &NetworkUndefineArgs { net }), [315]);
+            let unknown = ConnectNetworkEventRegisterAnyArgs { event_id: 2, ..all };
+            let text = "internal error: unsupported network event ID 2".to_owned();
+            assert_eq!(refusal(&mut client, &unknown), (1, 7, text));
         })
         .await;
     daemon.end().await;

@@ -5,7 +5,7 @@ use std::fs;
 use ferrovirt_hook::Origin;
 
 use super::*;
-use crate::{Affect, Lifecycle, Metadata};
+use crate::{Affect, Lifecycle, Metadata, What};
 
 fn define(daemon: &Daemon, xml: &str) -> Result<GuestHandle, Error> {
     daemon.run(daemon.guests.define(parse(xml), Origin::client()))
@@ -153,10 +153,16 @@ fn a_running_guest_keeps_its_document_when_it_is_defined_anew() {
     let told: Vec<_> = std::iter::from_fn(|| events.try_recv().ok())
         .map(|e| e.what)
         .collect();
-    use Lifecycle::{DefinedAdded, DefinedUpdated, StartedBooted, StoppedDestroyed};
+    use Lifecycle::{DefinedAdded, DefinedUpdated, ResumedUnpaused, StartedBooted, StoppedDestroyed};
     assert_eq!(
         told,
-        [DefinedAdded, StartedBooted, DefinedUpdated, StoppedDestroyed]
+        [
+            DefinedAdded,
+            ResumedUnpaused,
+            StartedBooted,
+            DefinedUpdated,
+            StoppedDestroyed
+        ]
     );
 }
 
@@ -316,10 +322,16 @@ fn a_guest_gets_another_name() {
             there
         );
     }
-    let told = || events.try_recv().map(|e| (e.name, e.what)).unwrap();
-    let mut told = told;
-    assert_eq!(told(), ("g1".to_owned(), Lifecycle::UndefinedRenamed));
-    assert_eq!(told(), ("g3".to_owned(), Lifecycle::DefinedRenamed));
+    let told: Vec<_> = std::iter::from_fn(|| events.try_recv().ok())
+        .map(|e| (e.name, e.what))
+        .collect();
+    assert_eq!(
+        told,
+        [
+            ("g1".to_owned(), Lifecycle::UndefinedRenamed.into()),
+            ("g3".to_owned(), Lifecycle::DefinedRenamed.into())
+        ]
+    );
     daemon.start("g3").unwrap();
     assert!(
         world
@@ -384,6 +396,7 @@ fn title_description_and_metadata_are_set_where_they_are_asked_for() {
     daemon.define(&plain("g1"));
     daemon.start("g1").unwrap();
     let handle = daemon.guest("g1");
+    let mut events = daemon.guests.events();
     let set = |what: Metadata, live: bool, config: bool| {
         daemon.run(handle.set_metadata(what, Affect { live, config }, Origin::client()))
     };
@@ -411,6 +424,12 @@ fn title_description_and_metadata_are_set_where_they_are_asked_for() {
         "{}",
         file()
     );
+    let told = std::iter::from_fn(|| events.try_recv().ok()).map(|event| match event.what {
+        What::Described { kind, uri: None } => kind,
+        other => panic!("{other:?}"),
+    });
+    // Once for each that was done.
+    assert_eq!(told.collect::<Vec<_>>(), [1, 1, 1, 1, 0]);
     daemon.destroy("g1").unwrap();
     assert!(
         matches!(set(title("x"), true, false), Err(Error::Invalid(text)) if text == "domain is not running")

@@ -27,7 +27,8 @@ fn r30_r31_r32_a_start_calls_hooks_and_does_work_in_this_order() {
     let told: Vec<_> = std::iter::from_fn(|| events.try_recv().ok())
         .map(|e| e.what)
         .collect();
-    assert_eq!(told, [Lifecycle::DefinedAdded, Lifecycle::StartedBooted]);
+    use Lifecycle::{DefinedAdded, ResumedUnpaused, StartedBooted};
+    assert_eq!(told, [DefinedAdded, ResumedUnpaused, StartedBooted]);
     assert_eq!(world.ports().len(), 2);
     daemon.destroy("g1").unwrap();
 }
@@ -308,6 +309,7 @@ fn r30_a_transient_guest_whose_start_fails_does_not_stay() {
     let world = World::new();
     let daemon = world.boot();
     world.hooks.on("qemu", "start", "exit 1");
+    let mut events = daemon.guests.events();
     let created = daemon.run(daemon.guests.create(
         parse(&plain("g1")),
         StartFlags::default(),
@@ -315,6 +317,8 @@ fn r30_a_transient_guest_whose_start_fails_does_not_stay() {
     ));
     assert!(matches!(created, Err(Error::Hook(_))));
     assert!(daemon.guests.list().is_empty() && daemon.guests.by_name("g1").is_none());
+    // What was never told to be there is not told to be gone.
+    assert!(events.try_recv().is_err());
     let up = lines(&[
         "qemu g1 prepare begin -",
         "backend prepare",

@@ -133,12 +133,14 @@ fn r34_a_process_that_dies_is_a_crash() {
     daemon.define(&plain("g1"));
     daemon.start("g1").unwrap();
     world.trace.take();
+    let mut events = daemon.guests.events();
     kill(daemon.guest("g1").snapshot().pid.unwrap());
     assert_eq!(daemon.until_off("g1"), ShutoffReason::Crashed);
     assert_eq!(
         world.trace.take(),
         chain(&[&lines(&["backend kill"]), &falling(&[], TAP, "crashed")])
     );
+    assert_eq!(daemon.run(events.recv()).unwrap().what, Lifecycle::StoppedFailed);
     daemon.start("g1").unwrap();
     daemon.destroy("g1").unwrap();
 }

@@ -1,0 +1,79 @@
+//! Registering for events, and taking that back. The events themselves go out by [`crate::bulletin`].
+
+use ferrovirt_model::Uuid;
+use ferrovirt_wire::procedures::*;
+use ferrovirt_wire::{ErrorCode, ErrorDomain, ErrorReply};
+
+use super::Session;
+use crate::bulletin::{Refusal, Topic};
+
+type Answer<T> = Result<T, ErrorReply>;
+
+pub(super) fn register_domain(
+    session: &Session,
+    args: ConnectDomainEventCallbackRegisterAnyArgs,
+) -> Answer<ConnectDomainEventCallbackRegisterAnyResults> {
+    let about = args.dom.map(|dom| Uuid(dom.uuid));
+    let callback_id = register(session, Topic::Domain, args.event_id, about)?;
+    Ok(ConnectDomainEventCallbackRegisterAnyResults { callback_id })
+}
+
+pub(super) fn deregister_domain(
+    session: &Session,
+    args: ConnectDomainEventCallbackDeregisterAnyArgs,
+) -> Answer<ConnectDomainEventCallbackDeregisterAnyResults> {
+    deregister(session, Topic::Domain, args.callback_id)?;
+    Ok(ConnectDomainEventCallbackDeregisterAnyResults {})
+}
+
+pub(super) fn register_network(
+    session: &Session,
+    args: ConnectNetworkEventRegisterAnyArgs,
+) -> Answer<ConnectNetworkEventRegisterAnyResults> {
+    let about = args.net.map(|net| Uuid(net.uuid));
+    let callback_id = register(session, Topic::Network, args.event_id, about)?;
+    Ok(ConnectNetworkEventRegisterAnyResults { callback_id })
+}
+
+pub(super) fn deregister_network(
+    session: &Session,
+    args: ConnectNetworkEventDeregisterAnyArgs,
+) -> Answer<ConnectNetworkEventDeregisterAnyResults> {
+    deregister(session, Topic::Network, args.callback_id)?;
+    Ok(ConnectNetworkEventDeregisterAnyResults {})
+}
+
+/// The object need not be there: it may be defined later, with the same uuid.
+fn register(session: &Session, topic: Topic, event: i32, about: Option<Uuid>) -> Answer<i32> {
+    let registered = session.host.bulletin.register(topic, &session.peer, event, about);
+    registered.map_err(|refusal| match (refusal, topic) {
+        (Refusal::Unknown, Topic::Domain) => {
+            ErrorReply::internal(ErrorDomain::Rpc, format!("unsupported event ID {event}"))
+        }
+        (Refusal::Unknown, Topic::Network) => {
+            ErrorReply::internal(ErrorDomain::Rpc, format!("unsupported network event ID {event}"))
+        }
+        (Refusal::Twice, _) => ErrorReply::new(
+            ErrorCode::InvalidArg,
+            ErrorDomain::None,
+            "event callback already tracked",
+        ),
+        (Refusal::TooMany, _) => ErrorReply::internal(
+            ErrorDomain::Rpc,
+            "this connection has too many event callbacks already",
+        ),
+    })
+}
+
+fn deregister(session: &Session, topic: Topic, callback: i32) -> Answer<()> {
+    let kind = match topic {
+        Topic::Domain => "domain",
+        Topic::Network => "network",
+    };
+    if session.host.bulletin.deregister(topic, &session.peer, callback) {
+        Ok(())
+    } else {
+        let text = format!("{kind} event callback {callback} not registered");
+        Err(ErrorReply::internal(ErrorDomain::Rpc, text))
+    }
+}
