@@ -26,6 +26,8 @@ use crate::error::{Error, Result};
 const START_LIMIT: Duration = Duration::from_secs(30);
 /// How long it may take to end before it is killed.
 const END_LIMIT: Duration = Duration::from_secs(5);
+/// How long one that complained is watched: it may be about to end, or it was only a warning.
+const DOUBT: Duration = Duration::from_millis(300);
 /// How often processes of it are looked for while ending it.
 const STOP_ROUNDS: usize = 10;
 /// How often and with what pauses launchers of a dead daemon are waited for.
@@ -140,9 +142,12 @@ impl Dnsmasq {
                 )));
             }
         };
-        self.running()
-            .await
-            .ok_or_else(|| failed(String::from_utf8_lossy(&text).trim().to_owned()))
+        let serving = self.running().await;
+        let complaint = String::from_utf8_lossy(&text).trim().to_owned();
+        match serving {
+            Some(id) if complaint.is_empty() || stays(id).await => Ok(id),
+            _ => Err(failed(complaint)),
+        }
     }
 
     fn orders(&self, program: PathBuf, bridge: &str, stderr: OwnedFd) -> Orders {
@@ -262,6 +267,14 @@ async fn end(id: ProcessId) -> io::Result<()> {
         return killed.map_err(|_| io::Error::other("it does not end"));
     }
     Ok(())
+}
+
+/// Whether it is still there after a moment.
+async fn stays(id: ProcessId) -> bool {
+    match PidFd::open(id) {
+        Ok(pidfd) => tokio::time::timeout(DOUBT, pidfd.exited()).await.is_err(),
+        Err(_) => false,
+    }
 }
 
 fn remove_if_there(path: &Path) -> io::Result<()> {
