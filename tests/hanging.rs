@@ -27,23 +27,11 @@ fn define_all(w: &World) {
     w.virsh_args(&[&commands.join("; ")]).ok();
 }
 
-/// The hooks that run, by guest.
-fn running(w: &World) -> Vec<(String, String)> {
-    let shown = w.ferrovirt("ps --json");
-    let all: Vec<serde_json::Value> = serde_json::from_str(shown.ok()).expect("JSON");
-    all.iter()
-        .map(|hook| {
-            let guest = hook["arguments"][0].as_str().unwrap_or_default();
-            (guest.to_owned(), hook["id"].to_string())
-        })
-        .collect()
-}
-
 fn starts(w: &World) -> Vec<(String, Background)> {
     let start = |i| (format!("hang{i}"), w.virsh_background(&format!("start hang{i}")));
     let starts = (0..HANG).map(start).collect();
     w.wait_for("ten hooks hang", Duration::from_secs(60), || {
-        running(w).len() == HANG
+        w.hooks_running().len() == HANG
     });
     starts
 }
@@ -82,10 +70,10 @@ fn r90_ten_of_a_hundred_guests_hang_and_nobody_else_does() {
         for name in ["g10", "g11"] {
             assert_eq!(w.virsh(&format!("domstate {name}")).ok().trim(), "running");
         }
-        assert_eq!(running(w).len(), HANG);
+        assert_eq!(w.hooks_running().len(), HANG);
         // Freed by either way, one after the other, and the others hang on.
         for (number, (name, start)) in starts.drain(..).enumerate() {
-            let hooks = running(w);
+            let hooks = w.hooks_running();
             assert_eq!(hooks.len(), HANG - number);
             let by = if number % 2 == 0 {
                 "destroy"

@@ -13,14 +13,6 @@ fn is_running(w: &World, command: &str) -> bool {
     w.processes().iter().any(|(_, line)| line.starts_with(command))
 }
 
-/// The number of the only hook that runs.
-fn running(w: &World) -> String {
-    let shown = w.ferrovirt("ps --json");
-    let all: serde_json::Value = serde_json::from_str(shown.ok()).expect("JSON");
-    assert_eq!(all.as_array().map(Vec::len), Some(1), "{all}");
-    all[0]["id"].to_string()
-}
-
 #[test]
 fn r92_a_tree_is_ended_through_its_control_group() {
     in_world(NEEDS, |w| {
@@ -71,7 +63,7 @@ fn r95_a_release_that_hangs_is_ended_by_cancel() {
         w.virsh("destroy g")
             .within(Duration::from_secs(3))
             .fails_with(&["waits for hook qemu g release end destroyed"]);
-        w.ferrovirt(&format!("cancel {}", running(w))).ok();
+        w.ferrovirt(&format!("cancel {}", w.only_hook())).ok();
         // Its failure is logged and aborts nothing.
         destroy.join().within(Duration::from_secs(30)).ok();
         assert!(!is_running(w, "sleep 300"));
@@ -132,7 +124,7 @@ fn r95_r96_networks_are_freed_as_guests_are() {
         w.forget_calls();
         let start = w.virsh_background("net-start n");
         w.wait_called("network n started begin -");
-        w.ferrovirt(&format!("cancel {}", running(w))).ok();
+        w.ferrovirt(&format!("cancel {}", w.only_hook())).ok();
         start.join().fails_with(&["was ended by ferrovirt cancel"]);
         w.wait_called("network n stopped end -");
         // By the next daemon.

@@ -17,14 +17,6 @@ fn hanging(w: &World) -> ferrovirt_tests::Background {
     start
 }
 
-/// The number of the only hook that runs.
-fn running(w: &World) -> String {
-    let shown = w.ferrovirt("ps --json");
-    let all: serde_json::Value = serde_json::from_str(shown.ok()).expect("JSON");
-    assert_eq!(all.as_array().map(Vec::len), Some(1), "{all}");
-    all[0]["id"].to_string()
-}
-
 #[test]
 fn r92_ps_shows_the_tree_and_cancel_ends_it() {
     in_world(NEEDS, |w| {
@@ -38,7 +30,7 @@ fn r92_ps_shows_the_tree_and_cancel_ends_it() {
             shown.out
         );
         assert!(shown.out.contains("sleep 300"), "{}", shown.out);
-        let id = running(w);
+        let id = w.only_hook();
         w.ferrovirt(&format!("cancel {id}")).ok();
         start.join().fails_with(&[
             "Hook script execution failed: internal error: /etc/libvirt/hooks/qemu (qemu g prepare begin -)",
@@ -59,7 +51,7 @@ fn readers_see_what_runs_and_change_nothing() {
         let start = hanging(w);
         let socket = "--socket /run/libvirt/libvirt-sock-ro";
         assert!(w.ferrovirt(&format!("{socket} ps")).ok().contains("prepare"));
-        let id = running(w);
+        let id = w.only_hook();
         for line in [
             format!("cancel {id}"),
             "show 1".to_owned(),

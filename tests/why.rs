@@ -187,9 +187,7 @@ fn a_hook_that_still_runs_and_one_that_was_ended() {
             "g",
             &["prepare", "/etc/libvirt/hooks/qemu", "ferrovirt cancel"],
         );
-        let shown = w.ferrovirt("ps --json");
-        let all: serde_json::Value = serde_json::from_str(shown.ok()).expect("JSON");
-        w.ferrovirt(&format!("cancel {}", all[0]["id"])).ok();
+        w.ferrovirt(&format!("cancel {}", w.only_hook())).ok();
         start.join().fails_with(&[]);
         answers(w, "g", &["ferrovirt cancel", "prepare"]);
         let start = w.virsh_background("start g");

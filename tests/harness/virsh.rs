@@ -127,6 +127,33 @@ impl World {
         finish(format!("ferrovirt {line}"), start, command.output())
     }
 
+    /// The hooks that run now: the object of each, and its number.
+    ///
+    /// # Panics
+    /// When the tool does not answer.
+    #[track_caller]
+    pub fn hooks_running(&self) -> Vec<(String, String)> {
+        let shown = self.ferrovirt("ps --json");
+        let all: Vec<serde_json::Value> = serde_json::from_str(shown.ok()).expect("JSON");
+        all.iter()
+            .map(|hook| {
+                let object = hook["arguments"][0].as_str().unwrap_or_default();
+                (object.to_owned(), hook["id"].to_string())
+            })
+            .collect()
+    }
+
+    /// The number of the only hook that runs.
+    ///
+    /// # Panics
+    /// When there is none, or more than one.
+    #[track_caller]
+    pub fn only_hook(&self) -> String {
+        let mut all = self.hooks_running();
+        assert_eq!(all.len(), 1, "{all:?}");
+        all.remove(0).1
+    }
+
     /// The command itself, for other surroundings.
     pub fn virsh_command(&self, args: &[&str]) -> Command {
         let mut command = Command::new("timeout");

@@ -19,6 +19,15 @@ fn ten_runs(history: &History) {
     }
 }
 
+/// A history of [`ten_runs`]; the directory goes with the first value.
+async fn ten_to_read() -> (tempfile::TempDir, Reader) {
+    let dir = tempfile::tempdir().unwrap();
+    let history = History::open(settings(&dir)).unwrap();
+    ten_runs(&history);
+    let reader = reader(&history).await;
+    (dir, reader)
+}
+
 /// The numbers of the runs that a query finds.
 fn found(reader: &Reader, query: Query) -> Vec<u64> {
     reader.runs(&query).unwrap().iter().map(|row| row.id.0).collect()
@@ -26,10 +35,7 @@ fn found(reader: &Reader, query: Query) -> Vec<u64> {
 
 #[tokio::test]
 async fn r93_a_query_finds_what_it_asks_for() {
-    let dir = tempfile::tempdir().unwrap();
-    let history = History::open(settings(&dir)).unwrap();
-    ten_runs(&history);
-    let reader = reader(&history).await;
+    let (_dir, reader) = ten_to_read().await;
     let found = |query| found(&reader, query);
     let nothing: [u64; 0] = [];
     let any = Query::default;
@@ -96,10 +102,7 @@ async fn r93_a_query_finds_what_it_asks_for() {
 
 #[tokio::test]
 async fn r93_a_query_finds_times_and_pages() {
-    let dir = tempfile::tempdir().unwrap();
-    let history = History::open(settings(&dir)).unwrap();
-    ten_runs(&history);
-    let reader = reader(&history).await;
+    let (_dir, reader) = ten_to_read().await;
     let found = |query| found(&reader, query);
     let nothing: [u64; 0] = [];
     let any = Query::default;
