@@ -11,7 +11,7 @@ MANDIR      ?= $(PREFIX)/share/man
 UNITDIR     ?= $(PREFIX)/lib/systemd/system
 DESTDIR     ?=
 
-HELPERS     := ferrovirt-keeper ferrovirt-launch ferrovirt-lease
+HELPERS     := ferrovirt-keeper ferrovirt-launch ferrovirt-lease ferrovirt-lxc
 
 .PHONY: build demo test lint bench mutants install deps help
 

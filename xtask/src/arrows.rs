@@ -89,10 +89,22 @@ const PLAN: &[Room] = &[
         ],
     },
     Room {
+        name: "ferrovirt-lxc",
+        floor: 5,
+        may_use: &[
+            "ferrovirt-guest",
+            "ferrovirt-model",
+            "ferrovirt-link",
+            "ferrovirt-sys",
+            "ferrovirt-xml",
+        ],
+    },
+    Room {
         name: "ferrovirt-daemon",
         floor: 6,
         may_use: &[
             "ferrovirt-qemu",
+            "ferrovirt-lxc",
             "ferrovirt-guest",
             "ferrovirt-network",
             "ferrovirt-model",

@@ -37,7 +37,7 @@ pub(crate) async fn edit<B: Backend>(walk: &Walk<B>, edit: Edit) -> Result<()> {
 }
 
 async fn define<B: Backend>(walk: &Walk<B>, doc: Domain) -> Result<()> {
-    walk.shared.store.save(&doc).await?;
+    walk.shared.store.save(&doc)?;
     let known = walk.desk.look().persistent;
     walk.desk.change(|s| {
         s.updated = s.is_active();
@@ -57,7 +57,7 @@ async fn undefine<B: Backend>(walk: &Walk<B>) -> Result<()> {
     if !seen.persistent {
         return Err(Error::Invalid("cannot undefine transient domain".to_owned()));
     }
-    walk.shared.store.remove(&seen.name).await?;
+    walk.shared.store.remove(&seen.name)?;
     walk.desk.change(|s| {
         s.persistent = false;
         s.autostart = false;
@@ -75,7 +75,7 @@ async fn set_autostart<B: Backend>(walk: &Walk<B>, autostart: bool) -> Result<()
             "cannot set autostart for transient domain".to_owned(),
         ));
     }
-    walk.shared.store.set_autostart(&seen.name, autostart).await?;
+    walk.shared.store.set_autostart(&seen.name, autostart)?;
     walk.desk.change(|s| s.autostart = autostart);
     Ok(())
 }
@@ -90,7 +90,7 @@ pub(crate) async fn describe<B: Backend>(walk: &Walk<B>, change: &Metadata) -> R
     };
     let mut doc = Domain::clone(config);
     metadata::apply(&mut doc, change)?;
-    walk.shared.store.save(&doc).await?;
+    walk.shared.store.save(&doc)?;
     walk.desk.change(|s| s.config = Some(Arc::new(doc)));
     Ok(())
 }
@@ -98,11 +98,11 @@ pub(crate) async fn describe<B: Backend>(walk: &Walk<B>, change: &Metadata) -> R
 /// The new one first: a sudden death in between leaves two, of which the newer counts.
 async fn move_files<B: Backend>(walk: &Walk<B>, doc: &Domain, old: &str, autostart: bool) -> Result<()> {
     let store = &walk.shared.store;
-    store.save(doc).await?;
+    store.save(doc)?;
     if autostart {
-        store.set_autostart(&doc.name, true).await?;
+        store.set_autostart(&doc.name, true)?;
     }
-    store.remove(old).await
+    store.remove(old)
 }
 
 async fn rename<B: Backend>(walk: &Walk<B>, name: &str) -> Result<()> {
@@ -119,7 +119,7 @@ async fn rename<B: Backend>(walk: &Walk<B>, name: &str) -> Result<()> {
     name.clone_into(&mut doc.name);
     if let Err(error) = move_files(walk, &doc, &seen.name, seen.autostart).await {
         // The old name stays; a new file that cannot be removed is reported at the next start of the daemon.
-        let _ = walk.shared.store.remove(name).await;
+        let _ = walk.shared.store.remove(name);
         return Err(error);
     }
     walk.desk.tell(Lifecycle::UndefinedRenamed);

@@ -73,7 +73,7 @@ impl<B: Backend + Power + Statistics> Guests<B> {
     /// # Errors
     /// When a directory cannot be read or made. A broken file stays where it is and is a line in the log.
     pub async fn load(&self) -> Result<()> {
-        let found = self.shared.store.read().await?;
+        let found = self.shared.store.read()?;
         let mut statuses: Vec<Status> = found.statuses;
         for (doc, autostart) in found.definitions {
             let running = statuses.iter().position(|status| status.doc.name == doc.name);
@@ -127,11 +127,11 @@ impl<B: Backend + Power + Statistics> Guests<B> {
             "ferrovirt-{}-autostarted",
             self.shared.config.driver.as_str()
         ));
-        let made = crate::sheet::blocking(move || {
+        let made = ferrovirt_sys::blocking::here(|| {
             fs::create_dir_all(&dir)?;
             fs::File::create_new(&flag)
         });
-        match made.await {
+        match made {
             Ok(_) => {}
             Err(error) if error.kind() == ErrorKind::AlreadyExists => return,
             Err(error) => tracing::error!("cannot remember that guests were autostarted: {error}"),
@@ -205,7 +205,7 @@ impl<B: Backend + Power + Statistics> Guests<B> {
                     result => return result.map(|()| handle),
                 },
                 Claim::New(claim) => {
-                    self.shared.store.save(&doc).await?;
+                    self.shared.store.save(&doc)?;
                     let mut picture = off_picture(&doc);
                     picture.persistent = true;
                     picture.config = Some(Arc::new(doc));

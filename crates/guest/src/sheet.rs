@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use ferrovirt_hook::{BoxFuture, CallJournal};
-use ferrovirt_sys::durable;
 use ferrovirt_sys::process::ProcessId;
+use ferrovirt_sys::{blocking, durable};
 
 use crate::status::Status;
 use crate::{status_xml, store};
@@ -49,34 +49,22 @@ impl Sheet {
             change(&mut status);
             status.clone()
         };
-        let path = self.path.clone();
-        blocking(move || {
+        blocking::here(|| {
             let text = store::warning(&status.doc.name) + &status_xml::write(&status);
-            durable::write(&path, text.as_bytes(), 0o600)
+            durable::write(&self.path, text.as_bytes(), 0o600)
         })
-        .await
     }
 
     /// The run is over.
     pub(crate) async fn remove(&self) -> io::Result<()> {
         let _turn = self.turn.lock().await;
-        let path = self.path.clone();
-        blocking(move || durable::remove(&path)).await
+        blocking::here(|| durable::remove(&self.path))
     }
 
     fn lock(&self) -> MutexGuard<'_, Status> {
         // A panic while changing a status leaves values that are each valid.
         self.status.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// Runs file work away from the async threads.
-pub(crate) async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> io::Result<T> + Send + 'static,
-) -> io::Result<T> {
-    tokio::task::spawn_blocking(work)
-        .await
-        .unwrap_or_else(|e| Err(io::Error::other(e)))
 }
 
 /// Puts the keeper of the hook that is about to run into the status file (R96).

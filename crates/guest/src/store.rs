@@ -7,12 +7,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use ferrovirt_model::domain::Domain;
-use ferrovirt_sys::durable;
+use ferrovirt_sys::{blocking, durable};
 use ferrovirt_xml::{Form, UnknownPolicy};
 
 use crate::config::Config;
 use crate::error::{Error, Result};
-use crate::sheet::blocking;
 use crate::snapshot::Snapshot;
 use crate::state::{Phase, Reason, ShutoffReason, State, Way};
 use crate::status::Status;
@@ -58,49 +57,34 @@ impl Store {
     }
 
     /// Writes a definition; on disk when this returns.
-    pub(crate) async fn save(&self, doc: &Domain) -> Result<()> {
+    pub(crate) fn save(&self, doc: &Domain) -> Result<()> {
         let path = self.definition(&doc.name);
         let text = warning(&doc.name) + &doc.to_xml(&Form::STORED);
-        let to = path.clone();
-        on(
-            "write",
-            &path,
-            blocking(move || durable::write(&to, text.as_bytes(), 0o600)).await,
-        )
+        let written = blocking::here(|| durable::write(&path, text.as_bytes(), 0o600));
+        on("write", &path, written)
     }
 
     /// Removes a definition with its autostart link.
-    pub(crate) async fn remove(&self, name: &str) -> Result<()> {
+    pub(crate) fn remove(&self, name: &str) -> Result<()> {
         let (path, link) = (self.definition(name), self.link(name));
-        let gone = path.clone();
-        on(
-            "remove",
-            &path,
-            blocking(move || durable::remove(&link).and_then(|()| durable::remove(&gone))).await,
-        )
+        let removed = blocking::here(|| durable::remove(&link).and_then(|()| durable::remove(&path)));
+        on("remove", &path, removed)
     }
 
     /// Marks a guest for autostart, or takes the mark away.
-    pub(crate) async fn set_autostart(&self, name: &str, autostart: bool) -> Result<()> {
+    pub(crate) fn set_autostart(&self, name: &str, autostart: bool) -> Result<()> {
         let (target, link) = (self.definition(name), self.link(name));
-        let path = link.clone();
-        let work = move || match autostart {
+        let made = blocking::here(|| match autostart {
             true => fs::create_dir_all(link.parent().unwrap_or(&link))
                 .and_then(|()| durable::symlink(&target, &link)),
             false => durable::remove(&link),
-        };
-        on(
-            if autostart { "write" } else { "remove" },
-            &path,
-            blocking(work).await,
-        )
+        });
+        on(if autostart { "write" } else { "remove" }, &link, made)
     }
 
     /// Makes the directories and reads all that is in them. What cannot be read is reported and left alone.
-    pub(crate) async fn read(&self) -> Result<Found> {
-        let store = self.clone();
-        let dir = self.config_dir.clone();
-        on("read", &dir, blocking(move || store.read_now()).await)
+    pub(crate) fn read(&self) -> Result<Found> {
+        on("read", &self.config_dir, blocking::here(|| self.read_now()))
     }
 
     fn read_now(&self) -> io::Result<Found> {

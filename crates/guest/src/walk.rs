@@ -107,7 +107,7 @@ impl<B: Backend> Walk<B> {
             Some(ShutoffReason::Crashed | ShutoffReason::Failed | ShutoffReason::Unknown)
         );
         let hypervisor_log = match unexpected {
-            true => last_words(self.shared.config.log_dir.join(format!("{}.log", seen.name))).await,
+            true => last_words(self.shared.config.log_dir.join(format!("{}.log", seen.name))),
             false => None,
         };
         operation.end(OperationEnd {
@@ -433,8 +433,8 @@ impl<B: Backend> Walk<B> {
 }
 
 /// The end of a log; nothing when it cannot be read.
-async fn last_words(path: PathBuf) -> Option<String> {
-    let read = move || {
+fn last_words(path: PathBuf) -> Option<String> {
+    let read = || {
         let mut file = std::fs::File::open(path).ok()?;
         let length = file.metadata().ok()?.len();
         file.seek(SeekFrom::Start(length.saturating_sub(LAST_WORDS)))
@@ -443,7 +443,7 @@ async fn last_words(path: PathBuf) -> Option<String> {
         file.take(LAST_WORDS).read_to_end(&mut bytes).ok()?;
         Some(String::from_utf8_lossy(&bytes).into_owned())
     };
-    tokio::task::spawn_blocking(read).await.ok()?
+    ferrovirt_sys::blocking::here(read)
 }
 
 /// Kills a process that no hypervisor handle stands for (yet), and waits until it is gone.

@@ -126,8 +126,7 @@ async fn set_switches(network: &Network, bridge: &str) -> Result<()> {
                 _ => {}
             }
             std::fs::write(path, value)
-        })
-        .await?;
+        })?;
     }
     Ok(())
 }

@@ -86,7 +86,7 @@ impl NetworkHandle {
         if !snapshot.persistent {
             return Err(Error::Invalid("can't undefine transient network".to_owned()));
         }
-        store::remove_definition(&self.shared.config, &snapshot.name).await?;
+        store::remove_definition(&self.shared.config, &snapshot.name)?;
         self.ask(|reply| Request::SetConfig { config: None, reply })
             .await?;
         self.shared
@@ -111,7 +111,7 @@ impl NetworkHandle {
             ));
         }
         if snapshot.autostart != autostart {
-            store::set_autostart(&self.shared.config, &snapshot.name, autostart).await?;
+            store::set_autostart(&self.shared.config, &snapshot.name, autostart)?;
         }
         self.ask(|reply| Request::SetAutostart { autostart, reply }).await
     }
@@ -147,7 +147,7 @@ impl NetworkHandle {
         let path = Dnsmasq::new(&self.shared.config, &network.name, bridge)
             .leases()
             .to_owned();
-        let book = store::blocking(path, "read", Book::read).await?;
+        let book = store::blocking(path, "read", Book::read)?;
         let since = std::time::SystemTime::now()
             .duration_since(std::time::UNIX_EPOCH)
             .unwrap_or_default();

@@ -20,7 +20,7 @@ use crate::store::{self, Definition};
 /// # Errors
 /// `File` when a directory cannot be read.
 pub(crate) async fn load(shared: &Arc<Shared>) -> Result<()> {
-    let mut definitions = store::read_definitions(&shared.config).await?;
+    let mut definitions = store::read_definitions(&shared.config)?;
     let statuses = if shared.config.privileged {
         read_statuses(shared).await?
     } else {
@@ -96,7 +96,6 @@ async fn read_statuses(shared: &Arc<Shared>) -> Result<Vec<Status>> {
         }
         Ok(found)
     })
-    .await
 }
 
 /// What was found of one network.
@@ -108,12 +107,10 @@ enum Found {
 /// Takes over a network that is up, or finds out that it must be undone.
 async fn take_over(shared: &Arc<Shared>, status: Status) -> (Status, Found) {
     let name = &status.network.name;
-    let ports = store::read_ports(&shared.config, name)
-        .await
-        .unwrap_or_else(|error| {
-            tracing::error!("{error}");
-            Vec::new()
-        });
+    let ports = store::read_ports(&shared.config, name).unwrap_or_else(|error| {
+        tracing::error!("{error}");
+        Vec::new()
+    });
     let network = Arc::new(status.network.clone());
     let journal = Journal::new(shared.config.status_file(name), status.clone());
     let progress = status.progress();

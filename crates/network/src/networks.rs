@@ -84,7 +84,7 @@ impl Networks {
                 Err(error) => Err(error),
             }
         });
-        made.await.unwrap_or_else(|error| {
+        made.unwrap_or_else(|error| {
             tracing::error!("{error}: networks are not autostarted");
             false
         })
@@ -121,7 +121,7 @@ impl Networks {
         let _turn = self.shared.definitions.lock().await;
         let existing = definition::clash(&self.shared, &doc)?;
         let doc = Arc::new(definition::complete(&self.shared, doc, existing.as_ref()).await?);
-        store::write_definition(&self.shared.config, &doc).await?;
+        store::write_definition(&self.shared.config, &doc)?;
         if let Some(handle) = existing {
             match handle.set_config(doc.clone()).await {
                 // A transient network may end at this very moment; then it is a new one.

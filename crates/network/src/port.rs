@@ -75,7 +75,7 @@ pub(crate) struct PortWork {
 impl PortWork {
     /// Makes the port (R73). When the hook says no there is no port, and nothing is called for it.
     pub(crate) async fn create(self) -> Result<()> {
-        store::write_port(&self.shared.config, &self.network.name, &self.port).await?;
+        store::write_port(&self.shared.config, &self.network.name, &self.port)?;
         let made = self.hook(NetworkOperation::PortCreated).await;
         if made.is_err() {
             self.remove_file().await;
@@ -106,7 +106,7 @@ impl PortWork {
 
     async fn remove_file(&self) {
         let path = self.shared.config.port_file(&self.network.name, &self.port.uuid);
-        if let Err(error) = store::remove(path).await {
+        if let Err(error) = store::remove(path) {
             tracing::warn!("{error}");
         }
     }

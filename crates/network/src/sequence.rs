@@ -165,7 +165,7 @@ impl Way {
                 self.network.name
             );
         }
-        store::remove_ports_dir(&self.shared.config, &self.network.name).await;
+        store::remove_ports_dir(&self.shared.config, &self.network.name);
         if let Err(error) = self.journal.close().await {
             tracing::error!("{error}");
         }
@@ -270,8 +270,7 @@ impl Way {
         if let Err(error) = self.call(NetworkOperation::PortDeleted, document).await {
             tracing::debug!("{error}");
         }
-        if let Err(error) = store::remove(self.shared.config.port_file(&self.network.name, &port.uuid)).await
-        {
+        if let Err(error) = store::remove(self.shared.config.port_file(&self.network.name, &port.uuid)) {
             tracing::warn!("{error}");
         }
     }

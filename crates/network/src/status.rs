@@ -149,7 +149,7 @@ impl Journal {
             edit(&mut status);
             status.to_xml()
         };
-        store::write(self.path.clone(), text, store::PRIVATE).await
+        store::write(self.path.clone(), text, store::PRIVATE)
     }
 
     /// A hook of the network ran: said once a run, and kept with its next write.
@@ -183,7 +183,7 @@ impl Journal {
     /// `File`.
     pub(crate) async fn close(&self) -> Result<()> {
         let _turn = self.writing.lock().await;
-        store::remove(self.path.clone()).await
+        store::remove(self.path.clone())
     }
 }
 

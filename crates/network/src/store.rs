@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use ferrovirt_model::network::{Network, NetworkPort};
 use ferrovirt_model::{Form, UnknownPolicy, Uuid};
+use ferrovirt_sys::blocking::here;
 use ferrovirt_sys::durable;
 
 use crate::Config;
@@ -55,33 +56,28 @@ impl Config {
 ///
 /// # Errors
 /// `File`.
-pub(crate) async fn write(path: PathBuf, text: String, mode: u32) -> Result<()> {
+pub(crate) fn write(path: PathBuf, text: String, mode: u32) -> Result<()> {
     blocking(path, "write", move |path| {
         make_parent(path)?;
         durable::write(path, text.as_bytes(), mode)
     })
-    .await
 }
 
 /// Removes a file; one that is not there is no error.
 ///
 /// # Errors
 /// `File`.
-pub(crate) async fn remove(path: PathBuf) -> Result<()> {
-    blocking(path, "remove", durable::remove).await
+pub(crate) fn remove(path: PathBuf) -> Result<()> {
+    blocking(path, "remove", durable::remove)
 }
 
-/// Runs file work on a thread where it may wait for the disk.
-pub(crate) async fn blocking<T: Send + 'static>(
+/// Runs file work where it may wait for the disk.
+pub(crate) fn blocking<T>(
     path: PathBuf,
     action: &'static str,
-    work: impl FnOnce(&Path) -> std::io::Result<T> + Send + 'static,
+    work: impl FnOnce(&Path) -> std::io::Result<T>,
 ) -> Result<T> {
-    let task = tokio::task::spawn_blocking(move || {
-        work(&path).map_err(|source| Error::File { action, path, source })
-    });
-    task.await
-        .map_err(|_| Error::Internal("work on a file was given up".to_owned()))?
+    here(|| work(&path)).map_err(|source| Error::File { action, path, source })
 }
 
 fn make_parent(path: &Path) -> std::io::Result<()> {
@@ -95,36 +91,35 @@ fn make_parent(path: &Path) -> std::io::Result<()> {
 ///
 /// # Errors
 /// `File`.
-pub(crate) async fn write_definition(config: &Config, network: &Network) -> Result<()> {
+pub(crate) fn write_definition(config: &Config, network: &Network) -> Result<()> {
     let text = warning(&format!("net-edit {}", network.name)) + &network.to_xml(&Form::STORED);
-    write(config.definition(&network.name), text, PRIVATE).await
+    write(config.definition(&network.name), text, PRIVATE)
 }
 
 /// Takes a definition from disk, and its mark with it.
 ///
 /// # Errors
 /// `File`.
-pub(crate) async fn remove_definition(config: &Config, name: &str) -> Result<()> {
+pub(crate) fn remove_definition(config: &Config, name: &str) -> Result<()> {
     // The link first: one that leads nowhere would be a warning at each start.
-    remove(config.autostart_link(name)).await?;
-    remove(config.definition(name)).await
+    remove(config.autostart_link(name))?;
+    remove(config.definition(name))
 }
 
 /// Marks a network to be started with the daemon, or not.
 ///
 /// # Errors
 /// `File`.
-pub(crate) async fn set_autostart(config: &Config, name: &str, autostart: bool) -> Result<()> {
+pub(crate) fn set_autostart(config: &Config, name: &str, autostart: bool) -> Result<()> {
     let link = config.autostart_link(name);
     if !autostart {
-        return remove(link).await;
+        return remove(link);
     }
     let target = config.definition(name);
     blocking(link, "make the link", move |link| {
         make_parent(link)?;
         durable::symlink(&target, link)
     })
-    .await
 }
 
 /// One definition found on disk.
@@ -140,7 +135,7 @@ pub(crate) struct Definition {
 ///
 /// # Errors
 /// `File` when the directory cannot be read.
-pub(crate) async fn read_definitions(config: &Config) -> Result<Vec<Definition>> {
+pub(crate) fn read_definitions(config: &Config) -> Result<Vec<Definition>> {
     let config = config.clone();
     let directory = config.config_dir.clone();
     blocking(directory, "read", move |directory| {
@@ -169,14 +164,13 @@ pub(crate) async fn read_definitions(config: &Config) -> Result<Vec<Definition>>
         }
         Ok(found)
     })
-    .await
 }
 
 /// All ports of a network that are on disk; a broken one is a line in the log.
 ///
 /// # Errors
 /// `File` when the directory cannot be read.
-pub(crate) async fn read_ports(config: &Config, name: &str) -> Result<Vec<NetworkPort>> {
+pub(crate) fn read_ports(config: &Config, name: &str) -> Result<Vec<NetworkPort>> {
     blocking(config.ports_dir(name), "read", |directory| {
         let mut ports = Vec::new();
         for (file, text) in read_documents(directory)? {
@@ -187,20 +181,19 @@ pub(crate) async fn read_ports(config: &Config, name: &str) -> Result<Vec<Networ
         }
         Ok(ports)
     })
-    .await
 }
 
 /// Puts a port on disk.
 ///
 /// # Errors
 /// `File`.
-pub(crate) async fn write_port(config: &Config, network: &str, port: &NetworkPort) -> Result<()> {
+pub(crate) fn write_port(config: &Config, network: &str, port: &NetworkPort) -> Result<()> {
     let text = warning(&format!("net-port-create {}", port.uuid)) + &port.to_xml(&Form::STATUS);
-    write(config.port_file(network, &port.uuid), text, PRIVATE).await
+    write(config.port_file(network, &port.uuid), text, PRIVATE)
 }
 
 /// Removes the directory of a network's ports, which are gone.
-pub(crate) async fn remove_ports_dir(config: &Config, name: &str) {
+pub(crate) fn remove_ports_dir(config: &Config, name: &str) {
     let directory = config.status_dir.join(name);
     let removed = blocking(directory, "remove", |directory| {
         match std::fs::remove_dir_all(directory) {
@@ -208,7 +201,7 @@ pub(crate) async fn remove_ports_dir(config: &Config, name: &str) {
             _ => Ok(()),
         }
     });
-    if let Err(error) = removed.await {
+    if let Err(error) = removed {
         tracing::warn!("{error}");
     }
 }

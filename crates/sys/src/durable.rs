@@ -1,7 +1,7 @@
 //! Files that are there, whole, after a power failure: what was acknowledged is on disk (temporary file, fsync, rename,
 //! fsync of the directory).
 //!
-//! All of these block for milliseconds: call them through `spawn_blocking`.
+//! All of these block for milliseconds: call them through [`crate::blocking::here`].
 
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, Write};

@@ -112,7 +112,6 @@ impl Dnsmasq {
                 .open(&files.leases)?;
             remove_if_there(&files.pid)
         })
-        .await
     }
 
     async fn serve(&self, program: PathBuf, bridge: &str) -> Result<ProcessId> {
@@ -193,7 +192,7 @@ impl Dnsmasq {
             let ours = is_meant(pid, |words| words.contains(&argument.as_encoded_bytes()));
             Ok(Some(id).filter(|id| ours && id.is_alive()))
         });
-        found.await.ok().flatten()
+        found.ok().flatten()
     }
 
     /// Ends it, by force if need be, also one whose pid file was never written. Never fails: what cannot be ended is
@@ -214,7 +213,7 @@ impl Dnsmasq {
             }
         }
         let removed = crate::store::blocking(self.files.pid.clone(), "remove", remove_if_there);
-        if let Err(error) = removed.await {
+        if let Err(error) = removed {
             tracing::warn!("{error}");
         }
     }
@@ -231,7 +230,7 @@ impl Dnsmasq {
         let found = crate::store::blocking("/proc".into(), "read", move |proc| {
             all_with(proc, |words| words.contains(&argument.as_encoded_bytes()))
         });
-        found.await.unwrap_or_default()
+        found.unwrap_or_default()
     }
 
     /// Removes what a network that is gone leaves in the state directory.
@@ -243,7 +242,7 @@ impl Dnsmasq {
             remove_if_there(&files.addn_hosts)?;
             remove_if_there(&files.leases)
         });
-        if let Err(error) = removed.await {
+        if let Err(error) = removed {
             tracing::warn!("{error}");
         }
     }
@@ -292,7 +291,7 @@ pub(crate) async fn settle(launch_helper: &Path) {
         let launching = crate::store::blocking("/proc".into(), "read", move |proc| {
             all_with(proc, |words| words.first() == Some(&helper.as_encoded_bytes()))
         });
-        if launching.await.unwrap_or_default().is_empty() {
+        if launching.unwrap_or_default().is_empty() {
             return;
         }
         tokio::time::sleep(SETTLE_PAUSE).await;
