@@ -30,6 +30,7 @@ mod registry;
 mod request;
 mod run;
 mod sequence;
+mod set;
 mod shared;
 mod sheet;
 mod snapshot;
@@ -56,6 +57,7 @@ pub use guests::Guests;
 pub use handle::GuestHandle;
 pub use ports::{PortCall, Ports};
 pub use run::Run;
+pub use set::GuestSet;
 pub use snapshot::Snapshot;
 pub use state::{
     CrashedReason, PausedReason, Phase, Reason, RunningReason, ShutdownReason, ShutoffReason, State,

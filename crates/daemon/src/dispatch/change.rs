@@ -74,7 +74,7 @@ pub(super) async fn define_xml_flags(
 
 async fn define(session: &Session, text: &str) -> Answer<DomainRef> {
     let document = parse(session, text)?;
-    made(session.host.guests.define(document, session.origin()).await)
+    made(session.guests()?.define(document, session.origin()).await)
 }
 
 fn made(outcome: Result<GuestHandle, GuestError>) -> Answer<DomainRef> {
@@ -125,13 +125,7 @@ pub(super) async fn create_xml(
     let document = parse(session, &args.xml_desc)?;
     let flags = start_flags(session, args.flags);
     Ok(DomainCreateXmlResults {
-        dom: made(
-            session
-                .host
-                .guests
-                .create(document, flags, session.origin())
-                .await,
-        )?,
+        dom: made(session.guests()?.create(document, flags, session.origin()).await)?,
     })
 }
 

@@ -18,7 +18,7 @@ mod uri;
 
 use std::sync::{Arc, OnceLock};
 
-use ferrovirt_guest::GuestHandle;
+use ferrovirt_guest::{GuestHandle, GuestSet};
 use ferrovirt_hook::Origin;
 use ferrovirt_hook::history::AskedBy;
 use ferrovirt_model::Uuid;
@@ -114,10 +114,16 @@ impl Session {
         }
     }
 
+    /// The guests of the driver that is open.
+    fn guests(&self) -> Result<&dyn GuestSet, ErrorReply> {
+        let set = self.opened()?.uri.scheme.driver().and_then(|driver| self.host.guests.of(driver));
+        set.ok_or_else(|| ErrorReply::new(ErrorCode::NoSupport, ErrorDomain::Domain, "virDomain"))
+    }
+
     /// The guest that a client means: only the uuid counts.
     fn guest(&self, dom: &DomainRef) -> Result<GuestHandle, ErrorReply> {
         let uuid = Uuid(dom.uuid);
-        self.host.guests.by_uuid(&uuid).ok_or_else(|| {
+        self.guests()?.by_uuid(&uuid).ok_or_else(|| {
             let text = format!("no domain with matching uuid '{uuid}' ({})", dom.name);
             ErrorReply::new(ErrorCode::NoDomain, ErrorDomain::Qemu, text)
         })
@@ -130,6 +136,19 @@ impl Session {
             let text = format!("no network with matching uuid '{uuid}' ({})", net.name);
             ErrorReply::new(ErrorCode::NoNetwork, ErrorDomain::Network, text)
         })
+    }
+}
+
+impl Session {
+    /// What is said for QEMU is said by the driver that is open.
+    fn in_the_words_of_the_driver(&self, error: ErrorReply) -> ErrorReply {
+        match self.opened.get().map(|opened| opened.uri.scheme) {
+            Some(Scheme::Lxc) => {
+                let words = [("qemuDomain", "lxcDomain"), ("qemuConnect", "lxcConnect")];
+                error.said_by(ErrorDomain::Qemu, ErrorDomain::Lxc, &words)
+            }
+            _ => error,
+        }
     }
 }
 
@@ -166,7 +185,8 @@ macro_rules! serve {
             }
             $(
                 async fn $method(&self, args: $args) -> Result<<$args as Call>::Results, ErrorReply> {
-                    serve!(@$how $handler, (self, args))
+                    let answer = serve!(@$how $handler, (self, args));
+                    answer.map_err(|error| self.in_the_words_of_the_driver(error))
                 }
             )*
         }
