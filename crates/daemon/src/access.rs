@@ -23,7 +23,10 @@ pub fn admit(procedure: &Procedure, open: Option<(Scheme, bool)>) -> Result<(), 
     }
     let served = match procedure.needs {
         Needs::Connection | Needs::Networks => true,
-        Needs::Hypervisor => scheme != Scheme::Network && !(scheme == Scheme::Lxc && NOT_OF_CONTAINERS.contains(&procedure.number)),
+        Needs::Hypervisor => {
+            scheme != Scheme::Network
+                && !(scheme == Scheme::Lxc && NOT_OF_CONTAINERS.contains(&procedure.number))
+        }
         Needs::Storage => scheme != Scheme::Network,
     };
     if served {

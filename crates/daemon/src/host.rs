@@ -238,7 +238,11 @@ impl Host {
     /// Whether anything here needs a daemon: a client, a running guest, an active network.
     pub fn is_busy(&self) -> bool {
         self.clients.count() > 0
-            || self.guests.all().flat_map(|set| set.list()).any(|g| g.id.is_some())
+            || self
+                .guests
+                .all()
+                .flat_map(|set| set.list())
+                .any(|g| g.id.is_some())
             || self.networks.list().iter().any(|n| n.active)
     }
 }

@@ -22,6 +22,7 @@ mod flags;
 mod guests;
 mod handle;
 mod jobs;
+pub mod log;
 mod metadata;
 mod operation;
 mod owner;
@@ -39,6 +40,7 @@ mod stats;
 mod status;
 mod status_xml;
 mod store;
+pub mod traffic;
 mod walk;
 
 #[cfg(any(test, feature = "testing"))]

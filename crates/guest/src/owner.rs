@@ -287,7 +287,10 @@ impl<B: Power> Owner<B> {
 
     fn over(&mut self, finish: Finish, result: Result<()>) {
         let Some(job) = self.job.take() else { return };
-        let restart = self.restart.take().filter(|_| matches!(finish, Finish::Off) && !job.doomed);
+        let restart = self
+            .restart
+            .take()
+            .filter(|_| matches!(finish, Finish::Off) && !job.doomed);
         if matches!(finish, Finish::Off) && restart.is_none() {
             self.forget_if_nothing_is_left();
         }

@@ -36,8 +36,7 @@ pub trait GuestSet: Send + Sync {
 
     /// The guest of this name, or with this uuid where it is one.
     fn by_name_or_uuid(&self, text: &str) -> Option<GuestHandle> {
-        self.by_name(text)
-            .or_else(|| self.by_uuid(&text.parse().ok()?))
+        self.by_name(text).or_else(|| self.by_uuid(&text.parse().ok()?))
     }
 
     /// Defines a persistent guest.

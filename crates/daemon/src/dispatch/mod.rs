@@ -116,7 +116,12 @@ impl Session {
 
     /// The guests of the driver that is open.
     fn guests(&self) -> Result<&dyn GuestSet, ErrorReply> {
-        let set = self.opened()?.uri.scheme.driver().and_then(|driver| self.host.guests.of(driver));
+        let set = self
+            .opened()?
+            .uri
+            .scheme
+            .driver()
+            .and_then(|driver| self.host.guests.of(driver));
         set.ok_or_else(|| ErrorReply::new(ErrorCode::NoSupport, ErrorDomain::Domain, "virDomain"))
     }
 

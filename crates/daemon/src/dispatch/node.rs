@@ -56,7 +56,10 @@ fn kernel_version() -> u64 {
     let uname = rustix::system::uname();
     let release = uname.release().to_string_lossy().into_owned();
     let plain = release.split(|c: char| !c.is_ascii_digit() && c != '.').next();
-    let mut parts = plain.unwrap_or_default().split('.').map(|part| part.parse::<u64>().unwrap_or(0));
+    let mut parts = plain
+        .unwrap_or_default()
+        .split('.')
+        .map(|part| part.parse::<u64>().unwrap_or(0));
     let mut part = || parts.next().unwrap_or(0);
     part() * 1_000_000 + part() * 1_000 + part()
 }

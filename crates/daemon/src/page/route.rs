@@ -111,9 +111,15 @@ mod tests {
             ("/", Route::Home),
             ("/style.css", Route::Style),
             ("/guest/web1", Route::Object(Driver::Qemu, "web1".to_owned())),
-            ("/guest/a%2Fb%20%C3%A9", Route::Object(Driver::Qemu, "a/b é".to_owned())),
+            (
+                "/guest/a%2Fb%20%C3%A9",
+                Route::Object(Driver::Qemu, "a/b é".to_owned()),
+            ),
             ("/container/c1", Route::Object(Driver::Lxc, "c1".to_owned())),
-            ("/network/default", Route::Object(Driver::Network, "default".to_owned())),
+            (
+                "/network/default",
+                Route::Object(Driver::Network, "default".to_owned()),
+            ),
             ("/operation/7", Route::Operation(7)),
             ("/run/18446744073709551615", Route::Run(u64::MAX)),
         ] {
