@@ -1,14 +1,17 @@
 //! `<domain>`: one guest. Fields stand in the order in which libvirt writes them.
 
 mod address;
+mod blkiotune;
 mod chardev;
 mod controller;
 mod cpu;
+mod cputune;
 mod devices;
 mod disk;
 mod graphics;
 mod interface;
 mod lesser;
+mod memtune;
 mod normalize;
 mod os;
 mod seclabel;
@@ -16,14 +19,17 @@ mod seclabel;
 mod tests;
 
 pub use address::*;
+pub use blkiotune::*;
 pub use chardev::*;
 pub use controller::*;
 pub use cpu::*;
+pub use cputune::*;
 pub use devices::*;
 pub use disk::*;
 pub use graphics::*;
 pub use interface::*;
 pub use lesser::*;
+pub use memtune::*;
 pub use os::*;
 pub use seclabel::*;
 
@@ -66,9 +72,15 @@ pub struct Domain {
     /// Memory that the balloon leaves the guest; `normalize` sets it to `memory` where it is missing.
     #[xml(name = "currentMemory")]
     pub current_memory: Option<Kib>,
+    /// Shares and limits of block I/O.
+    pub blkiotune: Option<BlkioTune>,
+    /// Limits of memory.
+    pub memtune: Option<MemTune>,
     /// Number of CPUs.
     #[xml(default)]
     pub vcpu: Vcpu,
+    /// Shares and limits of processor time.
+    pub cputune: Option<CpuTune>,
     /// What is booted, on which machine.
     pub os: Os,
     /// What the machine has.

@@ -21,6 +21,7 @@ mod pci_devices;
 mod serial;
 #[cfg(test)]
 mod tests;
+mod tuning;
 
 pub use disk::{device_index, sort as sort_disks};
 pub use machine::Chipset;
@@ -39,6 +40,7 @@ use crate::error::Result;
 /// The document asks for what this driver or this emulator does not have; the text names it.
 pub fn complete(doc: &mut Domain, emulator: &Emulator) -> Result<()> {
     let chipset = machine::settle(doc, emulator)?;
+    tuning::settle(doc)?;
     cpu::settle(doc, emulator)?;
     disk::settle(doc)?;
     serial::settle(doc)?;

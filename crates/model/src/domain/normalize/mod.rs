@@ -39,6 +39,7 @@ impl Domain {
         self.uuid.get_or_insert_with(Uuid::random);
         self.normalize_memory()?;
         self.normalize_vcpu()?;
+        self.normalize_tuning()?;
         if self.os.kind.kind.is_empty() {
             return Err(inconsistent("an os <type> must be specified"));
         }
@@ -73,6 +74,23 @@ impl Domain {
             return Err(unsupported(text));
         }
         self.vcpu.current.take_if(|current| *current == count);
+        Ok(())
+    }
+
+    /// Elements that say nothing are not there.
+    fn normalize_tuning(&mut self) -> Result<(), XmlError> {
+        if let Some(tune) = &mut self.blkiotune {
+            tune.normalize()?;
+        }
+        if let Some(tune) = &mut self.memtune {
+            tune.normalize();
+        }
+        if let Some(tune) = &mut self.cputune {
+            tune.normalize()?;
+        }
+        self.blkiotune.take_if(|tune| tune.is_empty());
+        self.memtune.take_if(|tune| tune.is_empty());
+        self.cputune.take_if(|tune| tune.is_empty());
         Ok(())
     }
 
