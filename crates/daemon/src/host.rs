@@ -189,7 +189,7 @@ impl Host {
         // Containers need root.
         let lxc = match paths.privileged {
             true => {
-                let backend = LxcBackend::new(lxc_config(paths)?, links).map_err(failed("lxc"))?;
+                let backend = LxcBackend::new(lxc_config(paths)?, links);
                 let config = guest_config(Driver::Lxc, &paths.lxc, unknown);
                 Some(Guests::new(config, backend, engine.clone(), networks.clone()))
             }

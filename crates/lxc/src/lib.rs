@@ -4,8 +4,21 @@
 //! * [`protocol`], `controller`: the program `ferrovirt-lxc`, one for each container. It outlives the daemon, is the parent
 //!   of the container's init, holds its consoles and reports its end.
 
+mod adopt;
+mod backend;
+mod cards;
+mod config;
+mod console;
+mod container;
+pub mod controller_client;
 pub mod define;
 mod error;
+mod launch;
+mod orders;
 pub mod protocol;
+mod statistics;
 
+pub use backend::LxcBackend;
+pub use config::LxcConfig;
+pub use container::Container;
 pub use error::{Error, Result};

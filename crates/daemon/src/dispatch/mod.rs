@@ -107,6 +107,14 @@ impl Session {
         self.peer.read_only || self.opened.get().is_none_or(|opened| opened.read_only)
     }
 
+    /// What differs between QEMU's guests and containers: flags that are known, for example.
+    fn by_driver<T>(&self, qemu: T, lxc: T) -> T {
+        match self.opened.get().map(|opened| opened.uri.scheme) {
+            Some(Scheme::Lxc) => lxc,
+            _ => qemu,
+        }
+    }
+
     fn unknown_policy(&self) -> UnknownPolicy {
         match self.host.settings.own.unknown_xml {
             UnknownXml::Refuse => UnknownPolicy::Refuse,
