@@ -1,31 +1,45 @@
 //! `<domain>`: one guest. Fields stand in the order in which libvirt writes them.
 
 mod address;
+mod capability;
 mod chardev;
 mod controller;
 mod cpu;
 mod devices;
 mod disk;
+mod filesystem;
 mod graphics;
+mod hostdev;
+mod idmap;
 mod interface;
+mod ip;
 mod lesser;
+mod namespace;
 mod normalize;
 mod os;
 mod seclabel;
 #[cfg(test)]
 mod tests;
+mod tune;
 
 pub use address::*;
+pub use capability::*;
 pub use chardev::*;
 pub use controller::*;
 pub use cpu::*;
 pub use devices::*;
 pub use disk::*;
+pub use filesystem::*;
 pub use graphics::*;
+pub use hostdev::*;
+pub use idmap::*;
 pub use interface::*;
+pub use ip::*;
 pub use lesser::*;
+pub use namespace::*;
 pub use os::*;
 pub use seclabel::*;
+pub use tune::*;
 
 use crate::{Form, Kib, Parsed, UnknownPolicy, Uuid, XmlError};
 use ferrovirt_xml::{Rest, Xml};
@@ -38,6 +52,8 @@ pub enum VirtType {
     Qemu,
     /// QEMU with hardware acceleration.
     Kvm,
+    /// A container.
+    Lxc,
 }
 
 /// `<domain>`: everything about one guest, live or stored.
@@ -66,11 +82,28 @@ pub struct Domain {
     /// Memory that the balloon leaves the guest; `normalize` sets it to `memory` where it is missing.
     #[xml(name = "currentMemory")]
     pub current_memory: Option<Kib>,
+    /// Its share of the disks.
+    #[xml(name = "blkiotune")]
+    pub blkio_tune: Option<BlkioTune>,
+    /// Limits of memory.
+    #[xml(name = "memtune")]
+    pub mem_tune: Option<MemTune>,
     /// Number of CPUs.
     #[xml(default)]
     pub vcpu: Vcpu,
+    /// Its share of the processors.
+    #[xml(name = "cputune")]
+    pub cpu_tune: Option<CpuTune>,
+    /// From which NUMA nodes memory is taken.
+    #[xml(name = "numatune")]
+    pub numa_tune: Option<NumaTune>,
+    /// The group of guests that it belongs to.
+    pub resource: Option<Resource>,
     /// What is booted, on which machine.
     pub os: Os,
+    /// Which users of the host those of a container are.
+    #[xml(name = "idmap")]
+    pub id_map: Option<IdMap>,
     /// What the machine has.
     pub features: Option<Features>,
     /// The CPU that the guest sees.
@@ -95,6 +128,12 @@ pub struct Domain {
     /// Labels of the security drivers.
     #[xml(name = "seclabel")]
     pub seclabels: Vec<SecLabel>,
+    /// Namespaces of others that a container uses.
+    #[xml(
+        name = "namespace",
+        namespace = "lxc=http://libvirt.org/schemas/domain/lxc/1.0"
+    )]
+    pub lxc_namespace: Option<LxcNamespace>,
     /// What was not understood.
     #[xml(rest)]
     pub rest: Rest,
