@@ -216,7 +216,7 @@ pub fn scope_of(facts: &std::collections::BTreeMap<String, String>) -> Option<Sc
 
 /// A container's memory is what its document says, unless `<memtune>` says otherwise (as libvirt has it).
 fn limit(scope: &Scope, doc: &Domain) -> Result<()> {
-    let tune = doc.mem_tune.as_ref();
+    let tune = doc.memtune.as_ref();
     let hard = tune.and_then(|tune| tune.hard_limit).unwrap_or(doc.memory);
     let bytes = |kib: ferrovirt_model::Kib| kib.0.saturating_mul(1024);
     let limits = MemoryLimits {

@@ -207,11 +207,11 @@ fn capabilities(doc: &Domain) -> Capabilities {
 
 fn memory(doc: &Domain, group: &Path) -> Memory {
     let total = doc
-        .mem_tune
+        .memtune
         .as_ref()
         .and_then(|tune| tune.hard_limit)
         .unwrap_or(doc.memory);
-    let with_swap = doc.mem_tune.as_ref().and_then(|tune| tune.swap_hard_limit);
+    let with_swap = doc.memtune.as_ref().and_then(|tune| tune.swap_hard_limit);
     Memory {
         group: group.to_owned(),
         total_kib: total.0,

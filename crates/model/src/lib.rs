@@ -4,6 +4,7 @@
 //! `normalize`, what needs one is in the hypervisor's crate.
 
 pub mod capabilities;
+pub mod cpuset;
 pub mod domain;
 pub mod mac;
 pub mod network;
@@ -11,6 +12,7 @@ pub mod network_port;
 pub mod units;
 pub mod uuid;
 
+pub use cpuset::CpuSet;
 pub use ferrovirt_xml::{Form, Parsed, Rest, Unknown, UnknownPolicy, XmlError};
 pub use mac::MacAddress;
 pub use units::Kib;

@@ -12,6 +12,7 @@ pub use crate::network_port::{NetworkPort, Plug, PlugKind, PortMac, PortOwner};
 pub use dns::{Dns, DnsHost, Forwarder, Srv, Txt};
 pub use forward::{Forward, ForwardInterface, ForwardMode, Nat, NatAddress, NatPorts};
 pub use ip::{Bootp, Dhcp, DhcpHost, DhcpRange, Family, Ip, LeaseTime, LeaseUnit, Route, Tftp};
+pub(crate) use ip::{masked, prefix_of_class};
 
 use crate::{Form, MacAddress, Parsed, UnknownPolicy, Uuid, XmlError};
 use ferrovirt_xml::values::{on_off, yes_no};

@@ -25,12 +25,28 @@ impl Kib {
     /// # Errors
     /// A unit that is none, or an amount above [`Kib::MAX`].
     pub fn from_unit(amount: u64, unit: &str) -> Result<Self, String> {
-        let scale = bytes_of_unit(unit).ok_or_else(|| format!("unknown suffix '{unit}'"))?;
-        let kib = (u128::from(amount) * u128::from(scale)).div_ceil(1024);
-        let kib = u64::try_from(kib).ok().filter(|kib| *kib <= Self::MAX.0);
-        kib.map(Self)
-            .ok_or_else(|| format!("value too large: {amount}{unit}"))
+        let bytes = bytes(amount, unit)?;
+        Self::checked(bytes.div_ceil(1024)).ok_or_else(|| format!("value too large: {amount}{unit}"))
     }
+
+    /// So much of a unit, rounded down.
+    ///
+    /// # Errors
+    /// As [`Kib::from_unit`].
+    pub fn whole_from_unit(amount: u64, unit: &str) -> Result<Self, String> {
+        let bytes = bytes(amount, unit)?;
+        Self::checked(bytes / 1024).ok_or_else(|| format!("value too large: {amount}{unit}"))
+    }
+
+    fn checked(kib: u128) -> Option<Self> {
+        let kib = u64::try_from(kib).ok().map(Self);
+        kib.filter(|kib| *kib <= Self::MAX)
+    }
+}
+
+fn bytes(amount: u64, unit: &str) -> Result<u128, String> {
+    let scale = bytes_of_unit(unit).ok_or_else(|| format!("unknown suffix '{unit}'"))?;
+    Ok(u128::from(amount) * u128::from(scale))
 }
 
 /// Units as libvirt knows them, in any case: `KB` is 1000 bytes, `K` and `KiB` are 1024.

@@ -1,8 +1,8 @@
 //! `<devices>`: one list per kind, in the order in which libvirt writes the kinds; within a kind the order is the document's.
 
 use super::{
-    Audio, Backend, Channel, Console, Controller, DeviceInfo, Disk, Graphics, Input, Interface, MemBalloon,
-    Panic, Parallel, Rng, Serial, Video, Watchdog,
+    Audio, Backend, Channel, Console, Controller, DeviceInfo, Disk, Filesystem, Graphics, Hostdev, Input,
+    Interface, MemBalloon, Panic, Parallel, Rng, Serial, Video, Watchdog,
 };
 use ferrovirt_xml::{Rest, Xml};
 
@@ -17,6 +17,9 @@ pub struct Devices {
     /// Controllers.
     #[xml(name = "controller")]
     pub controllers: Vec<Controller>,
+    /// What a container finds at its paths.
+    #[xml(name = "filesystem")]
+    pub filesystems: Vec<Filesystem>,
     /// Network cards.
     #[xml(name = "interface")]
     pub interfaces: Vec<Interface>,
@@ -44,6 +47,9 @@ pub struct Devices {
     /// Graphics cards.
     #[xml(name = "video")]
     pub videos: Vec<Video>,
+    /// What a container may use of the host.
+    #[xml(name = "hostdev")]
+    pub hostdevs: Vec<Hostdev>,
     /// Watchdogs.
     #[xml(name = "watchdog")]
     pub watchdogs: Vec<Watchdog>,
@@ -66,6 +72,7 @@ impl Devices {
         let mut list = Vec::new();
         list.extend(self.disks.iter().map(|device| &device.info));
         list.extend(self.controllers.iter().map(|device| &device.info));
+        list.extend(self.filesystems.iter().map(|device| &device.info));
         list.extend(self.interfaces.iter().map(|device| &device.info));
         list.extend(self.serials.iter().map(|device| &device.info));
         list.extend(self.parallels.iter().map(|device| &device.info));
@@ -73,6 +80,7 @@ impl Devices {
         list.extend(self.channels.iter().map(|device| &device.info));
         list.extend(self.inputs.iter().map(|device| &device.info));
         list.extend(self.videos.iter().map(|device| &device.info));
+        list.extend(self.hostdevs.iter().map(|device| &device.info));
         list.extend(self.watchdogs.iter().map(|device| &device.info));
         list.extend(self.memballoon.iter().map(|device| &device.info));
         list.extend(self.rngs.iter().map(|device| &device.info));
@@ -86,6 +94,7 @@ impl Devices {
         let mut list = Vec::new();
         list.extend(self.disks.iter_mut().map(|device| &mut device.info));
         list.extend(self.controllers.iter_mut().map(|device| &mut device.info));
+        list.extend(self.filesystems.iter_mut().map(|device| &mut device.info));
         list.extend(self.interfaces.iter_mut().map(|device| &mut device.info));
         list.extend(self.serials.iter_mut().map(|device| &mut device.info));
         list.extend(self.parallels.iter_mut().map(|device| &mut device.info));
@@ -98,6 +107,7 @@ impl Devices {
         list.extend(self.channels.iter_mut().map(|device| &mut device.info));
         list.extend(self.inputs.iter_mut().map(|device| &mut device.info));
         list.extend(self.videos.iter_mut().map(|device| &mut device.info));
+        list.extend(self.hostdevs.iter_mut().map(|device| &mut device.info));
         list.extend(self.watchdogs.iter_mut().map(|device| &mut device.info));
         list.extend(self.memballoon.iter_mut().map(|device| &mut device.info));
         list.extend(self.rngs.iter_mut().map(|device| &mut device.info));

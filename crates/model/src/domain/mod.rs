@@ -2,35 +2,49 @@
 
 mod address;
 mod blkiotune;
+mod capability;
 mod chardev;
 mod controller;
 mod cpu;
 mod cputune;
 mod devices;
 mod disk;
+mod filesystem;
 mod graphics;
+mod hostdev;
+mod idmap;
 mod interface;
+mod ip;
 mod lesser;
 mod memtune;
+mod namespace;
 mod normalize;
 mod os;
+mod place;
 mod seclabel;
 #[cfg(test)]
 mod tests;
 
 pub use address::*;
 pub use blkiotune::*;
+pub use capability::*;
 pub use chardev::*;
 pub use controller::*;
 pub use cpu::*;
 pub use cputune::*;
 pub use devices::*;
 pub use disk::*;
+pub use filesystem::*;
 pub use graphics::*;
+pub use hostdev::*;
+pub use idmap::*;
 pub use interface::*;
+pub use ip::*;
 pub use lesser::*;
 pub use memtune::*;
+pub use namespace::*;
 pub use os::*;
+pub use place::*;
 pub use seclabel::*;
 
 use crate::{Form, Kib, Parsed, UnknownPolicy, Uuid, XmlError};
@@ -44,6 +58,8 @@ pub enum VirtType {
     Qemu,
     /// QEMU with hardware acceleration.
     Kvm,
+    /// A container.
+    Lxc,
 }
 
 /// `<domain>`: everything about one guest, live or stored.
@@ -81,8 +97,15 @@ pub struct Domain {
     pub vcpu: Vcpu,
     /// Shares and limits of processor time.
     pub cputune: Option<CpuTune>,
+    /// From which NUMA nodes memory is taken.
+    pub numatune: Option<NumaTune>,
+    /// The group of guests that it belongs to.
+    pub resource: Option<Resource>,
     /// What is booted, on which machine.
     pub os: Os,
+    /// Which users of the host those of a container are.
+    #[xml(name = "idmap")]
+    pub id_map: Option<IdMap>,
     /// What the machine has.
     pub features: Option<Features>,
     /// The CPU that the guest sees.
@@ -107,6 +130,12 @@ pub struct Domain {
     /// Labels of the security drivers.
     #[xml(name = "seclabel")]
     pub seclabels: Vec<SecLabel>,
+    /// Namespaces of others that a container uses.
+    #[xml(
+        name = "namespace",
+        namespace = "lxc=http://libvirt.org/schemas/domain/lxc/1.0"
+    )]
+    pub lxc_namespace: Option<LxcNamespace>,
     /// What was not understood.
     #[xml(rest)]
     pub rest: Rest,

@@ -1,5 +1,7 @@
 //! What is booted on which machine, what the machine has, how its clock runs, and what the ends of a run lead to.
 
+use super::capability::Capabilities;
+use crate::cpuset::CpuSet;
 use ferrovirt_xml::values::{on_off, yes_no};
 use ferrovirt_xml::{Rest, Xml};
 
@@ -19,6 +21,9 @@ pub struct Vcpu {
     /// Where they run.
     #[xml(attr, default)]
     pub placement: VcpuPlacement,
+    /// On which of the host's CPUs they run.
+    #[xml(attr)]
+    pub cpuset: Option<CpuSet>,
     /// How many are there at boot, if less than `count`.
     #[xml(attr)]
     pub current: Option<u32>,
@@ -31,6 +36,7 @@ impl Default for Vcpu {
     fn default() -> Self {
         Self {
             placement: VcpuPlacement::Static,
+            cpuset: None,
             current: None,
             count: 1,
         }
@@ -46,7 +52,7 @@ pub struct OsType {
     /// Machine type by QEMU's name.
     #[xml(attr)]
     pub machine: Option<String>,
-    /// `hvm` for a whole machine.
+    /// `hvm` for a whole machine, `exe` for a container.
     #[xml(text)]
     pub kind: String,
 }
@@ -75,12 +81,40 @@ pub struct BootMenu {
     pub timeout: Option<u32>,
 }
 
+/// `<initenv>`: a variable of a container's first process.
+#[derive(Debug, Clone, PartialEq, Eq, Xml)]
+pub struct InitEnv {
+    /// Its name.
+    #[xml(attr)]
+    pub name: String,
+    /// Its value.
+    #[xml(text)]
+    pub value: String,
+}
+
 /// `<os>`: what is booted.
 #[derive(Debug, Clone, PartialEq, Default, Xml)]
 pub struct Os {
     /// Kind of machine.
     #[xml(name = "type")]
     pub kind: OsType,
+    /// Path of a container's first process, inside.
+    pub init: Option<String>,
+    /// Its arguments.
+    #[xml(name = "initarg")]
+    pub init_args: Vec<String>,
+    /// Its environment, beside what each has.
+    #[xml(name = "initenv")]
+    pub init_env: Vec<InitEnv>,
+    /// Its working directory, inside.
+    #[xml(name = "initdir")]
+    pub init_dir: Option<String>,
+    /// Its user by name or number.
+    #[xml(name = "inituser")]
+    pub init_user: Option<String>,
+    /// Its group by name or number.
+    #[xml(name = "initgroup")]
+    pub init_group: Option<String>,
     /// Path of a kernel on the host.
     pub kernel: Option<String>,
     /// Path of its initial RAM disk.
@@ -125,6 +159,8 @@ pub struct Features {
     pub vmport: Option<Switch>,
     /// A note about the running kernel for memory dumps.
     pub vmcoreinfo: Option<Switch>,
+    /// Which of Linux's capabilities a container keeps.
+    pub capabilities: Option<Capabilities>,
     /// What was not understood.
     #[xml(rest)]
     pub rest: Rest,

@@ -24,8 +24,8 @@ pub struct SecLabel {
     /// The security driver's name.
     #[xml(attr)]
     pub model: Option<String>,
-    /// Are files relabelled?
-    #[xml(attr, with = "yes_no")]
+    /// Are files relabelled? Not said where nobody labels.
+    #[xml(attr, with = "yes_no", when = "SecLabel::shows_relabel")]
     pub relabel: Option<bool>,
     /// The label of the process (live, unless it is static).
     #[xml(when = "SecLabel::shows_label")]
@@ -38,6 +38,10 @@ pub struct SecLabel {
 }
 
 impl SecLabel {
+    fn shows_relabel(&self, _form: &Form) -> bool {
+        self.kind != SecLabelType::None
+    }
+
     fn shows_label(&self, form: &Form) -> bool {
         !form.inactive || self.kind == SecLabelType::Static
     }

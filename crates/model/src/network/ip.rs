@@ -50,13 +50,7 @@ impl Ip {
         match (self.prefix, self.netmask, self.address) {
             (Some(prefix), _, _) => prefix,
             (None, Some(mask), _) => u32::from(mask).leading_ones() as u8,
-            (None, None, IpAddr::V6(_)) => 64,
-            (None, None, IpAddr::V4(address)) => match address.octets()[0] {
-                0..=127 => 8,
-                128..=191 => 16,
-                192..=223 => 24,
-                _ => 32,
-            },
+            (None, None, address) => prefix_of_class(address),
         }
     }
 
@@ -69,6 +63,19 @@ impl Ip {
     pub fn contains(&self, address: IpAddr) -> bool {
         self.address.is_ipv4() == address.is_ipv4()
             && masked(address, self.prefix_length()) == self.network_address()
+    }
+}
+
+/// Length of a subnet that nobody wrote down: what the class of an IPv4 address implies, 64 for IPv6.
+pub(crate) fn prefix_of_class(address: IpAddr) -> u8 {
+    match address {
+        IpAddr::V6(_) => 64,
+        IpAddr::V4(address) => match address.octets()[0] {
+            0..=127 => 8,
+            128..=191 => 16,
+            192..=223 => 24,
+            _ => 32,
+        },
     }
 }
 
@@ -206,8 +213,7 @@ impl Route {
             (Some(prefix), _, _) => prefix,
             (None, Some(mask), _) => u32::from(mask).leading_ones() as u8,
             (None, None, address) if address.is_unspecified() => 0,
-            (None, None, IpAddr::V4(_)) => 32,
-            (None, None, IpAddr::V6(_)) => 128,
+            (None, None, address) => prefix_of_class(address),
         }
     }
 }

@@ -12,6 +12,7 @@ mod addresses;
 mod controllers;
 mod cpu;
 mod disk;
+mod foreign;
 mod graphics;
 mod interface;
 mod lesser;
@@ -39,6 +40,7 @@ use crate::error::Result;
 /// # Errors
 /// The document asks for what this driver or this emulator does not have; the text names it.
 pub fn complete(doc: &mut Domain, emulator: &Emulator) -> Result<()> {
+    foreign::refuse(doc)?;
     let chipset = machine::settle(doc, emulator)?;
     tuning::settle(doc)?;
     cpu::settle(doc, emulator)?;

@@ -3,14 +3,16 @@
 
 mod address;
 mod chardev;
+mod container;
 mod controller;
 mod disk;
 mod display;
 mod interface;
+mod ip;
 
 use super::{
-    BootDevice, Cpu, CpuMatch, CpuMode, Domain, FeaturePolicy, InputBus, InputType, ModelFallback,
-    SecLabelType,
+    BootDevice, Cpu, CpuMatch, CpuMode, Domain, FeaturePolicy, Features, InputBus, InputType, LxcNamespace,
+    ModelFallback, SecLabelType,
 };
 use crate::{Kib, Uuid};
 use ferrovirt_xml::XmlError;
@@ -38,11 +40,16 @@ impl Domain {
         }
         self.uuid.get_or_insert_with(Uuid::random);
         self.normalize_memory()?;
-        self.normalize_vcpu()?;
         self.normalize_tuning()?;
+        self.normalize_vcpu()?;
         if self.os.kind.kind.is_empty() {
             return Err(inconsistent("an os <type> must be specified"));
         }
+        container::check_init(&self.os)?;
+        container::normalize_id_map(&mut self.id_map)?;
+        self.normalize_features();
+        self.lxc_namespace
+            .take_if(|shared| *shared == LxcNamespace::default());
         if let Some(cpu) = &mut self.cpu {
             normalize_cpu(cpu)?;
         }
@@ -91,14 +98,34 @@ impl Domain {
         self.blkiotune.take_if(|tune| tune.is_empty());
         self.memtune.take_if(|tune| tune.is_empty());
         self.cputune.take_if(|tune| tune.is_empty());
+        if let Some(memory) = self.numatune.as_mut().and_then(|tune| tune.memory.as_mut()) {
+            memory.placement = None;
+        }
+        self.numatune.take_if(|tune| *tune == crate::domain::NumaTune::default());
         Ok(())
+    }
+
+    /// Drops what says nothing.
+    fn normalize_features(&mut self) {
+        if let Some(features) = &mut self.features {
+            features.capabilities.take_if(|kept| kept.is_default());
+        }
+        self.features.take_if(|features| *features == Features::default());
     }
 
     fn normalize_devices(&mut self) -> Result<(), XmlError> {
         let devices = &mut self.devices;
         disk::normalize(&mut devices.disks)?;
         controller::normalize(&mut devices.controllers)?;
+        devices
+            .filesystems
+            .iter_mut()
+            .try_for_each(container::normalize_filesystem)?;
         devices.interfaces.iter_mut().try_for_each(interface::normalize)?;
+        devices
+            .hostdevs
+            .iter_mut()
+            .try_for_each(container::normalize_hostdev)?;
         chardev::normalize(devices, self.os.kind.kind == "hvm")?;
         devices
             .graphics

@@ -147,7 +147,7 @@ fn interface() -> impl Strategy<Value = Interface> {
                 network,
                 bridge,
                 portid: port.map(Uuid),
-                portgroup: None,
+                ..InterfaceSource::default()
             }
         });
     let target = maybe(text()).prop_map(|dev| InterfaceTarget { dev });
