@@ -9,7 +9,7 @@ mod display;
 mod interface;
 
 use super::{
-    BootDevice, Cpu, CpuMatch, CpuMode, Domain, FeaturePolicy, InputBus, InputType, ModelFallback,
+    BootDevice, Cpu, CpuMatch, CpuMode, Device, Domain, FeaturePolicy, InputBus, InputType, ModelFallback,
     SecLabelType,
 };
 use crate::{Kib, Uuid};
@@ -23,6 +23,25 @@ fn inconsistent(text: impl Into<String>) -> XmlError {
 /// Understood, but not to be had: libvirt's code for `unsupported configuration`.
 fn unsupported(text: impl Into<String>) -> XmlError {
     XmlError::Unsupported(text.into())
+}
+
+/// Completes a device on its own.
+pub(super) fn device(device: &mut Device) -> Result<(), XmlError> {
+    match device {
+        Device::Disk(disk) => {
+            let mut alone = vec![std::mem::take(&mut **disk)];
+            disk::normalize(&mut alone)?;
+            if let Some(complete) = alone.pop() {
+                **disk = complete;
+            }
+            address::normalize(&mut disk.info)
+        }
+        Device::Interface(card) => {
+            interface::normalize(card)?;
+            address::normalize(&mut card.info)
+        }
+        Device::Other(_) => Ok(()),
+    }
 }
 
 impl Domain {
