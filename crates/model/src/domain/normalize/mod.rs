@@ -11,8 +11,8 @@ mod interface;
 mod ip;
 
 use super::{
-    BootDevice, Cpu, CpuMatch, CpuMode, Domain, FeaturePolicy, Features, InputBus, InputType, LxcNamespace,
-    ModelFallback, SecLabelType,
+    BootDevice, Cpu, CpuMatch, CpuMode, Device, Domain, FeaturePolicy, Features, InputBus, InputType, LxcNamespace,
+    ModelFallback, NumaTune, SecLabelType,
 };
 use crate::{Kib, Uuid};
 use ferrovirt_xml::XmlError;
@@ -25,6 +25,25 @@ fn inconsistent(text: impl Into<String>) -> XmlError {
 /// Understood, but not to be had: libvirt's code for `unsupported configuration`.
 fn unsupported(text: impl Into<String>) -> XmlError {
     XmlError::Unsupported(text.into())
+}
+
+/// Completes a device on its own.
+pub(super) fn device(device: &mut Device) -> Result<(), XmlError> {
+    match device {
+        Device::Disk(disk) => {
+            let mut alone = vec![std::mem::take(&mut **disk)];
+            disk::normalize(&mut alone)?;
+            if let Some(complete) = alone.pop() {
+                **disk = complete;
+            }
+            address::normalize(&mut disk.info)
+        }
+        Device::Interface(card) => {
+            interface::normalize(card)?;
+            address::normalize(&mut card.info)
+        }
+        Device::Other(_) => Ok(()),
+    }
 }
 
 impl Domain {
@@ -101,7 +120,7 @@ impl Domain {
         if let Some(memory) = self.numatune.as_mut().and_then(|tune| tune.memory.as_mut()) {
             memory.placement = None;
         }
-        self.numatune.take_if(|tune| *tune == crate::domain::NumaTune::default());
+        self.numatune.take_if(|tune| *tune == NumaTune::default());
         Ok(())
     }
 
