@@ -41,7 +41,8 @@ pub async fn adopt(status: &Status, config: &LxcConfig) -> Result<Adopted<Contai
         (Phase::Running, Some(init)) => init,
         (phase, _) => return Err(gone(&format!("it is not running ({phase:?})"))),
     };
-    let guest = Container::new(name, process, init, scope, (client, reports)).map_err(|error| gone(&error))?;
+    let guest =
+        Container::new(name, process, init, scope, (client, reports)).map_err(|error| gone(&error))?;
     if frozen {
         guest.freeze().map_err(|error| gone(&error))?;
     }

@@ -202,7 +202,9 @@ impl Power for LxcBackend {
     }
 
     async fn reset(&self, _guest: &Container) -> std::result::Result<(), BackendError> {
-        Err(BackendError::Unsupported("a container has no reset button".to_owned()))
+        Err(BackendError::Unsupported(
+            "a container has no reset button".to_owned(),
+        ))
     }
 }
 

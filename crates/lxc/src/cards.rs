@@ -9,7 +9,9 @@ use std::path::{Path, PathBuf};
 
 use ferrovirt_guest::{BackendError, Run, Step};
 use ferrovirt_link::{Address, Links, MacvlanMode as LinkMode, Route, VethSpec};
-use ferrovirt_model::domain::{CardAddress, Domain, HostdevKind, Interface, InterfaceType, LinkState, MacvlanMode};
+use ferrovirt_model::domain::{
+    CardAddress, Domain, HostdevKind, Interface, InterfaceType, LinkState, MacvlanMode,
+};
 
 use crate::error::{Error, Result};
 
@@ -57,7 +59,8 @@ pub async fn make(links: &Links, run: &mut Run) -> std::result::Result<Vec<Waiti
         if let Some(name) = &host_end {
             let index = links.index_of(name).await.map_err(Error::from)?;
             let index = index.map(|index| index.to_string()).unwrap_or_default();
-            run.journal(Step::new(STEP).with(DEVICE, name).with(INDEX, index)).await?;
+            run.journal(Step::new(STEP).with(DEVICE, name).with(INDEX, index))
+                .await?;
             give_addresses(links, name, &card).await?;
         }
         let card = &mut run.doc.devices.interfaces[number];
@@ -66,7 +69,11 @@ pub async fn make(links: &Links, run: &mut Run) -> std::result::Result<Vec<Waiti
         }
         waiting.push(Waiting {
             device,
-            inside: card.guest.as_ref().and_then(|guest| guest.dev.clone()).unwrap_or_else(|| format!("eth{number}")),
+            inside: card
+                .guest
+                .as_ref()
+                .and_then(|guest| guest.dev.clone())
+                .unwrap_or_else(|| format!("eth{number}")),
             ips: card.ips.clone(),
             routes: card.routes.clone(),
             up: card.link != Some(LinkState::Down),
@@ -78,16 +85,19 @@ pub async fn make(links: &Links, run: &mut Run) -> std::result::Result<Vec<Waiti
 
 /// Devices of the host that go inside as they are.
 fn given(doc: &Domain) -> impl Iterator<Item = Waiting> {
-    doc.devices.hostdevs.iter().filter_map(|hostdev| match &hostdev.kind {
-        HostdevKind::Net(net) => Some(Waiting {
-            device: net.source.interface.clone(),
-            inside: net.source.interface.clone(),
-            ips: net.ips.clone(),
-            routes: net.routes.clone(),
-            up: true,
-        }),
-        HostdevKind::Storage(_) | HostdevKind::Misc(_) => None,
-    })
+    doc.devices
+        .hostdevs
+        .iter()
+        .filter_map(|hostdev| match &hostdev.kind {
+            HostdevKind::Net(net) => Some(Waiting {
+                device: net.source.interface.clone(),
+                inside: net.source.interface.clone(),
+                ips: net.ips.clone(),
+                routes: net.routes.clone(),
+                up: true,
+            }),
+            HostdevKind::Storage(_) | HostdevKind::Misc(_) => None,
+        })
 }
 
 /// Makes one card; the name of the host's end, where there is one.
@@ -100,12 +110,15 @@ async fn connect(links: &Links, card: &Interface, device: &str) -> Result<Option
     let bridge = match card.kind {
         InterfaceType::Network | InterfaceType::Bridge => {
             let bridge = source.and_then(|source| source.bridge.clone());
-            Some(bridge.ok_or_else(|| Error::Xml("interface has no bridge: its network was not plugged in".to_owned()))?)
+            Some(bridge.ok_or_else(|| {
+                Error::Xml("interface has no bridge: its network was not plugged in".to_owned())
+            })?)
         }
         InterfaceType::Ethernet => None,
         InterfaceType::Direct => {
             let lower = source.and_then(|source| source.dev.clone());
-            let lower = lower.ok_or_else(|| Error::Xml("interface of type 'direct' has no source device".to_owned()))?;
+            let lower = lower
+                .ok_or_else(|| Error::Xml("interface of type 'direct' has no source device".to_owned()))?;
             let mode = source.and_then(|source| source.mode);
             links.add_macvlan(device, &lower, mode_of(mode), mac).await?;
             return Ok(None);

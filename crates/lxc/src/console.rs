@@ -50,11 +50,7 @@ mod tests {
     fn what_is_written_comes_out_untouched() {
         let pty = open().unwrap();
         assert!(pty.path.starts_with("/dev/pts/"));
-        let mut slave = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .open(&pty.path)
-            .unwrap();
+        let mut slave = OpenOptions::new().read(true).write(true).open(&pty.path).unwrap();
         slave.write_all(b"a\nb").unwrap();
         let mut master = std::fs::File::from(pty.master);
         let mut read = [0; 3];

@@ -19,7 +19,7 @@ use crate::protocol::{Ask, Ending, Report};
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
 /// How long everything inside may take to go after SIGKILL.
-const AFTER_KILL: Duration = Duration::from_secs(30);
+pub const AFTER_KILL: Duration = Duration::from_secs(30);
 
 const SIGKILL: i32 = 9;
 
@@ -52,7 +52,10 @@ impl Container {
         (client, mut reports): (Client, mpsc::UnboundedReceiver<Report>),
     ) -> Result<Self> {
         let gone = |error: std::io::Error| {
-            Error::Died(format!("the controller (process {}) of container '{name}' is gone: {error}", process.pid))
+            Error::Died(format!(
+                "the controller (process {}) of container '{name}' is gone: {error}",
+                process.pid
+            ))
         };
         let pidfd = PidFd::open(process).map_err(gone)?;
         let init = ProcessId::of(init).map_err(gone)?;
@@ -141,8 +144,15 @@ impl Container {
     pub async fn kill(&self) -> Result<()> {
         end(self.inner.init, self.inner.scope.as_ref())?;
         for signalled in [false, true] {
-            let patience = if signalled { AFTER_KILL } else { Duration::from_secs(2) };
-            if tokio::time::timeout(patience, self.inner.pidfd.exited()).await.is_ok() {
+            let patience = if signalled {
+                AFTER_KILL
+            } else {
+                Duration::from_secs(2)
+            };
+            if tokio::time::timeout(patience, self.inner.pidfd.exited())
+                .await
+                .is_ok()
+            {
                 return Ok(());
             }
             // The controller follows its init by itself; one that hangs does not.

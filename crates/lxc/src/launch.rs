@@ -15,9 +15,11 @@ use ferrovirt_guest::log::GuestLog;
 use ferrovirt_guest::{BackendError, Run};
 use ferrovirt_link::Links;
 use ferrovirt_model::domain::Domain;
-use ferrovirt_sys::cgroup::{Access, DeviceKind, DeviceRule, MemoryLimits, Partition, Scope, create_scope_in, rule_of};
-use ferrovirt_sys::launch::Orders as LaunchOrders;
 use ferrovirt_sys::blocking;
+use ferrovirt_sys::cgroup::{
+    Access, DeviceKind, DeviceRule, MemoryLimits, Partition, Scope, create_scope_in, rule_of,
+};
+use ferrovirt_sys::launch::Orders as LaunchOrders;
 use rustix::fs::{MemfdFlags, SealFlags};
 
 use crate::cards::{self, Waiting};
@@ -116,7 +118,13 @@ pub async fn launch(
         init = born => init?,
         () = cancel.cancelled() => return Err(BackendError::Cancelled),
     };
-    Ok(Container::new(run.name(), process, init, scope, (client, reports))?)
+    Ok(Container::new(
+        run.name(),
+        process,
+        init,
+        scope,
+        (client, reports),
+    )?)
 }
 
 fn launch_orders(config: &LxcConfig, log: &GuestLog, socket: &Path, orders: &[u8]) -> Result<LaunchOrders> {
@@ -126,7 +134,10 @@ fn launch_orders(config: &LxcConfig, log: &GuestLog, socket: &Path, orders: &[u8
         .map_err(Error::io("Failed to open file", log.path()))?;
     let orders = sealed(orders).map_err(Error::io("Cannot write down", "the orders"))?;
     Ok(LaunchOrders {
-        env: vec![(OsString::from("PATH"), OsString::from("/usr/sbin:/usr/bin:/sbin:/bin"))],
+        env: vec![(
+            OsString::from("PATH"),
+            OsString::from("/usr/sbin:/usr/bin:/sbin:/bin"),
+        )],
         keep_capabilities: true,
         stdout: Some(stdout.into()),
         stderr: Some(stderr.into()),
@@ -160,7 +171,8 @@ fn listener(socket: &Path) -> Result<OwnedFd> {
         _ => {}
     }
     let listener = UnixListener::bind(socket).map_err(Error::io("Cannot listen on", socket))?;
-    fs::set_permissions(socket, fs::Permissions::from_mode(0o600)).map_err(Error::io("Cannot protect", socket))?;
+    fs::set_permissions(socket, fs::Permissions::from_mode(0o600))
+        .map_err(Error::io("Cannot protect", socket))?;
     Ok(listener.into())
 }
 
@@ -192,7 +204,8 @@ fn scope(run: &mut Run) -> Result<Option<Scope>> {
         return Ok(None);
     };
     run.facts.insert(SCOPE.to_owned(), scope.name.clone());
-    run.facts.insert(PARTITION.to_owned(), partition.path().to_owned());
+    run.facts
+        .insert(PARTITION.to_owned(), partition.path().to_owned());
     limit(&scope, &run.doc)?;
     scope.set_devices(&devices(&run.doc)?)?;
     Ok(Some(scope))
@@ -203,7 +216,7 @@ fn scope(run: &mut Run) -> Result<Option<Scope>> {
 /// # Errors
 /// It is no path of a partition.
 pub fn partition(doc: &Domain) -> Result<Partition> {
-    let path = doc.resource.as_ref().and_then(|resource| resource.partition.as_deref());
+    let path = doc.resource.as_ref().map(|resource| resource.partition.as_str());
     Partition::new(path.unwrap_or("/machine")).map_err(Error::Unsupported)
 }
 
@@ -256,7 +269,12 @@ fn devices(doc: &Domain) -> Result<Vec<DeviceRule>> {
         match orders::filesystem(filesystem)?.source {
             Source::Block { path, .. } => rules.push(rule_of(&path, Access::ALL)?),
             Source::File { .. } => {
-                rules.push(DeviceRule::new(DeviceKind::Character, LOOP_CONTROL.0, LOOP_CONTROL.1, Access::ALL));
+                rules.push(DeviceRule::new(
+                    DeviceKind::Character,
+                    LOOP_CONTROL.0,
+                    LOOP_CONTROL.1,
+                    Access::ALL,
+                ));
                 rules.push(DeviceRule {
                     kind: DeviceKind::Block,
                     major: Some(LOOP),
@@ -272,8 +290,7 @@ fn devices(doc: &Domain) -> Result<Vec<DeviceRule>> {
 
 /// The directory of the group whose limits the container sees as its memory.
 fn memory_group(scope: &Scope) -> Option<PathBuf> {
-    let has_usage = |path: &&PathBuf| {
-        path.join("memory.usage_in_bytes").exists() || path.join("memory.current").exists()
-    };
+    let has_usage =
+        |path: &&PathBuf| path.join("memory.usage_in_bytes").exists() || path.join("memory.current").exists();
     scope.paths.iter().find(has_usage).cloned()
 }

@@ -13,7 +13,7 @@ use crate::protocol::{
 };
 
 /// How another container is found whose namespaces shall be used.
-pub trait Others {
+pub trait Others: Sync {
     /// The first process of the running container of this name.
     fn init_of(&self, name: &str) -> Option<i32>;
 }
@@ -118,7 +118,10 @@ fn file_of(share: &Share, word: &str, others: &dyn Others) -> Result<PathBuf> {
         ShareType::Netns => Ok(Path::new("/run/netns").join(&share.value)),
         ShareType::Pid => {
             let pid = share.value.parse().map_err(|_| {
-                Error::Xml(format!("'{}' of lxc:share{word} is no process number", share.value))
+                Error::Xml(format!(
+                    "'{}' of lxc:share{word} is no process number",
+                    share.value
+                ))
             })?;
             Ok(of_process(pid))
         }
@@ -139,7 +142,8 @@ pub fn filesystem(filesystem: &Filesystem) -> Result<protocol::Filesystem> {
     let target = filesystem.target.clone().unwrap_or_default();
     let source = filesystem.source.as_ref();
     let path = |value: Option<&String>| {
-        let value = value.ok_or_else(|| Error::Xml(format!("the filesystem for '{target}' has no source")))?;
+        let value =
+            value.ok_or_else(|| Error::Xml(format!("the filesystem for '{target}' has no source")))?;
         Ok::<_, Error>(PathBuf::from(value))
     };
     let dir = || path(source.and_then(|source| source.dir.as_ref()));
@@ -155,7 +159,7 @@ pub fn filesystem(filesystem: &Filesystem) -> Result<protocol::Filesystem> {
             format: None,
         },
         FilesystemType::Ram => Source::Ram {
-            size_kib: source.map_or(0, |source| source.usage_kib()),
+            size_kib: source.and_then(|source| source.usage).unwrap_or_default(),
             options: String::new(),
         },
         FilesystemType::Template | FilesystemType::Volume => {
@@ -187,12 +191,18 @@ pub fn node(kind: &HostdevKind) -> Option<Node> {
 }
 
 fn capabilities(doc: &Domain) -> Capabilities {
-    let Some(wanted) = doc.features.as_ref().and_then(|features| features.capabilities.as_ref()) else {
+    let Some(wanted) = doc
+        .features
+        .as_ref()
+        .and_then(|features| features.capabilities.as_ref())
+    else {
         return Capabilities::default();
     };
     let named = |state: bool| {
         let named = wanted.toggles.iter().filter(|(_, set)| **set == state);
-        named.map(|(capability, _)| capability.as_str().to_owned()).collect()
+        named
+            .map(|(capability, _)| capability.as_str().to_owned())
+            .collect()
     };
     Capabilities {
         policy: match wanted.policy {

@@ -10,8 +10,12 @@ use crate::container::Container;
 pub fn figures(guest: &Container) -> Figures {
     let scope = guest.scope();
     Figures {
-        cpu_time: scope.and_then(|scope| scope.cpu_time()).map_or(0, |time| time.total),
-        balloon: scope.and_then(|scope| scope.memory_usage()).map(|bytes| bytes / 1024),
+        cpu_time: scope
+            .and_then(|scope| scope.cpu_time())
+            .map_or(0, |time| time.total),
+        balloon: scope
+            .and_then(|scope| scope.memory_usage())
+            .map(|bytes| bytes / 1024),
     }
 }
 
@@ -26,7 +30,7 @@ pub fn stats(guest: Option<&Container>, doc: &Domain, ask: &StatsAsk) -> GuestSt
             user: time.user,
             system: time.system,
         }),
-        balloon: ask.balloon.then(|| balloon(guest, doc)),
+        balloon: ask.balloon.then(|| balloon(guest)),
         interfaces: match (ask.interfaces, guest) {
             (true, Some(_)) => traffic::interfaces(doc),
             _ => Vec::new(),
@@ -35,14 +39,13 @@ pub fn stats(guest: Option<&Container>, doc: &Domain, ask: &StatsAsk) -> GuestSt
     }
 }
 
-/// A container has no balloon; what it may have and what it has is told all the same.
-fn balloon(guest: Option<&Container>, doc: &Domain) -> BalloonStats {
+/// A container has no balloon; what it has is told all the same.
+fn balloon(guest: Option<&Container>) -> BalloonStats {
     let used = guest
         .and_then(Container::scope)
         .and_then(|scope| scope.memory_usage());
     BalloonStats {
         current: used.map(|bytes| bytes / 1024),
-        maximum: doc.memory.0,
         ..BalloonStats::default()
     }
 }

@@ -11,8 +11,8 @@ mod interface;
 mod ip;
 
 use super::{
-    BootDevice, Cpu, CpuMatch, CpuMode, Device, Domain, FeaturePolicy, Features, InputBus, InputType, LxcNamespace,
-    ModelFallback, NumaTune, SecLabelType,
+    BootDevice, Cpu, CpuMatch, CpuMode, Device, Domain, FeaturePolicy, Features, InputBus, InputType,
+    LxcNamespace, ModelFallback, NumaTune, SecLabelType,
 };
 use crate::{Kib, Uuid};
 use ferrovirt_xml::XmlError;
