@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
-use ferrovirt_guest::{self as guest, What};
+use ferrovirt_guest::{self as guest, Driver, What};
 use ferrovirt_model::Uuid;
 use ferrovirt_network as network;
 use ferrovirt_wire::events::{
@@ -44,7 +44,7 @@ impl Topic {
     /// How many events clients know; they are numbered from 0.
     const fn events(self) -> i32 {
         match self {
-            Topic::Domain => 28,
+            Topic::Domain | Topic::Container => 28,
             Topic::Network => 2,
         }
     }
@@ -266,12 +266,15 @@ mod tests {
     }
 
     fn happens(bulletin: &Bulletin, uuid: Uuid, what: impl Into<What>) {
-        bulletin.guest(&guest::Event {
-            name: "g".to_owned(),
-            uuid,
-            id: None,
-            what: what.into(),
-        });
+        bulletin.guest(
+            Driver::Qemu,
+            &guest::Event {
+                name: "g".to_owned(),
+                uuid,
+                id: None,
+                what: what.into(),
+            },
+        );
     }
 
     /// Procedures and numbers of registrations of the messages that came.

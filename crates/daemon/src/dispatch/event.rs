@@ -72,7 +72,7 @@ fn register(session: &Session, topic: Topic, event: i32, about: Option<Uuid>) ->
 
 fn deregister(session: &Session, topic: Topic, callback: i32) -> Answer<()> {
     let kind = match topic {
-        Topic::Domain => "domain",
+        Topic::Domain | Topic::Container => "domain",
         Topic::Network => "network",
     };
     if session.host.bulletin.deregister(topic, &session.peer, callback) {

@@ -55,7 +55,7 @@ pub(super) async fn all(
     args: ConnectGetAllDomainStatsArgs,
 ) -> Result<ConnectGetAllDomainStatsResults, ErrorReply> {
     only_flags(args.flags, stats_flag::ALL, QEMU, "qemuConnectGetAllDomainStats")?;
-    let seen = chosen(session, &args);
+    let seen = chosen(session, &args)?;
     let has = |flag| args.flags & flag != 0;
     if has(stats_flag::ENFORCE) {
         for (_, guest) in &seen {
