@@ -1,9 +1,12 @@
 //! Containers: how one is described, made, watched and ended, as libvirt's LXC driver does it.
 //!
 //! * [`define`]: what libvirt fills in when a container is defined, and [`define::live`], when it runs; pure.
-//! * [`protocol`], `controller`: the program `ferrovirt-lxc`, one for each container. It outlives the daemon, is the parent
+//! * [`controller_client`]: how the daemon talks with it
+//! * [`protocol`], [`controller`]: the program `ferrovirt-lxc`, one for each container. It outlives the daemon, is the parent
 //!   of the container's init, holds its consoles and reports its end.
 
+pub mod controller;
+pub mod controller_client;
 pub mod define;
 mod error;
 pub mod protocol;
