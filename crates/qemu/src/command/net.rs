@@ -18,7 +18,10 @@ pub(super) fn all(context: &mut Context<'_>, args: &mut Arguments) {
         let netdev = match interface.kind {
             InterfaceType::User => Object::default().text("type", "user").text("id", &host),
             // `Direct` and `Ethernet` are refused when a guest is defined.
-            InterfaceType::Network | InterfaceType::Bridge | InterfaceType::Direct | InterfaceType::Ethernet => {
+            InterfaceType::Network
+            | InterfaceType::Bridge
+            | InterfaceType::Direct
+            | InterfaceType::Ethernet => {
                 let fd = context.given.of(id).unwrap_or(-1);
                 Object::default()
                     .text("type", "tap")
