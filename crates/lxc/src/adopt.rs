@@ -6,7 +6,7 @@ use ferrovirt_guest::{Adopted, Gone, Observed, Status};
 
 use crate::config::LxcConfig;
 use crate::container::Container;
-use crate::controller_client::Client;
+use crate::controller_client::Controller;
 use crate::launch;
 use crate::protocol::Phase;
 
@@ -33,16 +33,15 @@ pub async fn adopt(status: &Status, config: &LxcConfig) -> Result<Adopted<Contai
         }
     }
     let socket = status.monitor.clone().unwrap_or_else(|| config.socket(name));
-    let connected = tokio::time::timeout(DEADLINE, Client::connect(&socket)).await;
-    let (client, hello, reports) = connected
-        .map_err(|_| gone(&"no answer"))?
-        .map_err(|error| gone(&error))?;
+    let connected = Controller::connect(&socket, DEADLINE).await;
+    let (controller, reports) = connected.map_err(|error| gone(&error))?;
+    let hello = controller.hello();
     let init = match (hello.phase, hello.init) {
         (Phase::Running, Some(init)) => init,
         (phase, _) => return Err(gone(&format!("it is not running ({phase:?})"))),
     };
     let guest =
-        Container::new(name, process, init, scope, (client, reports)).map_err(|error| gone(&error))?;
+        Container::new(name, process, init, scope, (controller, reports)).map_err(|error| gone(&error))?;
     if frozen {
         guest.freeze().map_err(|error| gone(&error))?;
     }

@@ -10,10 +10,12 @@ use ferrovirt_guest::{
 };
 use ferrovirt_link::Links;
 use ferrovirt_model::Uuid;
+use ferrovirt_model::capabilities::Host as HostDescription;
 use ferrovirt_model::domain::Domain;
 use ferrovirt_sys::blocking;
 use tokio::sync::mpsc;
 
+use crate::capabilities;
 use crate::cards;
 use crate::config::LxcConfig;
 use crate::console;
@@ -37,6 +39,7 @@ pub struct LxcBackend {
 struct Inner {
     config: LxcConfig,
     links: Links,
+    host: define::Host,
     /// What waits between `prepare` and `launch`, by the id of the run.
     prepared: Mutex<HashMap<i32, Prepared>>,
     /// The first processes of running containers, by name.
@@ -64,6 +67,7 @@ impl LxcBackend {
             inner: Arc::new(Inner {
                 config,
                 links,
+                host: define::Host::this(),
                 prepared: Mutex::default(),
                 running: Running::default(),
             }),
@@ -72,8 +76,8 @@ impl LxcBackend {
 
     /// The capabilities document: what this host is, and which containers can run on it.
     #[must_use]
-    pub fn capabilities(&self, host: Uuid) -> String {
-        define::capabilities(host)
+    pub fn capabilities(&self, host: HostDescription, uuid: Uuid) -> String {
+        capabilities::document(host, uuid, &self.inner.host)
     }
 
     fn keep(&self, name: &str, container: &Container) {
@@ -86,7 +90,7 @@ impl Backend for LxcBackend {
     type Guest = Container;
 
     async fn complete(&self, doc: &mut Domain) -> std::result::Result<(), BackendError> {
-        define::complete(doc)?;
+        define::complete(doc, &self.inner.host)?;
         Ok(())
     }
 

@@ -11,9 +11,9 @@ use ferrovirt_sys::pidfd::PidFd;
 use ferrovirt_sys::process::ProcessId;
 use tokio::sync::mpsc;
 
-use crate::controller_client::Client;
+use crate::controller_client::{Controller, Event};
 use crate::error::{Error, Result};
-use crate::protocol::{Ask, Ending, Report};
+use crate::protocol::{Ask, Ending};
 
 /// For an answer of a controller, which has little to do.
 pub const PATIENCE: Duration = Duration::from_secs(30);
@@ -32,7 +32,7 @@ pub struct Container {
 #[derive(Debug)]
 struct Inner {
     name: String,
-    client: Client,
+    controller: Controller,
     pidfd: PidFd,
     init: ProcessId,
     scope: Option<Scope>,
@@ -49,7 +49,7 @@ impl Container {
         process: ProcessId,
         init: i32,
         scope: Option<Scope>,
-        (client, mut reports): (Client, mpsc::UnboundedReceiver<Report>),
+        (controller, mut reports): (Controller, mpsc::UnboundedReceiver<Event>),
     ) -> Result<Self> {
         let gone = |error: std::io::Error| {
             Error::Died(format!(
@@ -68,7 +68,7 @@ impl Container {
                 tokio::select! {
                     biased;
                     Some(report) = reports.recv() => {
-                        if let Report::Ended(ending) = report {
+                        if let Event::Ended(ending) = report {
                             again = ending == Ending::Reboot;
                         }
                     }
@@ -77,7 +77,7 @@ impl Container {
             }
             // What it said last may still be on its way to us.
             while let Ok(report) = reports.try_recv() {
-                if let Report::Ended(ending) = report {
+                if let Event::Ended(ending) = report {
                     again = ending == Ending::Reboot;
                 }
             }
@@ -87,7 +87,7 @@ impl Container {
         Ok(Self {
             inner: Arc::new(Inner {
                 name: name.to_owned(),
-                client,
+                controller,
                 pidfd,
                 init,
                 scope,
@@ -134,7 +134,7 @@ impl Container {
     /// # Errors
     /// It cannot do it, or does not answer.
     pub async fn ask(&self, ask: Ask) -> Result<()> {
-        Ok(self.inner.client.ask(ask, PATIENCE).await?)
+        Ok(self.inner.controller.ask(ask, PATIENCE).await?)
     }
 
     /// Ends everything in it and returns when it is gone.

@@ -25,10 +25,10 @@ use rustix::fs::{MemfdFlags, SealFlags};
 use crate::cards::{self, Waiting};
 use crate::config::LxcConfig;
 use crate::container::{Container, PATIENCE};
-use crate::controller_client::Client;
+use crate::controller_client::{Controller, Event};
 use crate::error::{Error, Result};
 use crate::orders::{self, Others};
-use crate::protocol::{Ask, ORDERS_FD, Report, SOCKET_FD, Source};
+use crate::protocol::{Ask, ORDERS_FD, SOCKET_FD, Source};
 
 /// Where a run remembers the name of its control group, and the partition that it is in.
 pub const SCOPE: &str = "scope";
@@ -82,21 +82,18 @@ pub async fn launch(
         .await
         .map_err(Error::from)?;
     run.born(ready.id()).await?;
-    let (client, hello, mut reports) = Client::connect(&socket).await.map_err(Error::from)?;
     let process = ready.go().await.map_err(Error::from)?;
     write_pid(config, run.name(), process.pid);
-    let _ = hello;
-    let died = |text: String| {
-        let words = log.words_since(words_from);
-        let words = if words.is_empty() { text } else { words };
-        Error::Died(format!("guest failed to start: {words}"))
-    };
+    let connected = Controller::connect(&socket, PATIENCE).await;
+    let (controller, mut reports) =
+        connected.map_err(|error| early_death(&log, words_from, &error.to_string()))?;
+    let died = |text: String| early_death(&log, words_from, &text);
     let cancel = run.cancel.clone();
     let born = async {
         let init = loop {
             match reports.recv().await {
-                Some(Report::Cloned { init }) => break init,
-                Some(Report::Failed(failure)) => return Err(died(failure.to_string())),
+                Some(Event::Cloned { init }) => break init,
+                Some(Event::Failed(failure)) => return Err(died(failure.to_string())),
                 Some(_) => {}
                 None => return Err(died(String::new())),
             }
@@ -104,12 +101,12 @@ pub async fn launch(
         if !prepared.cards.is_empty() || orders.namespaces.private_network {
             cards::move_in(links, &cards::netns_of(init), &prepared.cards).await?;
         }
-        client.ask(Ask::Go, PATIENCE).await?;
+        controller.ask(Ask::Go, PATIENCE).await?;
         loop {
             match reports.recv().await {
-                Some(Report::Running) => return Ok(init),
-                Some(Report::Failed(failure)) => return Err(died(failure.to_string())),
-                Some(Report::Ended(_)) | None => return Err(died(String::new())),
+                Some(Event::Running) => return Ok(init),
+                Some(Event::Failed(failure)) => return Err(died(failure.to_string())),
+                Some(Event::Ended(_)) | None => return Err(died(String::new())),
                 Some(_) => {}
             }
         }
@@ -123,8 +120,18 @@ pub async fn launch(
         process,
         init,
         scope,
-        (client, reports),
+        (controller, reports),
     )?)
+}
+
+/// The error for a container that did not come up; its log knows more when the controller does not.
+fn early_death(log: &GuestLog, words_from: u64, told: &str) -> Error {
+    let words = if told.is_empty() {
+        log.words_since(words_from)
+    } else {
+        told.to_owned()
+    };
+    Error::Died(format!("guest failed to start: {words}"))
 }
 
 fn launch_orders(config: &LxcConfig, log: &GuestLog, socket: &Path, orders: &[u8]) -> Result<LaunchOrders> {

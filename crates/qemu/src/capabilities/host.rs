@@ -21,8 +21,9 @@ fn number<T: FromStr>(path: impl AsRef<Path>) -> Option<T> {
     read(path)?.parse().ok()
 }
 
-/// Describes the host.
-pub(super) fn describe() -> Host {
+/// Describes the host. Reads files of `/proc` and `/sys` only.
+#[must_use]
+pub fn describe() -> Host {
     let cpus = list(&read(format!("{CPUS}/online")).unwrap_or_else(|| "0".to_owned()));
     let cells = cells(&cpus);
     let info = read("/proc/cpuinfo").unwrap_or_default();

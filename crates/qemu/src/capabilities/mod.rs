@@ -11,6 +11,7 @@ mod probe;
 
 pub use cpu::expand as expand_cpu;
 pub use document::document;
+pub use host::describe;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};

@@ -1,0 +1,254 @@
+//! What documents can say and a container has no effect for: refused by name, never passed over. Whole structs are taken apart, so
+//! that a new part of the document does not compile until somebody decides here.
+
+use ferrovirt_model::domain::{
+    Clock, CrashLifecycle, Devices, Domain, Features, Lifecycle, LxcNamespace, NumaMode, NumaTune, Os,
+    ShareType, Vcpu, VcpuPlacement,
+};
+
+use crate::error::{Error, Result};
+
+/// Path of a part, and whether the document has it.
+type Part = (&'static str, bool);
+
+/// Refuses the first part that has no effect.
+pub(super) fn without_effect(doc: &Domain) -> Result<()> {
+    for (path, there) in parts(doc) {
+        if there {
+            return Err(Error::unsupported(format!("not supported: domain/{path}")));
+        }
+    }
+    lifecycle(doc)?;
+    if let Some(shared) = &doc.lxc_namespace {
+        namespaces(shared)?;
+    }
+    Ok(())
+}
+
+fn parts(doc: &Domain) -> Vec<Part> {
+    let Domain {
+        kind: _,
+        id: _,
+        name: _,
+        uuid: _,
+        title: _,
+        description: _,
+        metadata: _,
+        memory: _,
+        current_memory: _,
+        blkiotune: _,
+        memtune: _,
+        vcpu,
+        cputune: _,
+        numatune,
+        resource: partition,
+        os,
+        id_map: _,
+        features: has,
+        cpu,
+        clock,
+        on_poweroff: _,
+        on_reboot: _,
+        on_crash: _,
+        pm,
+        devices: all,
+        seclabels: _,
+        lxc_namespace: _,
+        rest: _,
+    } = doc;
+    let relative = partition
+        .as_ref()
+        .is_some_and(|resource| !resource.partition.starts_with('/'));
+    let mut parts = vec![
+        ("cpu", cpu.is_some()),
+        ("pm", pm.is_some()),
+        ("resource/partition that does not start with '/'", relative),
+    ];
+    parts.extend(processors(vcpu));
+    parts.extend(numatune.iter().flat_map(nodes));
+    parts.extend(booting(os));
+    parts.extend(has.iter().flat_map(features));
+    parts.extend(time(clock));
+    parts.extend(devices(all));
+    parts
+}
+
+fn processors(vcpu: &Vcpu) -> [Part; 2] {
+    let Vcpu {
+        placement,
+        cpuset: _,
+        current,
+        count: _,
+    } = vcpu;
+    [
+        ("vcpu/@placement 'auto'", *placement == VcpuPlacement::Auto),
+        ("vcpu/@current", current.is_some()),
+    ]
+}
+
+/// The control group keeps memory on its nodes; which of them is taken first is nobody's choice.
+fn nodes(tune: &NumaTune) -> [Part; 2] {
+    let NumaTune { memory } = tune;
+    let mode = memory.as_ref().map(|memory| memory.mode);
+    [
+        (
+            "numatune/memory/@mode 'preferred'",
+            mode == Some(NumaMode::Preferred),
+        ),
+        (
+            "numatune/memory/@mode 'interleave'",
+            mode == Some(NumaMode::Interleave),
+        ),
+    ]
+}
+
+/// A container has no firmware and no kernel.
+fn booting(os: &Os) -> [Part; 6] {
+    let Os {
+        kind,
+        init: _,
+        init_args: _,
+        init_env: _,
+        init_dir: _,
+        init_user: _,
+        init_group: _,
+        kernel,
+        initrd,
+        cmdline,
+        boot,
+        boot_menu,
+        rest: _,
+    } = os;
+    [
+        ("os/type/@machine", kind.machine.is_some()),
+        ("os/kernel", kernel.is_some()),
+        ("os/initrd", initrd.is_some()),
+        ("os/cmdline", cmdline.is_some()),
+        ("os/boot", !boot.is_empty()),
+        ("os/bootmenu", boot_menu.is_some()),
+    ]
+}
+
+fn features(features: &Features) -> [Part; 9] {
+    let Features {
+        acpi,
+        apic,
+        pae,
+        hap,
+        viridian,
+        privnet: _,
+        pvspinlock,
+        pmu,
+        vmport,
+        vmcoreinfo,
+        capabilities: _,
+        rest: _,
+    } = features;
+    [
+        ("features/acpi", *acpi),
+        ("features/apic", apic.is_some()),
+        ("features/pae", *pae),
+        ("features/hap", hap.is_some()),
+        ("features/viridian", *viridian),
+        ("features/pvspinlock", pvspinlock.is_some()),
+        ("features/pmu", pmu.is_some()),
+        ("features/vmport", vmport.is_some()),
+        ("features/vmcoreinfo", vmcoreinfo.is_some()),
+    ]
+}
+
+/// A container's clock is the host's; what its time zone is, `/etc/localtime` inside says.
+fn time(clock: &Clock) -> [Part; 1] {
+    let Clock {
+        offset: _,
+        timers,
+        rest: _,
+    } = clock;
+    [("clock/timer", !timers.is_empty())]
+}
+
+fn devices(devices: &Devices) -> [Part; 13] {
+    let Devices {
+        emulator: _,
+        disks,
+        controllers,
+        filesystems: _,
+        interfaces: _,
+        serials,
+        parallels,
+        consoles: _,
+        channels,
+        inputs,
+        graphics,
+        audios,
+        videos,
+        hostdevs: _,
+        watchdogs,
+        memballoon,
+        rngs,
+        panics,
+        rest: _,
+    } = devices;
+    [
+        ("devices/disk", !disks.is_empty()),
+        ("devices/controller", !controllers.is_empty()),
+        ("devices/serial", !serials.is_empty()),
+        ("devices/parallel", !parallels.is_empty()),
+        ("devices/channel", !channels.is_empty()),
+        ("devices/input", !inputs.is_empty()),
+        ("devices/graphics", !graphics.is_empty()),
+        ("devices/audio", !audios.is_empty()),
+        ("devices/video", !videos.is_empty()),
+        ("devices/watchdog", !watchdogs.is_empty()),
+        ("devices/memballoon", memballoon.is_some()),
+        ("devices/rng", !rngs.is_empty()),
+        ("devices/panic", !panics.is_empty()),
+    ]
+}
+
+fn lifecycle(doc: &Domain) -> Result<()> {
+    let refused = |element: &str, action: &str| {
+        Err(Error::unsupported(format!(
+            "the action '{action}' of '{element}' is not supported by the LXC driver"
+        )))
+    };
+    for (element, action) in [("on_poweroff", doc.on_poweroff), ("on_reboot", doc.on_reboot)] {
+        match action {
+            Lifecycle::Destroy | Lifecycle::Restart => {}
+            Lifecycle::RenameRestart | Lifecycle::Preserve => return refused(element, action.as_str()),
+        }
+    }
+    match doc.on_crash {
+        CrashLifecycle::Destroy | CrashLifecycle::Restart => Ok(()),
+        other => refused("on_crash", other.as_str()),
+    }
+}
+
+fn namespaces(shared: &LxcNamespace) -> Result<()> {
+    for (element, share) in [
+        ("sharenet", &shared.net),
+        ("shareipc", &shared.ipc),
+        ("shareuts", &shared.uts),
+    ] {
+        let Some(share) = share else { continue };
+        let value = &share.value;
+        if share.kind == ShareType::Netns && element != "sharenet" {
+            return Err(Error::unsupported(format!(
+                "lxc:{element} of type 'netns': only a network has a name there"
+            )));
+        }
+        let number = || value.parse::<u32>().is_ok_and(|pid| pid > 0);
+        let file = || !value.contains('/') && value != "." && value != "..";
+        let fits = match share.kind {
+            ShareType::Netns | ShareType::Name => !value.is_empty() && file(),
+            ShareType::Pid => number(),
+        };
+        if !fits {
+            return Err(Error::Xml(format!(
+                "lxc:{element} of type '{}' cannot have the value '{value}'",
+                share.kind
+            )));
+        }
+    }
+    Ok(())
+}
