@@ -190,7 +190,7 @@ impl Cell {
             process,
             controller,
             events,
-            console,
+            console: Some(console),
             init: 0,
         };
         match container.event().await {
@@ -222,7 +222,7 @@ pub struct Container {
     pub controller: Controller,
     pub events: UnboundedReceiver<Event>,
     /// The host's terminal.
-    pub console: OwnedFd,
+    console: Option<OwnedFd>,
     pub init: i32,
 }
 
@@ -280,7 +280,9 @@ impl Container {
     /// Runs a command in all namespaces of the container.
     pub fn inside(&self, script: &str) -> (bool, String) {
         let target = self.init.to_string();
+        let users = self.cell.orders.namespaces.user.is_some().then_some("-U");
         let output = std::process::Command::new("nsenter")
+            .args(users)
             .args([
                 "-t", &target, "-m", "-p", "-n", "-u", "-i", "-r", "-w", "/bin/sh", "-c", script,
             ])
@@ -293,16 +295,24 @@ impl Container {
         )
     }
 
+    /// Nobody has the host's terminal open any more.
+    pub fn close_console(&mut self) {
+        self.console = None;
+    }
+
+    /// Somebody else's hold on the terminal.
+    pub fn console(&self) -> OwnedFd {
+        self.console.as_ref().unwrap().try_clone().unwrap()
+    }
+
     /// Types at the console.
     pub fn typed(&self, text: &str) {
-        File::from(self.console.try_clone().unwrap())
-            .write_all(text.as_bytes())
-            .unwrap();
+        File::from(self.console()).write_all(text.as_bytes()).unwrap();
     }
 
     /// Reads from the console until something was said.
     pub async fn hears(&self, wanted: &str) -> String {
-        let mut console = File::from(self.console.try_clone().unwrap());
+        let mut console = File::from(self.console());
         let wanted = wanted.to_owned();
         let read = tokio::task::spawn_blocking(move || {
             let mut text = String::new();
