@@ -82,7 +82,7 @@ async fn what_is_wrong_is_named() {
     let mut cell = Cell::new("c1");
     cell.orders.namespaces.shared = vec![Shared {
         kind: SharedKind::Net,
-        path: "/proc/1/ns/uts".into(),
+        path: "/proc/self/ns/uts".into(),
     }];
     assert_eq!(
         refusal(cell).await,
