@@ -4,7 +4,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
 use ferrovirt_sys::mount::Forbid;
-use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, Uid, chownat, fchown, makedev, mknodat, symlinkat};
+use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, Uid, chownat, makedev, mknodat, symlinkat};
 use rustix::pty::{OpenptFlags, ioctl_tiocgptpeer};
 
 use crate::protocol::{Failure, Node, Orders};
@@ -54,8 +54,7 @@ pub(super) fn make(root: &Root, orders: &Orders) -> Step<Vec<OwnedFd>> {
     let dev = virtual_fs("tmpfs", "devfs", &options, NO_SUID)?;
     let maps = orders.namespaces.user.as_ref();
     let (uid, gid) = idmap::root(maps);
-    fchown(&dev, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)))
-        .named(|| "cannot give /dev to the container".to_owned())?;
+    give(&dev, (uid, gid)).named(|| "cannot give /dev to the container".to_owned())?;
     root.mount(&dev, "/dev".as_ref())?;
     for (name, major, minor) in NODES {
         let device = (FileType::CharacterDevice, makedev(major, minor));
@@ -83,6 +82,12 @@ pub(super) fn make(root: &Root, orders: &Orders) -> Step<Vec<OwnedFd>> {
     consoles(root, orders.consoles.len(), (uid, gid))
 }
 
+/// Gives what is open, if only as a place, to somebody.
+fn give(fd: &OwnedFd, (uid, gid): (u32, u32)) -> rustix::io::Result<()> {
+    let (uid, gid) = (Uid::from_raw(uid), Gid::from_raw(gid));
+    chownat(fd, "", Some(uid), Some(gid), AtFlags::EMPTY_PATH)
+}
+
 /// The first console is `/dev/tty1` and `/dev/console`, the others are `/dev/tty2` and so on.
 fn consoles(root: &Root, count: usize, (uid, gid): (u32, u32)) -> Step<Vec<OwnedFd>> {
     (0..count)
@@ -95,14 +100,7 @@ fn consoles(root: &Root, count: usize, (uid, gid): (u32, u32)) -> Step<Vec<Owned
             // The instance is new, so its terminals are numbered in this order.
             let pts = format!("/dev/pts/{index}");
             let slave = root.open(pts.as_ref(), OFlags::PATH).named(failed)?;
-            chownat(
-                &slave,
-                "",
-                Some(Uid::from_raw(uid)),
-                Some(Gid::from_raw(gid)),
-                AtFlags::EMPTY_PATH,
-            )
-            .named(failed)?;
+            give(&slave, (uid, gid)).named(failed)?;
             let names = [
                 (index == 0).then(|| "console".to_owned()),
                 Some(format!("tty{}", index + 1)),

@@ -34,7 +34,7 @@ fn make(orders: &Orders, ties: &Ties) -> Step<()> {
     let shared = open_shared(orders)?;
     let groups = own_groups();
     let host_sys = match host_network_only(orders) {
-        true => Some(system::tree("/sys".as_ref(), true)?),
+        true => Some(system::host_sys()?),
         false => None,
     };
     let (root_fs, others) = sort(orders);

@@ -68,7 +68,7 @@ pub(super) fn put(mount: &OwnedFd, on: &Path) -> Step<()> {
 }
 
 /// A copy of what is mounted, or only is, at a path; with all mounts below where wanted.
-pub(super) fn tree(path: &Path, recursive: bool) -> Step<OwnedFd> {
+fn tree(path: &Path, recursive: bool) -> Step<OwnedFd> {
     let mut flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
     if recursive {
         flags |= OpenTreeFlags::AT_RECURSIVE;
@@ -121,6 +121,13 @@ pub(super) fn mount_proc_and_sys(orders: &Orders, sys: Option<OwnedFd>) -> Step<
         None => virtual_fs("sysfs", "sysfs", &[], READ_ONLY)?,
     };
     put(&sys, "/sys".as_ref())
+}
+
+/// The host's `/sys`, not to be written to, nor what is mounted in it.
+pub(super) fn host_sys() -> Step<OwnedFd> {
+    let sys = tree("/sys".as_ref(), true)?;
+    forbid(&sys, READ_ONLY, true).named(|| "cannot make /sys read-only".to_owned())?;
+    Ok(sys)
 }
 
 /// One line of `/proc/self/cgroup`.

@@ -1,0 +1,14 @@
+//! Containers from their start to their end, with the real kernel.
+
+mod support;
+
+#[path = "container/ends.rs"]
+mod ends;
+#[path = "container/files.rs"]
+mod files;
+#[path = "container/inside.rs"]
+mod inside;
+#[path = "container/refused.rs"]
+mod refused;
+#[path = "container/running.rs"]
+mod running;
