@@ -10,6 +10,7 @@
     },
     "uri": {
         "qemu": "qemu:///system",
+        "lxc": "lxc:///system",
         "network": "network:///system",
     },
     "hooks_dir": "/etc/libvirt/hooks",
@@ -19,6 +20,7 @@
     # how the process behind guest {name} is recognized: start of its command line, then words in it
     "guest_process": {
         "qemu": ["/usr/bin/qemu-system", "guest={name}"],
+        "lxc": ["{dir}/../../target/debug/ferrovirt-lxc", "--name {name} "],
     },
     "log": "/var/log/libvirt/libvirtd.log",
     # groups: severity and message of a log line

@@ -1,6 +1,7 @@
 //! Who may do what on a connection: nothing before it is open, only looking when it is read-only, and only what its
 //! driver has.
 
+use ferrovirt_wire::procedures::number;
 use ferrovirt_wire::program::{Access, Needs};
 use ferrovirt_wire::{ErrorCode, ErrorDomain, ErrorReply, Procedure};
 
@@ -22,7 +23,11 @@ pub fn admit(procedure: &Procedure, open: Option<(Scheme, bool)>) -> Result<(), 
     }
     let served = match procedure.needs {
         Needs::Connection | Needs::Networks => true,
-        Needs::Hypervisor | Needs::Storage => scheme == Scheme::Qemu,
+        Needs::Hypervisor => {
+            scheme != Scheme::Network
+                && !(scheme == Scheme::Lxc && NOT_OF_CONTAINERS.contains(&procedure.number))
+        }
+        Needs::Storage => scheme != Scheme::Network,
     };
     if served {
         Ok(())
@@ -34,6 +39,14 @@ pub fn admit(procedure: &Procedure, open: Option<(Scheme, bool)>) -> Result<(), 
         ))
     }
 }
+
+/// What libvirt's driver for containers does not have.
+const NOT_OF_CONTAINERS: &[i32] = &[
+    number::DOMAIN_RESET,
+    number::DOMAIN_RENAME,
+    number::DOMAIN_HAS_MANAGED_SAVE_IMAGE,
+    number::DOMAIN_SNAPSHOT_NUM,
+];
 
 /// Something was asked before CONNECT_OPEN.
 pub fn not_open() -> ErrorReply {
@@ -52,7 +65,7 @@ pub fn read_only_prevents(domain: ErrorDomain, function: &str) -> ErrorReply {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ferrovirt_wire::procedures::{TABLE, find, number};
+    use ferrovirt_wire::procedures::{TABLE, find};
 
     fn refusal(number: i32, open: Option<(Scheme, bool)>) -> Option<(i32, i32, String)> {
         let error = admit(find(number).unwrap(), open).err()?;

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
-use ferrovirt_guest::{self as guest, What};
+use ferrovirt_guest::{self as guest, Driver, What};
 use ferrovirt_model::Uuid;
 use ferrovirt_network as network;
 use ferrovirt_wire::events::{
@@ -24,17 +24,27 @@ const MOST: usize = 16_384;
 /// What a registration is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Topic {
-    /// Guests.
+    /// QEMU's guests.
     Domain,
+    /// Containers.
+    Container,
     /// Networks.
     Network,
 }
 
 impl Topic {
+    /// The guests of a driver.
+    pub const fn of_guests(driver: Driver) -> Topic {
+        match driver {
+            Driver::Lxc => Topic::Container,
+            _ => Topic::Domain,
+        }
+    }
+
     /// How many events clients know; they are numbered from 0.
     const fn events(self) -> i32 {
         match self {
-            Topic::Domain => 28,
+            Topic::Domain | Topic::Container => 28,
             Topic::Network => 2,
         }
     }
@@ -55,6 +65,7 @@ pub enum Refusal {
 #[derive(Debug, Default)]
 pub struct Bulletin {
     domains: Mutex<Board>,
+    containers: Mutex<Board>,
     networks: Mutex<Board>,
 }
 
@@ -155,14 +166,14 @@ impl Bulletin {
 
     /// A client is gone, and all that it asked for.
     pub fn leave(&self, peer: &Arc<Peer>) {
-        for topic in [Topic::Domain, Topic::Network] {
+        for topic in [Topic::Domain, Topic::Container, Topic::Network] {
             self.board(topic).clients.remove(&key(peer));
         }
     }
 
     /// Tells what happened to a guest.
-    pub fn guest(&self, event: &guest::Event) {
-        let board = self.board(Topic::Domain);
+    pub fn guest(&self, driver: Driver, event: &guest::Event) {
+        let board = self.board(Topic::of_guests(driver));
         if board.clients.is_empty() {
             return;
         }
@@ -225,6 +236,7 @@ impl Bulletin {
     fn board(&self, topic: Topic) -> MutexGuard<'_, Board> {
         let board = match topic {
             Topic::Domain => &self.domains,
+            Topic::Container => &self.containers,
             Topic::Network => &self.networks,
         };
         board.lock().unwrap_or_else(PoisonError::into_inner)
@@ -254,12 +266,15 @@ mod tests {
     }
 
     fn happens(bulletin: &Bulletin, uuid: Uuid, what: impl Into<What>) {
-        bulletin.guest(&guest::Event {
-            name: "g".to_owned(),
-            uuid,
-            id: None,
-            what: what.into(),
-        });
+        bulletin.guest(
+            Driver::Qemu,
+            &guest::Event {
+                name: "g".to_owned(),
+                uuid,
+                id: None,
+                what: what.into(),
+            },
+        );
     }
 
     /// Procedures and numbers of registrations of the messages that came.

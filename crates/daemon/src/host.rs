@@ -8,6 +8,7 @@ use ferrovirt_guest::Guests;
 use ferrovirt_hook::history::{self, History};
 use ferrovirt_hook::{Discovery, Driver, Engine, EngineConfig, Policy};
 use ferrovirt_link::Links;
+use ferrovirt_lxc::{LxcBackend, LxcConfig};
 use ferrovirt_network::{Autostart, Networks};
 use ferrovirt_qemu::{QemuBackend, QemuConfig};
 use ferrovirt_sys::program;
@@ -17,15 +18,16 @@ use tokio::time::timeout;
 
 use crate::bulletin::Bulletin;
 use crate::error::Error;
+use crate::hypervisors::Hypervisors;
 use crate::metrics::Metrics;
 use crate::node::Node;
-use crate::paths::Paths;
+use crate::paths::{DriverPaths, Paths};
 use crate::settings::{Drivers, Settings, own};
 
 /// What this daemon manages, and what it knows about itself.
 pub struct Host {
     /// All guests.
-    pub guests: Guests<QemuBackend>,
+    pub guests: Hypervisors,
     /// All networks.
     pub networks: Networks,
     /// Calls hooks, and knows which processes are hooks (R91).
@@ -181,16 +183,24 @@ impl Host {
         networks.listen(Box::new(move |event| board.network(event)));
         networks.load().await.map_err(failed("network"))?;
         let links = Links::open().map_err(failed("qemu"))?;
-        let backend = QemuBackend::new(qemu_config(paths, drivers, &node)?, links);
-        let guests = Guests::new(
-            guest_config(paths, unknown),
-            backend,
-            engine.clone(),
-            networks.clone(),
-        );
-        let board = Arc::clone(&bulletin);
-        guests.listen(Box::new(move |event| board.guest(event)));
-        guests.load().await.map_err(failed("qemu"))?;
+        let backend = QemuBackend::new(qemu_config(paths, drivers, &node)?, links.clone());
+        let config = guest_config(Driver::Qemu, &paths.qemu, unknown);
+        let qemu = Guests::new(config, backend, engine.clone(), networks.clone());
+        // Containers need root.
+        let lxc = match paths.privileged {
+            true => {
+                let backend = LxcBackend::new(lxc_config(paths)?, links);
+                let config = guest_config(Driver::Lxc, &paths.lxc, unknown);
+                Some(Guests::new(config, backend, engine.clone(), networks.clone()))
+            }
+            false => None,
+        };
+        let guests = Hypervisors { qemu, lxc };
+        for set in guests.all() {
+            let (board, driver) = (Arc::clone(&bulletin), set.driver());
+            set.listen(Box::new(move |event| board.guest(driver, event)));
+            set.load().await.map_err(failed(driver.as_str()))?;
+        }
         Ok(Self {
             guests,
             networks,
@@ -208,10 +218,14 @@ impl Host {
     /// What comes after the sockets are open (R24): guests that ran are taken over, each in its own task;
     /// then what is marked autostart, once per boot of the machine.
     pub async fn begin(self: Arc<Self>) {
-        self.guests.reconnect().await;
+        for set in self.guests.all() {
+            set.reconnect().await;
+        }
         self.networks.autostart(Autostart::Boot).await;
         self.settled.send_replace(true);
-        self.guests.autostart().await;
+        for set in self.guests.all() {
+            set.autostart().await;
+        }
     }
 
     /// Returns when the networks that are marked autostart have been started, or after ten seconds. Whoever comes while the
@@ -224,7 +238,11 @@ impl Host {
     /// Whether anything here needs a daemon: a client, a running guest, an active network.
     pub fn is_busy(&self) -> bool {
         self.clients.count() > 0
-            || self.guests.list().iter().any(|g| g.id.is_some())
+            || self
+                .guests
+                .all()
+                .flat_map(|set| set.list())
+                .any(|g| g.id.is_some())
             || self.networks.list().iter().any(|n| n.active)
     }
 }
@@ -244,15 +262,24 @@ fn network_config(paths: &Paths, unknown: UnknownPolicy) -> Result<ferrovirt_net
     })
 }
 
-fn guest_config(paths: &Paths, unknown: UnknownPolicy) -> ferrovirt_guest::Config {
+fn guest_config(driver: Driver, places: &DriverPaths, unknown: UnknownPolicy) -> ferrovirt_guest::Config {
     ferrovirt_guest::Config {
-        driver: Driver::Qemu,
-        config_dir: paths.qemu.config_dir.clone(),
-        status_dir: paths.qemu.run_dir.clone(),
-        log_dir: paths.qemu.log_dir.clone(),
-        boot_flag_dir: paths.qemu.run_dir.clone(),
+        driver,
+        config_dir: places.config_dir.clone(),
+        status_dir: places.run_dir.clone(),
+        log_dir: places.log_dir.clone(),
+        boot_flag_dir: places.run_dir.clone(),
         unknown,
     }
+}
+
+fn lxc_config(paths: &Paths) -> Result<LxcConfig, Error> {
+    Ok(LxcConfig {
+        run_dir: paths.lxc.run_dir.clone(),
+        log_dir: paths.lxc.log_dir.clone(),
+        launch_helper: helper("ferrovirt-launch")?,
+        controller: helper("ferrovirt-lxc")?,
+    })
 }
 
 fn qemu_config(paths: &Paths, drivers: &Drivers, node: &Node) -> Result<QemuConfig, Error> {

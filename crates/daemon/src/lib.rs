@@ -15,6 +15,7 @@ pub mod dispatch;
 pub mod error;
 pub mod errors;
 pub mod host;
+pub mod hypervisors;
 pub mod lifecycle;
 pub mod locks;
 pub mod log;

@@ -40,6 +40,8 @@ pub struct Paths {
     pub libvirtd_conf_named: bool,
     /// Where the QEMU driver keeps things.
     pub qemu: DriverPaths,
+    /// Where the driver for containers keeps things.
+    pub lxc: DriverPaths,
     /// Where the network driver keeps things.
     pub network: DriverPaths,
 }
@@ -146,6 +148,14 @@ impl Paths {
                 log_dir: log.join("qemu"),
                 cache_dir: cache.join("qemu"),
             },
+            lxc: DriverPaths {
+                settings: config.join("lxc.conf"),
+                config_dir: config.join("lxc"),
+                run_dir: run.join("lxc"),
+                state_dir: state.join("lxc"),
+                log_dir: log.join("lxc"),
+                cache_dir: cache.join("lxc"),
+            },
             network: DriverPaths {
                 settings: config.join("network.conf"),
                 config_dir: config.join("qemu/networks"),
@@ -193,6 +203,14 @@ impl Paths {
                 state_dir: config.join("qemu/lib"),
                 log_dir: cache.join("qemu/log"),
                 cache_dir: cache.join("qemu/cache"),
+            },
+            lxc: DriverPaths {
+                settings: config.join("lxc.conf"),
+                config_dir: config.join("lxc"),
+                run_dir: run.join("lxc/run"),
+                state_dir: config.join("lxc/lib"),
+                log_dir: cache.join("lxc/log"),
+                cache_dir: cache.join("lxc/cache"),
             },
             network: DriverPaths {
                 settings: config.join("network.conf"),

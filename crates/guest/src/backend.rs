@@ -27,6 +27,13 @@ pub trait Backend: Send + Sync + 'static {
     /// When the document asks for what this hypervisor does not have.
     fn complete(&self, doc: &mut Domain) -> impl Future<Output = Result<(), BackendError>> + Send;
 
+    /// The document of a guest that has no process, not yet or no more, where it differs from that of one that runs:
+    /// what hooks see before the launch and at the very end (R50).
+    fn at_rest(&self, doc: &Domain) -> Option<Domain> {
+        let _ = doc;
+        None
+    }
+
     /// Between ports and the `start` hook (R31): aliases, directories, taps, labels. What must be undone is
     /// announced with [`Run::journal`] before it is made.
     ///
@@ -170,6 +177,11 @@ pub enum BackendEvent {
     Resumed,
     /// Its system has panicked.
     Panicked,
+    /// It has ended by its own doing, and so does its process: what was asked for cannot be done with the same process.
+    Left {
+        /// It asked to be started again: its end is one of the usual kind, and a new start follows (R50).
+        again: bool,
+    },
     /// The hypervisor does not talk with us any more; the process is there.
     MonitorLost,
     /// The process is gone.

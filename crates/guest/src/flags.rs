@@ -29,6 +29,10 @@ pub enum ShutdownMode {
     Acpi,
     /// The agent inside the guest.
     Agent,
+    /// The control pipe of the guest's init.
+    Initctl,
+    /// A signal to the guest's init.
+    Signal,
 }
 
 /// Which of a guest's documents a change is for. Neither: the live one of a running guest, else the persistent one.

@@ -284,6 +284,7 @@ impl<B: Backend + Power + Statistics> Guests<B> {
             waiting: VecDeque::new(),
             happened: None,
             later: None,
+            restart: None,
             autodestroy: None,
             left: None,
             vanished: false,

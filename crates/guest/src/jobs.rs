@@ -290,6 +290,13 @@ impl<B: Power> Owner<B> {
                     _ => self.by_itself(Later::End(ShutoffReason::Crashed)),
                 }
             }
+            BackendEvent::Left { again } => {
+                let wish = doc.map(|doc| if again { doc.on_reboot } else { doc.on_poweroff });
+                self.by_itself(match wish {
+                    Some(Action::Restart) => Later::Restart,
+                    _ => Later::End(ShutoffReason::Shutdown),
+                });
+            }
             BackendEvent::MonitorLost => self.desk.announce(What::ControlError),
             BackendEvent::Exited => {
                 let why = match seen.state {
@@ -310,7 +317,9 @@ impl<B: Power> Owner<B> {
         match judge(Ask::Gone, self.situation(), self.writing.is_some()) {
             Verdict::Go => self.act(what),
             // The first end has the reason; an end comes before a reboot.
-            Verdict::Later if !matches!(self.later, Some(Later::End(_))) => self.later = Some(what),
+            Verdict::Later if !matches!(self.later, Some(Later::End(_) | Later::Restart)) => {
+                self.later = Some(what);
+            }
             _ => {}
         }
     }
@@ -319,7 +328,30 @@ impl<B: Power> Owner<B> {
         match what {
             Later::Again(why) => self.begin_word(Word::Again(why), &Origin::client(), None),
             Later::End(why) => self.begin_end(why, false, &Origin::client(), Vec::new()),
+            Later::Restart => {
+                // As it ran, with what was plugged in; only what ends with a run is left out.
+                self.restart = self.run.as_ref().and_then(|run| match run.doc.to_config() {
+                    Ok(doc) => Some(Box::new(doc)),
+                    Err(error) => {
+                        tracing::error!("guest '{}' is not started again: {error}", run.name());
+                        None
+                    }
+                });
+                self.begin_end(ShutoffReason::Shutdown, false, &Origin::client(), Vec::new());
+            }
         }
+    }
+
+    /// A guest that asked to be started again: a new run with all hooks (R50).
+    pub(crate) fn start_again(&mut self, doc: Box<Domain>, autodestroy: Option<CancellationToken>) {
+        let flags = StartFlags {
+            paused: false,
+            autodestroy,
+        };
+        // Nobody waits for the answer; the walk's own log and history tell of a failure.
+        let (reply, _) = tokio::sync::oneshot::channel();
+        self.desk.announce(What::Rebooted);
+        self.begin_start(flags, Some(doc), &Origin::client(), reply);
     }
 
     fn sheet(&self) -> Option<&Arc<crate::sheet::Sheet>> {

@@ -22,6 +22,7 @@ mod flags;
 mod guests;
 mod handle;
 mod jobs;
+pub mod log;
 mod metadata;
 mod operation;
 mod owner;
@@ -30,6 +31,7 @@ mod registry;
 mod request;
 mod run;
 mod sequence;
+mod set;
 mod shared;
 mod sheet;
 mod snapshot;
@@ -38,6 +40,7 @@ mod stats;
 mod status;
 mod status_xml;
 mod store;
+pub mod traffic;
 mod walk;
 
 #[cfg(any(test, feature = "testing"))]
@@ -56,6 +59,7 @@ pub use guests::Guests;
 pub use handle::GuestHandle;
 pub use ports::{PortCall, Ports};
 pub use run::Run;
+pub use set::GuestSet;
 pub use snapshot::Snapshot;
 pub use state::{
     CrashedReason, PausedReason, Phase, Reason, RunningReason, ShutdownReason, ShutoffReason, State,

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ferrovirt_hook::Origin;
+use ferrovirt_model::domain::Domain;
 use futures_util::FutureExt;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
@@ -66,6 +67,8 @@ pub(crate) enum Later {
     Again(RunningReason),
     /// It ended.
     End(ShutoffReason),
+    /// It ended, and shall be started anew.
+    Restart,
 }
 
 pub(crate) struct Owner<B: Backend> {
@@ -80,6 +83,8 @@ pub(crate) struct Owner<B: Backend> {
     pub(crate) waiting: VecDeque<(Instant, Envelope)>,
     pub(crate) happened: Option<mpsc::UnboundedReceiver<BackendEvent>>,
     pub(crate) later: Option<Later>,
+    /// What shall be started when the end is over that is under way.
+    pub(crate) restart: Option<Box<Domain>>,
     pub(crate) autodestroy: Option<CancellationToken>,
     /// What the last daemon left, until it is taken over.
     pub(crate) left: Option<Box<Run>>,
@@ -282,7 +287,11 @@ impl<B: Power> Owner<B> {
 
     fn over(&mut self, finish: Finish, result: Result<()>) {
         let Some(job) = self.job.take() else { return };
-        if matches!(finish, Finish::Off) {
+        let restart = self
+            .restart
+            .take()
+            .filter(|_| matches!(finish, Finish::Off) && !job.doomed);
+        if matches!(finish, Finish::Off) && restart.is_none() {
             self.forget_if_nothing_is_left();
         }
         let mut replies = job.replies.into_iter();
@@ -295,9 +304,12 @@ impl<B: Power> Owner<B> {
             Finish::Off => {
                 self.happened = None;
                 self.later = None;
-                self.autodestroy = None;
+                let autodestroy = self.autodestroy.take();
                 for reply in job.joined {
                     answer(reply, Ok(()));
+                }
+                if let Some(doc) = restart {
+                    self.start_again(doc, autodestroy);
                 }
             }
             Finish::Up(run) => {

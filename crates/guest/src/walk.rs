@@ -50,6 +50,9 @@ pub(crate) struct Walk<B: Backend> {
     operation: Option<Operation>,
 }
 
+/// The operations whose hooks are called while there is no process (R30, R34).
+const BESIDE_THE_PROCESS: [&str; 3] = ["prepare", "start", "release"];
+
 impl<B: Backend> Walk<B> {
     /// An operation on the guest of this desk, asked for by `origin`.
     pub(crate) fn new(
@@ -223,7 +226,12 @@ impl<B: Backend> Walk<B> {
         event: HookEvent,
         cancel: CancellationToken,
     ) -> std::result::Result<(), ferrovirt_hook::HookError> {
-        let mut call = Call::new(event, Some(run.doc.to_xml(&Form::LIVE).into()));
+        let at_rest = match BESIDE_THE_PROCESS.contains(&event.operation()) {
+            true => self.backend().at_rest(&run.doc),
+            false => None,
+        };
+        let doc = at_rest.as_ref().unwrap_or(&run.doc);
+        let mut call = Call::new(event, Some(doc.to_xml(&Form::LIVE).into()));
         call.origin = self.origin.clone();
         call.uuid = Some(self.desk.look().uuid.to_string().into());
         call.cancel = cancel;

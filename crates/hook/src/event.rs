@@ -284,7 +284,7 @@ const NONE: &str = "-";
 const GUESTS: &[Driver] = &[Driver::Qemu, Driver::Lxc, Driver::Libxl];
 
 /// Drivers that this build has; the others' rows are the contract's.
-const RAISED: &[Driver] = &[Driver::Daemon, Driver::Qemu, Driver::Network];
+const RAISED: &[Driver] = &[Driver::Daemon, Driver::Qemu, Driver::Lxc, Driver::Network];
 
 const QEMU: &[Driver] = &[Driver::Qemu];
 const QEMU_AND_XEN: &[Driver] = &[Driver::Qemu, Driver::Libxl];

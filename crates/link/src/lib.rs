@@ -8,10 +8,12 @@ mod address;
 mod bridge;
 mod error;
 mod links;
+mod pair;
 mod tap;
 
 pub use address::{Address, Route};
 pub use bridge::BridgeSpec;
 pub use error::LinkError;
 pub use links::Links;
+pub use pair::{MacvlanMode, VethSpec};
 pub use tap::{Tap, TapSpec};

@@ -1,12 +1,14 @@
 //! The netlink connection and what is common to every kind of device.
 
 use std::io;
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::{Arc, mpsc};
 
 use ferrovirt_sys::blocking;
 use futures_util::StreamExt;
 use rtnetlink::packet_route::link::{LinkAttribute, LinkMessage};
 use rtnetlink::{LinkMessageBuilder, LinkUnspec};
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use tokio::sync::Mutex;
 
 use crate::LinkError;
@@ -28,10 +30,15 @@ impl Links {
     /// # Errors
     /// `Open` when the kernel gives no netlink socket, or there can be no thread.
     pub fn open() -> Result<Links, LinkError> {
+        Links::start(None)
+    }
+
+    /// The same in another network namespace.
+    pub(crate) fn start(netns: Option<OwnedFd>) -> Result<Links, LinkError> {
         let (tell, opened) = mpsc::sync_channel(1);
         std::thread::Builder::new()
             .name("netlink".to_owned())
-            .spawn(move || serve(&tell))
+            .spawn(move || serve(netns, &tell))
             .map_err(LinkError::Open)?;
         let gone = |_| LinkError::Open(io::ErrorKind::BrokenPipe.into());
         let opened = blocking::here(|| opened.recv()).map_err(gone)?;
@@ -186,7 +193,7 @@ impl Links {
     }
 
     /// All that the kernel tells about a device, `None` when there is none of this name.
-    async fn look_up(&self, device: &str) -> Result<Option<LinkMessage>, LinkError> {
+    pub(crate) async fn look_up(&self, device: &str) -> Result<Option<LinkMessage>, LinkError> {
         let mut answer = std::pin::pin!(self.handle.link().get().match_name(device).execute());
         match answer.next().await {
             None => Ok(None),
@@ -200,8 +207,13 @@ impl Links {
 }
 
 /// What the thread of a connection does.
-fn serve(tell: &mpsc::SyncSender<io::Result<rtnetlink::Handle>>) {
-    let opened = tokio::runtime::Builder::new_current_thread().enable_io().build();
+fn serve(netns: Option<OwnedFd>, tell: &mpsc::SyncSender<io::Result<rtnetlink::Handle>>) {
+    // The thread is there for this connection alone, so it may stay where it goes; the socket belongs to where it was made.
+    let entered = netns.map_or(Ok(()), |netns| {
+        let kind = Some(LinkNameSpaceType::Network);
+        move_into_link_name_space(netns.as_fd(), kind).map_err(io::Error::from)
+    });
+    let opened = entered.and_then(|()| tokio::runtime::Builder::new_current_thread().enable_io().build());
     let opened = opened.and_then(|runtime| {
         let entered = runtime.enter();
         let opened = rtnetlink::new_connection();

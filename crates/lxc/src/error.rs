@@ -29,6 +29,12 @@ pub enum Error {
         /// The kernel's answer.
         source: io::Error,
     },
+    /// A limit or a share cannot be set, or a group does not become still.
+    #[error("{0}")]
+    Cgroup(#[from] ferrovirt_sys::cgroup::CgroupError),
+    /// The controller did not do what was asked.
+    #[error("{0}")]
+    Controller(#[from] crate::controller_client::ClientError),
     /// The controller could not be started.
     #[error("{0}")]
     Launch(#[from] ferrovirt_sys::LaunchError),
@@ -82,8 +88,8 @@ impl From<Error> for BackendError {
             Error::Unsupported(_) => Self::Unsupported(text),
             Error::Xml(_) => Self::Xml(text),
             Error::Timeout(_) => Self::Timeout(text),
-            Error::Died(_) => Self::Internal(text),
-            Error::Link(_) | Error::Io { .. } | Error::Launch(_) => Self::System(text),
+            Error::Died(_) | Error::Controller(_) => Self::Internal(text),
+            Error::Link(_) | Error::Io { .. } | Error::Launch(_) | Error::Cgroup(_) => Self::System(text),
             Error::Invalid(_) => Self::Invalid(text),
             Error::Failed(_) => Self::Failed(text),
             Error::Cancelled => Self::Cancelled,

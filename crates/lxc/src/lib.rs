@@ -1,12 +1,25 @@
 //! Containers: how one is described, made, watched and ended, as libvirt's LXC driver does it.
 //!
 //! * [`define`]: what libvirt fills in when a container is defined, and [`define::live`], when it runs; pure.
-//! * [`capabilities`]: what clients read before they ask for a container.
-//! * `protocol`, `controller`: the program `ferrovirt-lxc`, one for each container. It outlives the daemon, is the parent
+//! * [`protocol`], `controller`: the program `ferrovirt-lxc`, one for each container. It outlives the daemon, is the parent
 //!   of the container's init, holds its consoles and reports its end.
 
-pub mod capabilities;
+mod adopt;
+mod backend;
+mod capabilities;
+mod cards;
+mod config;
+mod console;
+mod container;
+pub mod controller_client;
 pub mod define;
 mod error;
+mod launch;
+mod orders;
+pub mod protocol;
+mod statistics;
 
+pub use backend::LxcBackend;
+pub use config::LxcConfig;
+pub use container::Container;
 pub use error::{Error, Result};

@@ -168,6 +168,11 @@ fn no_agent() -> BackendError {
     BackendError::Agent("QEMU guest agent is not configured".to_owned())
 }
 
+/// Ways that only containers have.
+fn not_of_qemu() -> BackendError {
+    BackendError::Unsupported("QEMU's guests have no init of ours to talk to".to_owned())
+}
+
 impl Power for QemuBackend {
     async fn suspend(&self, guest: &Machine) -> std::result::Result<(), BackendError> {
         self.say(guest, &commands::Stop {}).await
@@ -179,6 +184,7 @@ impl Power for QemuBackend {
                 self.say(guest, &commands::SystemPowerdown {}).await
             }
             ShutdownMode::Agent => Err(no_agent()),
+            ShutdownMode::Initctl | ShutdownMode::Signal => Err(not_of_qemu()),
         }
     }
 
@@ -188,6 +194,7 @@ impl Power for QemuBackend {
                 self.say(guest, &commands::SystemPowerdown {}).await
             }
             ShutdownMode::Agent => Err(no_agent()),
+            ShutdownMode::Initctl | ShutdownMode::Signal => Err(not_of_qemu()),
         }
     }
 

@@ -12,6 +12,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ferrovirt_guest::log::GuestLog;
 use ferrovirt_guest::{BackendError, Run};
 use ferrovirt_model::domain::{
     ChannelState, CharType, CpuCheck, CpuMode, Domain, Lifecycle, LinkState, SocketMode, VirtType,
@@ -28,7 +29,7 @@ use crate::command::{self, Given};
 use crate::config::QemuConfig;
 use crate::error::{Error, Plain, Result};
 use crate::live::{char_devices, socket};
-use crate::log::{self, Log};
+use crate::log;
 use crate::machine::{DEADLINE, Machine};
 use crate::places::{Places, give};
 use crate::prepare::Prepared;
@@ -59,11 +60,15 @@ pub async fn launch(
     prepared: Prepared,
 ) -> std::result::Result<Machine, BackendError> {
     let places = Places::of_run(config, run);
-    let log = Log::of(&config.log_dir, run.name());
+    let log = GuestLog::of(&config.log_dir, run.name());
     let (file, (listener, stream), sockets) = blocking::here(|| {
         write_key(&places, config)?;
         let monitor = monitor_socket(&places, config)?;
-        Ok::<_, Error>((log.open()?, monitor, channel_sockets(&run.doc, config)?))
+        Ok::<_, Error>((
+            log.open().map_err(Error::io("Failed to open file", log.path()))?,
+            monitor,
+            channel_sockets(&run.doc, config)?,
+        ))
     })?;
     let mut descriptors = prepared.descriptors;
     descriptors.extend(sockets);
@@ -439,7 +444,7 @@ fn expand(doc: &mut Domain, emulator: &Emulator) {
     cpu.check = Some(CpuCheck::Full);
 }
 
-fn early_death(name: &str, error: &str, log: &Log, from: u64) -> Error {
+fn early_death(name: &str, error: &str, log: &GuestLog, from: u64) -> Error {
     let words = log.words_since(from);
     let words = if words.is_empty() { error.to_owned() } else { words };
     Error::Died(format!(

@@ -1,91 +1,8 @@
-//! The guest's own log, as libvirt keeps it: what was started, what QEMU said, how it ended. Appended to for ever;
-//! rotating it is the distribution's business.
+//! What stands in a guest's log before QEMU's own words.
 
-use std::fs::{File, OpenOptions};
-use std::io::{Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+use ferrovirt_guest::log::now;
 
 use crate::capabilities::Emulator;
-use crate::error::{Error, Result};
-
-/// How much of a log is quoted in an error.
-const TAIL: u64 = 2048;
-
-/// One guest's log.
-#[derive(Debug, Clone)]
-pub struct Log {
-    path: PathBuf,
-}
-
-impl Log {
-    /// The log of this guest.
-    #[must_use]
-    pub fn of(log_dir: &Path, name: &str) -> Self {
-        Self {
-            path: log_dir.join(format!("{name}.log")),
-        }
-    }
-
-    /// Opens it to append; QEMU gets this descriptor.
-    ///
-    /// # Errors
-    /// It cannot be made.
-    pub fn open(&self) -> Result<File> {
-        if let Some(dir) = self.path.parent() {
-            std::fs::create_dir_all(dir).map_err(Error::io("Cannot create log directory", dir))?;
-        }
-        OpenOptions::new()
-            .create(true)
-            .append(true)
-            .read(true)
-            .mode(0o600)
-            .open(&self.path)
-            .map_err(Error::io("Failed to open file", &self.path))
-    }
-
-    /// Length now; what QEMU says comes after it.
-    #[must_use]
-    pub fn length(&self) -> u64 {
-        std::fs::metadata(&self.path).map_or(0, |meta| meta.len())
-    }
-
-    /// The last words since `from`, without our own lines.
-    #[must_use]
-    pub fn words_since(&self, from: u64) -> String {
-        let mut text = Vec::new();
-        if let Ok(mut file) = File::open(&self.path) {
-            let length = file.metadata().map_or(0, |meta| meta.len());
-            let start = from.max(length.saturating_sub(TAIL));
-            // A log that cannot be read has no last words.
-            let _ = file
-                .seek(SeekFrom::Start(start))
-                .and_then(|_| file.take(TAIL).read_to_end(&mut text));
-        }
-        let text = String::from_utf8_lossy(&text).into_owned();
-        text.lines()
-            .filter(|line| !line.starts_with("char device redirected to "))
-            .collect::<Vec<_>>()
-            .join("\n")
-    }
-
-    /// A line of ours with the time before it. Failing to write it is no reason to stop anything.
-    pub fn line(&self, text: &str) {
-        let written = self.open().and_then(|mut file| {
-            writeln!(file, "{}: {text}", now()).map_err(Error::io("Failed to write to", &self.path))
-        });
-        if let Err(error) = written {
-            tracing::warn!("{error}");
-        }
-    }
-}
-
-/// Time as libvirt writes it into these logs.
-fn now() -> String {
-    jiff::Timestamp::now()
-        .strftime("%Y-%m-%d %H:%M:%S.%3f+0000")
-        .to_string()
-}
 
 /// What is started: one line about whom, then environment and command line, ready to paste into a shell.
 #[must_use]
@@ -134,26 +51,6 @@ mod tests {
         assert_eq!(
             rest,
             "LC_ALL=C \\\n/usr/bin/qemu-system-x86_64 \\\n-name 'guest=it'\\''s' \\\n-S \\\n-device '{\"driver\":\"x\"}'\n"
-        );
-    }
-
-    #[test]
-    fn last_words_are_what_qemu_said() {
-        let dir = tempfile::tempdir().unwrap();
-        let log = Log::of(dir.path(), "g1");
-        log.line("starting up");
-        let from = log.length();
-        write!(
-            log.open().unwrap(),
-            "char device redirected to /dev/pts/1 (label charserial0)\nqemu: no\n"
-        )
-        .unwrap();
-        assert_eq!(log.words_since(from), "qemu: no");
-        log.line("shutting down, reason=failed");
-        assert!(
-            std::fs::read_to_string(dir.path().join("g1.log"))
-                .unwrap()
-                .ends_with("shutting down, reason=failed\n")
         );
     }
 }

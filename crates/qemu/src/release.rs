@@ -1,12 +1,12 @@
 //! Undoing a run, from its journal: idempotent, goes on after what cannot be undone, and says what that was.
 
+use ferrovirt_guest::log::GuestLog;
 use ferrovirt_guest::{ReleaseStage, Run};
 use ferrovirt_model::domain::{DiskDevice, Domain, GENERATED_PREFIX};
 use ferrovirt_sys::cgroup::Scope;
 
 use crate::config::QemuConfig;
 use crate::live::socket::{Ports, forget_displays};
-use crate::log::Log;
 use crate::places::Places;
 use crate::{launch, ownership, prepare};
 
@@ -27,7 +27,7 @@ pub fn release(run: &mut Run, stage: ReleaseStage, config: &QemuConfig, ports: &
 
 fn gone(run: &mut Run, config: &QemuConfig, ports: &Ports, reason: &str) {
     for step in run.steps().iter().filter(|step| step.kind == prepare::STEP) {
-        let log = Log::of(&config.log_dir, run.name());
+        let log = GuestLog::of(&config.log_dir, run.name());
         let scope = run.facts.get(launch::SCOPE).and_then(|name| Scope::open(name));
         if reason == CRASHED && scope.as_ref().is_some_and(|scope| scope.oom_kills() > 0) {
             log.line(OOM);

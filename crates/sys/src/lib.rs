@@ -6,6 +6,7 @@
 //! * [`burst`]: much of the same work at once, a few at a time
 //! * [`pipe`]: pipes of which only one end blocks
 //! * [`cgroup`], [`tap`]: the host's side of a guest
+//! * [`clone`](mod@clone), [`channel`], [`mount`], [`capability`], [`netns`], [`seccomp`]: what a container is made of
 //! * [`blocking`]: work that waits, in the middle of what may not
 //! * [`durable`]: files that are there after a power failure
 //! * [`program`]: where programs are found
@@ -24,16 +25,22 @@
 
 pub mod blocking;
 pub mod burst;
+pub mod capability;
 pub mod cgroup;
+pub mod channel;
+pub mod clone;
 pub mod durable;
 mod error;
 mod frame;
 pub mod keeper;
 pub mod launch;
+pub mod mount;
+pub mod netns;
 pub mod pidfd;
 pub mod pipe;
 pub mod process;
 pub mod program;
+pub mod seccomp;
 pub mod signals;
 mod socket;
 pub mod tap;

@@ -172,6 +172,29 @@ impl Xdr for ErrorReply {
 }
 
 impl ErrorReply {
+    /// The same error as another part of libvirt says it: what `from` would say, `to` says, in its own
+    /// words.
+    #[must_use]
+    pub fn said_by(mut self, from: ErrorDomain, to: ErrorDomain, words: &[(&str, &str)]) -> Self {
+        let fields = &mut self.0;
+        if fields.domain == from.number() {
+            fields.domain = to.number();
+            for text in [
+                &mut fields.message,
+                &mut fields.str1,
+                &mut fields.str2,
+                &mut fields.str3,
+            ] {
+                if let Some(text) = text {
+                    for (theirs, own) in words {
+                        *text = text.replace(theirs, own);
+                    }
+                }
+            }
+        }
+        self
+    }
+
     /// An error with its code's template around `detail`.
     pub fn new(code: ErrorCode, domain: ErrorDomain, detail: impl Into<String>) -> Self {
         let detail = detail.into();

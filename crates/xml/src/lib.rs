@@ -145,6 +145,15 @@ pub fn from_str<T: Element>(root: &str, text: &str, policy: UnknownPolicy) -> Re
     }
 }
 
+/// The name of a document's root element.
+///
+/// # Errors
+/// Text that is not XML or beyond the limits.
+pub fn root_name(text: &str) -> Result<String, XmlError> {
+    let reading = Reading::new(text, UnknownPolicy::Refuse)?;
+    Ok(reading.root().name().to_owned())
+}
+
 /// Writes a document with this root element; it ends with a newline.
 pub fn to_string<T: Element>(root: &str, value: &T, form: &Form) -> String {
     let mut writer = Writer::new(*form);

@@ -27,6 +27,8 @@ mod start_flag {
     pub(super) const RESET_NVRAM: u32 = 32;
     pub(super) const OF_CREATE_XML: u32 = PAUSED | AUTODESTROY | VALIDATE | RESET_NVRAM;
     pub(super) const OF_CREATE: u32 = PAUSED | AUTODESTROY | BYPASS_CACHE | FORCE_BOOT | RESET_NVRAM;
+    /// A container has no CPUs that could be held, no image and no firmware.
+    pub(super) const OF_CONTAINERS: u32 = AUTODESTROY | VALIDATE;
 }
 
 /// DOMAIN_DEFINE_XML_FLAGS: validate, which is always done.
@@ -40,6 +42,11 @@ const UNDEFINE_ALL: u32 = 127;
 /// DOMAIN_SHUTDOWN_FLAGS and DOMAIN_REBOOT: the power button, the guest agent.
 const SHUTDOWN_ACPI: u32 = 1;
 const SHUTDOWN_AGENT: u32 = 2;
+/// The same for containers: init's control pipe, a signal to init.
+const SHUTDOWN_INITCTL: u32 = 4;
+const SHUTDOWN_SIGNAL: u32 = 8;
+const SHUTDOWN_OF_QEMU: u32 = SHUTDOWN_ACPI | SHUTDOWN_AGENT;
+const SHUTDOWN_OF_CONTAINERS: u32 = SHUTDOWN_INITCTL | SHUTDOWN_SIGNAL;
 
 fn parse(session: &Session, text: &str) -> Answer<Domain> {
     let parsed = Domain::parse(text, session.unknown_policy())
@@ -74,7 +81,7 @@ pub(super) async fn define_xml_flags(
 
 async fn define(session: &Session, text: &str) -> Answer<DomainRef> {
     let document = parse(session, text)?;
-    made(session.host.guests.define(document, session.origin()).await)
+    made(session.guests()?.define(document, session.origin()).await)
 }
 
 fn made(outcome: Result<GuestHandle, GuestError>) -> Answer<DomainRef> {
@@ -99,7 +106,7 @@ pub(super) async fn create_with_flags(
 ) -> Answer<DomainCreateWithFlagsResults> {
     only_flags(
         args.flags,
-        start_flag::OF_CREATE,
+        session.by_driver(start_flag::OF_CREATE, start_flag::AUTODESTROY),
         QEMU,
         "qemuDomainCreateWithFlags",
     )?;
@@ -121,17 +128,12 @@ pub(super) async fn create_xml(
     session: &Session,
     args: DomainCreateXmlArgs,
 ) -> Answer<DomainCreateXmlResults> {
-    only_flags(args.flags, start_flag::OF_CREATE_XML, QEMU, "qemuDomainCreateXML")?;
+    let known = session.by_driver(start_flag::OF_CREATE_XML, start_flag::OF_CONTAINERS);
+    only_flags(args.flags, known, QEMU, "qemuDomainCreateXML")?;
     let document = parse(session, &args.xml_desc)?;
     let flags = start_flags(session, args.flags);
     Ok(DomainCreateXmlResults {
-        dom: made(
-            session
-                .host
-                .guests
-                .create(document, flags, session.origin())
-                .await,
-        )?,
+        dom: made(session.guests()?.create(document, flags, session.origin()).await)?,
     })
 }
 
@@ -146,7 +148,7 @@ pub(super) async fn destroy_flags(
 ) -> Answer<DomainDestroyFlagsResults> {
     only_flags(
         args.flags,
-        DESTROY_GRACEFUL | DESTROY_REMOVE_LOGS,
+        session.by_driver(DESTROY_GRACEFUL | DESTROY_REMOVE_LOGS, 0),
         QEMU,
         "qemuDomainDestroyFlags",
     )?;
@@ -178,7 +180,8 @@ pub(super) async fn undefine_flags(
     session: &Session,
     args: DomainUndefineFlagsArgs,
 ) -> Answer<DomainUndefineFlagsResults> {
-    only_flags(args.flags, UNDEFINE_ALL, QEMU, "qemuDomainUndefineFlags")?;
+    let known = session.by_driver(UNDEFINE_ALL, 0);
+    only_flags(args.flags, known, QEMU, "qemuDomainUndefineFlags")?;
     session
         .guest(&args.dom)?
         .undefine(session.origin())
@@ -191,6 +194,8 @@ fn shutdown_mode(flags: u32) -> ShutdownMode {
     match flags {
         SHUTDOWN_ACPI => ShutdownMode::Acpi,
         SHUTDOWN_AGENT => ShutdownMode::Agent,
+        SHUTDOWN_INITCTL => ShutdownMode::Initctl,
+        SHUTDOWN_SIGNAL => ShutdownMode::Signal,
         _ => ShutdownMode::Default,
     }
 }
@@ -210,7 +215,7 @@ pub(super) async fn shutdown_flags(
 ) -> Answer<DomainShutdownFlagsResults> {
     only_flags(
         args.flags,
-        SHUTDOWN_ACPI | SHUTDOWN_AGENT,
+        session.by_driver(SHUTDOWN_OF_QEMU, SHUTDOWN_OF_CONTAINERS),
         QEMU,
         "qemuDomainShutdownFlags",
     )?;
@@ -225,7 +230,7 @@ pub(super) async fn shutdown_flags(
 pub(super) async fn reboot(session: &Session, args: DomainRebootArgs) -> Answer<DomainRebootResults> {
     only_flags(
         args.flags,
-        SHUTDOWN_ACPI | SHUTDOWN_AGENT,
+        session.by_driver(SHUTDOWN_OF_QEMU, SHUTDOWN_OF_CONTAINERS),
         QEMU,
         "qemuDomainReboot",
     )?;

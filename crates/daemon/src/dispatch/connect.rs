@@ -49,6 +49,7 @@ pub(super) fn close(_: &Session, _: ConnectCloseArgs) -> Result<ConnectCloseResu
 pub(super) fn kind(session: &Session, _: ConnectGetTypeArgs) -> Result<ConnectGetTypeResults, ErrorReply> {
     let kind = match session.opened()?.uri.scheme {
         Scheme::Qemu => "QEMU",
+        Scheme::Lxc => "LXC",
         Scheme::Network => "network",
     };
     Ok(ConnectGetTypeResults {

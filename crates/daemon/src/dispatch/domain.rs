@@ -78,7 +78,7 @@ pub(super) fn lookup_by_id(session: &Session, args: DomainLookupByIdArgs) -> Ans
             "id",
         ));
     }
-    let found = session.host.guests.by_id(args.id);
+    let found = session.guests()?.by_id(args.id);
     let handle = found.ok_or_else(|| no_domain(format!("no domain with matching id {}", args.id)))?;
     Ok(DomainLookupByIdResults {
         dom: reference(&handle.snapshot()),
@@ -89,7 +89,7 @@ pub(super) fn lookup_by_name(
     session: &Session,
     args: DomainLookupByNameArgs,
 ) -> Answer<DomainLookupByNameResults> {
-    let found = session.host.guests.by_name(&args.name);
+    let found = session.guests()?.by_name(&args.name);
     let handle = found.ok_or_else(|| no_domain(format!("no domain with matching name '{}'", args.name)))?;
     Ok(DomainLookupByNameResults {
         dom: reference(&handle.snapshot()),
@@ -101,7 +101,7 @@ pub(super) fn lookup_by_uuid(
     args: DomainLookupByUuidArgs,
 ) -> Answer<DomainLookupByUuidResults> {
     let uuid = Uuid(args.uuid);
-    let found = session.host.guests.by_uuid(&uuid);
+    let found = session.guests()?.by_uuid(&uuid);
     let handle = found.ok_or_else(|| no_domain(format!("no domain with matching uuid '{uuid}'")))?;
     Ok(DomainLookupByUuidResults {
         dom: reference(&handle.snapshot()),
@@ -113,7 +113,7 @@ pub(super) fn list_all(
     args: ConnectListAllDomainsArgs,
 ) -> Answer<ConnectListAllDomainsResults> {
     only_flags(args.flags, list_flag::ALL, QEMU, "qemuConnectListAllDomains")?;
-    let all = session.host.guests.list();
+    let all = session.guests()?.list();
     let found = all.iter().filter(|guest| wanted(guest, args.flags));
     if args.need_results == 0 {
         return Ok(ConnectListAllDomainsResults {

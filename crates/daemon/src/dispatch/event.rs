@@ -14,7 +14,7 @@ pub(super) fn register_domain(
     args: ConnectDomainEventCallbackRegisterAnyArgs,
 ) -> Answer<ConnectDomainEventCallbackRegisterAnyResults> {
     let about = args.dom.map(|dom| Uuid(dom.uuid));
-    let callback_id = register(session, Topic::Domain, args.event_id, about)?;
+    let callback_id = register(session, guests(session)?, args.event_id, about)?;
     Ok(ConnectDomainEventCallbackRegisterAnyResults { callback_id })
 }
 
@@ -22,7 +22,7 @@ pub(super) fn deregister_domain(
     session: &Session,
     args: ConnectDomainEventCallbackDeregisterAnyArgs,
 ) -> Answer<ConnectDomainEventCallbackDeregisterAnyResults> {
-    deregister(session, Topic::Domain, args.callback_id)?;
+    deregister(session, guests(session)?, args.callback_id)?;
     Ok(ConnectDomainEventCallbackDeregisterAnyResults {})
 }
 
@@ -43,11 +43,16 @@ pub(super) fn deregister_network(
     Ok(ConnectNetworkEventDeregisterAnyResults {})
 }
 
+/// The guests that this connection is about.
+fn guests(session: &Session) -> Answer<Topic> {
+    Ok(Topic::of_guests(session.guests()?.driver()))
+}
+
 /// The object need not be there: it may be defined later, with the same uuid.
 fn register(session: &Session, topic: Topic, event: i32, about: Option<Uuid>) -> Answer<i32> {
     let registered = session.host.bulletin.register(topic, &session.peer, event, about);
     registered.map_err(|refusal| match (refusal, topic) {
-        (Refusal::Unknown, Topic::Domain) => {
+        (Refusal::Unknown, Topic::Domain | Topic::Container) => {
             ErrorReply::internal(ErrorDomain::Rpc, format!("unsupported event ID {event}"))
         }
         (Refusal::Unknown, Topic::Network) => {
@@ -67,7 +72,7 @@ fn register(session: &Session, topic: Topic, event: i32, about: Option<Uuid>) ->
 
 fn deregister(session: &Session, topic: Topic, callback: i32) -> Answer<()> {
     let kind = match topic {
-        Topic::Domain => "domain",
+        Topic::Domain | Topic::Container => "domain",
         Topic::Network => "network",
     };
     if session.host.bulletin.deregister(topic, &session.peer, callback) {

@@ -18,7 +18,7 @@ mod uri;
 
 use std::sync::{Arc, OnceLock};
 
-use ferrovirt_guest::GuestHandle;
+use ferrovirt_guest::{GuestHandle, GuestSet};
 use ferrovirt_hook::Origin;
 use ferrovirt_hook::history::AskedBy;
 use ferrovirt_model::Uuid;
@@ -107,6 +107,14 @@ impl Session {
         self.peer.read_only || self.opened.get().is_none_or(|opened| opened.read_only)
     }
 
+    /// What differs between QEMU's guests and containers: flags that are known, for example.
+    fn by_driver<T>(&self, qemu: T, lxc: T) -> T {
+        match self.opened.get().map(|opened| opened.uri.scheme) {
+            Some(Scheme::Lxc) => lxc,
+            _ => qemu,
+        }
+    }
+
     fn unknown_policy(&self) -> UnknownPolicy {
         match self.host.settings.own.unknown_xml {
             UnknownXml::Refuse => UnknownPolicy::Refuse,
@@ -114,10 +122,21 @@ impl Session {
         }
     }
 
+    /// The guests of the driver that is open.
+    fn guests(&self) -> Result<&dyn GuestSet, ErrorReply> {
+        let set = self
+            .opened()?
+            .uri
+            .scheme
+            .driver()
+            .and_then(|driver| self.host.guests.of(driver));
+        set.ok_or_else(|| ErrorReply::new(ErrorCode::NoSupport, ErrorDomain::Domain, "virDomain"))
+    }
+
     /// The guest that a client means: only the uuid counts.
     fn guest(&self, dom: &DomainRef) -> Result<GuestHandle, ErrorReply> {
         let uuid = Uuid(dom.uuid);
-        self.host.guests.by_uuid(&uuid).ok_or_else(|| {
+        self.guests()?.by_uuid(&uuid).ok_or_else(|| {
             let text = format!("no domain with matching uuid '{uuid}' ({})", dom.name);
             ErrorReply::new(ErrorCode::NoDomain, ErrorDomain::Qemu, text)
         })
@@ -130,6 +149,19 @@ impl Session {
             let text = format!("no network with matching uuid '{uuid}' ({})", net.name);
             ErrorReply::new(ErrorCode::NoNetwork, ErrorDomain::Network, text)
         })
+    }
+}
+
+impl Session {
+    /// What is said for QEMU is said by the driver that is open.
+    fn in_the_words_of_the_driver(&self, error: ErrorReply) -> ErrorReply {
+        match self.opened.get().map(|opened| opened.uri.scheme) {
+            Some(Scheme::Lxc) => {
+                let words = [("qemuDomain", "lxcDomain"), ("qemuConnect", "lxcConnect")];
+                error.said_by(ErrorDomain::Qemu, ErrorDomain::Lxc, &words)
+            }
+            _ => error,
+        }
     }
 }
 
@@ -166,7 +198,8 @@ macro_rules! serve {
             }
             $(
                 async fn $method(&self, args: $args) -> Result<<$args as Call>::Results, ErrorReply> {
-                    serve!(@$how $handler, (self, args))
+                    let answer = serve!(@$how $handler, (self, args));
+                    answer.map_err(|error| self.in_the_words_of_the_driver(error))
                 }
             )*
         }

@@ -8,7 +8,7 @@ use ferrovirt_wire::procedures::*;
 use ferrovirt_wire::xdr::{Char, FixedText};
 use ferrovirt_wire::{ErrorDomain, ErrorReply, List};
 
-use super::Session;
+use super::{Scheme, Session};
 use crate::errors;
 
 pub(super) fn hostname(
@@ -36,13 +36,32 @@ pub(super) fn info(session: &Session, _: NodeGetInfoArgs) -> Result<NodeGetInfoR
     })
 }
 
-/// The emulator's version; it is asked once and remembered.
+/// The emulator's version, which is asked once and remembered; for containers, the kernel's.
 pub(super) async fn version(
     session: &Session,
     _: ConnectGetVersionArgs,
 ) -> Result<ConnectGetVersionResults, ErrorReply> {
-    let hv_ver = session.host.guests.backend().version().await.map_err(emulator)?;
+    let hv_ver = match session.opened()?.uri.scheme {
+        Scheme::Lxc => kernel_version(),
+        Scheme::Qemu | Scheme::Network => {
+            let qemu = session.host.guests.qemu.backend();
+            qemu.version().await.map_err(emulator)?
+        }
+    };
     Ok(ConnectGetVersionResults { hv_ver })
+}
+
+/// 6.1.2 is 6001002, as libvirt writes versions.
+fn kernel_version() -> u64 {
+    let uname = rustix::system::uname();
+    let release = uname.release().to_string_lossy().into_owned();
+    let plain = release.split(|c: char| !c.is_ascii_digit() && c != '.').next();
+    let mut parts = plain
+        .unwrap_or_default()
+        .split('.')
+        .map(|part| part.parse::<u64>().unwrap_or(0));
+    let mut part = || parts.next().unwrap_or(0);
+    part() * 1_000_000 + part() * 1_000 + part()
 }
 
 pub(super) async fn capabilities(
@@ -56,13 +75,11 @@ pub(super) async fn capabilities(
         .host_uuid
         .map(|uuid| Uuid(*uuid.as_bytes()));
     let host = set.unwrap_or_else(|| *THIS_HOST.get_or_init(host_uuid));
-    let capabilities = session
-        .host
-        .guests
-        .backend()
-        .capabilities(host)
-        .await
-        .map_err(emulator)?;
+    let qemu = session.host.guests.qemu.backend();
+    let capabilities = match (session.opened()?.uri.scheme, &session.host.guests.lxc) {
+        (Scheme::Lxc, Some(lxc)) => lxc.backend().capabilities(host),
+        _ => qemu.capabilities(host).await.map_err(emulator)?,
+    };
     Ok(ConnectGetCapabilitiesResults { capabilities })
 }
 

@@ -55,7 +55,7 @@ pub(super) async fn all(
     args: ConnectGetAllDomainStatsArgs,
 ) -> Result<ConnectGetAllDomainStatsResults, ErrorReply> {
     only_flags(args.flags, stats_flag::ALL, QEMU, "qemuConnectGetAllDomainStats")?;
-    let seen = chosen(session, &args);
+    let seen = chosen(session, &args)?;
     let has = |flag| args.flags & flag != 0;
     if has(stats_flag::ENFORCE) {
         for (_, guest) in &seen {
@@ -94,8 +94,11 @@ pub(super) async fn all(
 
 /// The guests that the client named, or all, and of them those that its filters let through. Named ones that are gone
 /// are left out: a client asks with a list that may be old.
-fn chosen(session: &Session, args: &ConnectGetAllDomainStatsArgs) -> Vec<(GuestHandle, Arc<Snapshot>)> {
-    let guests = &session.host.guests;
+fn chosen(
+    session: &Session,
+    args: &ConnectGetAllDomainStatsArgs,
+) -> Result<Vec<(GuestHandle, Arc<Snapshot>)>, ErrorReply> {
+    let guests = session.guests()?;
     let handles = if args.doms.is_empty() {
         guests.handles()
     } else {
@@ -106,8 +109,9 @@ fn chosen(session: &Session, args: &ConnectGetAllDomainStatsArgs) -> Vec<(GuestH
         let snapshot = handle.snapshot();
         (handle, snapshot)
     });
-    seen.filter(|(_, guest)| wanted(guest, args.flags & list_flag::BASIC))
-        .collect()
+    Ok(seen
+        .filter(|(_, guest)| wanted(guest, args.flags & list_flag::BASIC))
+        .collect())
 }
 
 /// Refuses groups that this guest has not. What only a running QEMU can be asked for, one that is off has not.

@@ -1,5 +1,6 @@
-//! Connection URIs, as far as they reach the daemon: `qemu:///system`, `qemu:///session`, `network:///system`.
+//! Connection URIs, as far as they reach the daemon: `qemu:///system`, `qemu:///session`, `lxc:///system`, `network:///system`.
 
+use ferrovirt_hook::Driver;
 use ferrovirt_wire::{ErrorCode, ErrorDomain, ErrorReply};
 
 /// Which driver a connection is to.
@@ -7,6 +8,8 @@ use ferrovirt_wire::{ErrorCode, ErrorDomain, ErrorReply};
 pub enum Scheme {
     /// QEMU guests, with networks and storage beside them.
     Qemu,
+    /// Containers, with networks beside them.
+    Lxc,
     /// Networks alone.
     Network,
 }
@@ -18,6 +21,17 @@ pub struct Uri {
     pub scheme: Scheme,
     /// The whole URI in its usual form.
     pub text: String,
+}
+
+impl Scheme {
+    /// Whose guests a connection shows; none where there are only networks.
+    pub fn driver(self) -> Option<Driver> {
+        match self {
+            Self::Qemu => Some(Driver::Qemu),
+            Self::Lxc => Some(Driver::Lxc),
+            Self::Network => None,
+        }
+    }
 }
 
 impl Uri {
@@ -46,6 +60,7 @@ impl Uri {
         let (known, paths): (Scheme, &[&str]) = match (scheme, privileged) {
             ("qemu", true) => (Scheme::Qemu, &["/system", "/session"]),
             ("qemu", false) => (Scheme::Qemu, &["/session"]),
+            ("lxc", true) => (Scheme::Lxc, &["/system"]),
             ("network", true) => (Scheme::Network, &["/system"]),
             ("network", false) => (Scheme::Network, &["/session"]),
             _ => return Err(nobody(text.to_owned())),

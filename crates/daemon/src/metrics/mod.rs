@@ -103,7 +103,7 @@ impl Office {
     fn scrape(&self) -> Scrape {
         let host = &self.host;
         let hooks = host.engine.running();
-        let guests = host.guests.list();
+        let guests: Vec<_> = host.guests.all().flat_map(|set| set.list()).collect();
         let networks = host.networks.list();
         let in_state = |state: &State| guests.iter().filter(|guest| guest.state == *state).count();
         let networks_active = networks.iter().filter(|network| network.active).count();

@@ -129,8 +129,7 @@ impl Office {
                 });
             }
             Route::Home => self.home().render(),
-            Route::Guest(name) => self.object(false, name)?.render(),
-            Route::Network(name) => self.object(true, name)?.render(),
+            Route::Object(driver, name) => self.object(driver, name)?.render(),
             Route::Operation(id) => self.operation(id)?.render(),
             Route::Run(id) => self.run(id)?.render(),
         };
@@ -156,9 +155,8 @@ impl Office {
     fn home(&self) -> Home {
         let (now, past) = ((self.now)(), self.past());
         let since = past.since();
-        let lines = |network: bool, objects: &[now::Object]| {
-            let line =
-                |object: &now::Object| ObjectLine::new(network, object, since.of(network, &object.name));
+        let lines = |objects: &[now::Object]| {
+            let line = |object: &now::Object| ObjectLine::new(object, since.of(object.driver, &object.name));
             objects.iter().map(line).collect()
         };
         let up = now.began.and_then(|began| now.at.duration_since(began).ok());
@@ -168,8 +166,8 @@ impl Office {
             up: up.map(words::length),
             clients: now.clients,
             at: words::Moment::new(now.at),
-            guests: lines(false, &now.guests),
-            networks: lines(true, &now.networks),
+            guests: lines(&now.guests),
+            networks: lines(&now.networks),
             running: now.running.iter().map(|hook| self.running(hook)).collect(),
             runs: past.failed_runs().iter().map(RunLine::new).collect(),
             operations: past.failed_operations().iter().map(OperationLine::new).collect(),
@@ -178,17 +176,19 @@ impl Office {
         }
     }
 
-    fn object(&self, network: bool, name: String) -> Result<ObjectPage, StatusCode> {
+    fn object(&self, driver: Driver, name: String) -> Result<ObjectPage, StatusCode> {
         let (now, past) = ((self.now)(), self.past());
-        let driver = if network { Driver::Network } else { Driver::Qemu };
-        let objects = if network { &now.networks } else { &now.guests };
-        let object = objects.iter().find(|object| object.name == name);
+        let object = now
+            .guests
+            .iter()
+            .chain(&now.networks)
+            .find(|object| object.driver == driver && object.name == name);
         let operations = past.operations(driver, &name);
         let runs = past.runs(driver, &name);
         if object.is_none() && operations.is_empty() && runs.is_empty() {
             return Err(StatusCode::NOT_FOUND);
         }
-        let since = object.and_then(|_| past.since().of(network, &name));
+        let since = object.and_then(|_| past.since().of(driver, &name));
         let is_its = |hook: &&now::Running| hook.object == name && hook.driver == driver.as_str();
         let mut facts = Vec::new();
         if let Some(object) = object {
@@ -196,8 +196,8 @@ impl Office {
             facts.extend(object.facts.iter().cloned());
         }
         Ok(ObjectPage {
-            what: if network { "Network" } else { "Guest" },
-            object: object.map(|object| ObjectLine::new(network, object, since)),
+            what: view::word(driver),
+            object: object.map(|object| ObjectLine::new(object, since)),
             facts,
             running: now
                 .running

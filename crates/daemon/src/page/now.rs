@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant, SystemTime};
 
-use ferrovirt_hook::RunningHook;
+use ferrovirt_hook::{Driver, RunningHook};
 use ferrovirt_sys::process::ProcessId;
 
 use crate::host::Host;
@@ -24,8 +24,9 @@ pub(crate) struct Now {
 }
 
 /// A guest or a network.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub(crate) struct Object {
+    pub(crate) driver: Driver,
     pub(crate) name: String,
     pub(crate) uuid: String,
     /// In words.
@@ -55,7 +56,13 @@ pub(crate) struct Running {
 impl Now {
     /// Looks. Reads a few files of `/proc`.
     pub(crate) fn look(host: &Host) -> Now {
-        let mut guests: Vec<Object> = host.guests.list().iter().map(|guest| of_guest(guest)).collect();
+        let sets = host.guests.all();
+        let mut guests: Vec<Object> = sets
+            .flat_map(|set| {
+                let driver = set.driver();
+                set.list().into_iter().map(move |guest| of_guest(driver, &guest))
+            })
+            .collect();
         let mut networks: Vec<Object> = host.networks.list().iter().map(|net| of_network(net)).collect();
         guests.sort_by(|a, b| a.name.cmp(&b.name));
         networks.sort_by(|a, b| a.name.cmp(&b.name));
@@ -72,7 +79,7 @@ impl Now {
     }
 }
 
-fn of_guest(guest: &ferrovirt_guest::Snapshot) -> Object {
+fn of_guest(driver: Driver, guest: &ferrovirt_guest::Snapshot) -> Object {
     let mut facts = vec![("Reason", guest.reason.as_str().to_owned())];
     facts.extend(guest.id.map(|id| ("Id", id.to_string())));
     facts.extend(guest.pid.map(|process| ("Process", process.pid.to_string())));
@@ -83,6 +90,7 @@ fn of_guest(guest: &ferrovirt_guest::Snapshot) -> Object {
         facts.push(("Tainted", guest.taint.join(", ")));
     }
     Object {
+        driver,
         name: guest.name.clone(),
         uuid: guest.uuid.to_string(),
         state: guest.state.to_string(),
@@ -100,6 +108,7 @@ fn of_network(network: &ferrovirt_network::Snapshot) -> Object {
     facts.push(("Autostart", yes(network.autostart)));
     let state = if network.active { "active" } else { "inactive" };
     Object {
+        driver: Driver::Network,
         name: network.name.clone(),
         uuid: network.uuid.to_string(),
         state: state.to_owned(),

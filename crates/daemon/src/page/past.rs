@@ -33,12 +33,12 @@ pub(crate) struct Past {
 
 /// When guests and networks came to be what they are.
 #[derive(Debug, Default)]
-pub(crate) struct Since(HashMap<(bool, String), SystemTime>);
+pub(crate) struct Since(HashMap<(Driver, String), SystemTime>);
 
 impl Since {
     /// When that was, if it is known.
-    pub(crate) fn of(&self, network: bool, name: &str) -> Option<SystemTime> {
-        self.0.get(&(network, name.to_owned())).copied()
+    pub(crate) fn of(&self, driver: Driver, name: &str) -> Option<SystemTime> {
+        self.0.get(&(driver, name.to_owned())).copied()
     }
 }
 
@@ -134,7 +134,7 @@ impl Past {
             };
             // A failed one counts too: until its end, the object was under way.
             if !NO_CHANGE.iter().any(|word| row.kind.contains(word)) {
-                since.insert((row.driver == Driver::Network, row.object), ended);
+                since.insert((row.driver, row.object), ended);
             }
         }
         Since(since)

@@ -1,5 +1,6 @@
 //! Paths: what is asked for, and how links are written.
 
+use ferrovirt_hook::Driver;
 use hyper::StatusCode;
 
 /// What a path means.
@@ -9,10 +10,8 @@ pub(crate) enum Route {
     Home,
     /// The stylesheet.
     Style,
-    /// A guest by its name.
-    Guest(String),
-    /// A network by its name.
-    Network(String),
+    /// A guest or a network of a driver, by its name.
+    Object(Driver, String),
     /// An operation of the history.
     Operation(u64),
     /// A run of a hook.
@@ -36,13 +35,31 @@ impl Route {
         match parts[..] {
             [""] => Ok(Route::Home),
             ["style.css"] => Ok(Route::Style),
-            ["guest", name] if !name.is_empty() => Ok(Route::Guest(name.to_owned())),
-            ["network", name] if !name.is_empty() => Ok(Route::Network(name.to_owned())),
             ["operation", id] => number(id).map(Route::Operation),
             ["run", id] => number(id).map(Route::Run),
+            [kind, name] if !name.is_empty() => {
+                let driver = KINDS.iter().find(|(_, word)| *word == kind);
+                driver
+                    .map(|(driver, _)| Route::Object(*driver, name.to_owned()))
+                    .ok_or(StatusCode::NOT_FOUND)
+            }
             _ => Err(StatusCode::NOT_FOUND),
         }
     }
+}
+
+/// What the objects of each driver are called in paths.
+const KINDS: &[(Driver, &str)] = &[
+    (Driver::Qemu, "guest"),
+    (Driver::Lxc, "container"),
+    (Driver::Libxl, "xen"),
+    (Driver::Network, "network"),
+];
+
+/// The link to an object's page; the daemon itself has none.
+pub(crate) fn link(driver: Driver, name: &str) -> Option<String> {
+    let (_, kind) = KINDS.iter().find(|(of, _)| *of == driver)?;
+    Some(format!("/{kind}/{}", encode(name)))
 }
 
 /// A number as we write it: one page, one address.
@@ -72,7 +89,7 @@ fn digit(byte: u8) -> Option<u8> {
 }
 
 /// One part of a path, for a link.
-pub(crate) fn encode(part: &str) -> String {
+fn encode(part: &str) -> String {
     let mut text = String::with_capacity(part.len());
     for byte in part.bytes() {
         match byte {
@@ -93,9 +110,16 @@ mod tests {
         for (path, route) in [
             ("/", Route::Home),
             ("/style.css", Route::Style),
-            ("/guest/web1", Route::Guest("web1".to_owned())),
-            ("/guest/a%2Fb%20%C3%A9", Route::Guest("a/b é".to_owned())),
-            ("/network/default", Route::Network("default".to_owned())),
+            ("/guest/web1", Route::Object(Driver::Qemu, "web1".to_owned())),
+            (
+                "/guest/a%2Fb%20%C3%A9",
+                Route::Object(Driver::Qemu, "a/b é".to_owned()),
+            ),
+            ("/container/c1", Route::Object(Driver::Lxc, "c1".to_owned())),
+            (
+                "/network/default",
+                Route::Object(Driver::Network, "default".to_owned()),
+            ),
             ("/operation/7", Route::Operation(7)),
             ("/run/18446744073709551615", Route::Run(u64::MAX)),
         ] {
@@ -133,9 +157,9 @@ mod tests {
     proptest! {
         #[test]
         fn a_link_leads_to_what_it_names(name in "\\PC{1,40}") {
-            let link = format!("/guest/{}", encode(&name));
+            let link = link(Driver::Lxc, &name).unwrap();
             prop_assert!(link.is_ascii() && !link.contains(['"', '<', '&', '\'', '?', '#']));
-            prop_assert_eq!(Route::parse(&link), Ok(Route::Guest(name)));
+            prop_assert_eq!(Route::parse(&link), Ok(Route::Object(Driver::Lxc, name)));
         }
 
         #[test]

@@ -22,7 +22,8 @@ use super::*;
 const EVIL: &str = "<script>alert('1')</script>\"&";
 
 fn now() -> Now {
-    let guest = |name: &str| Object {
+    let object = |driver, name: &str| Object {
+        driver,
         name: name.to_owned(),
         uuid: "0-1".to_owned(),
         state: "running".to_owned(),
@@ -37,8 +38,12 @@ fn now() -> Now {
         version: "9.9",
         began: at.checked_sub(Duration::from_secs(120)),
         clients: 3,
-        guests: vec![guest("web1"), guest(EVIL)],
-        networks: vec![guest("default")],
+        guests: vec![
+            object(Driver::Qemu, "web1"),
+            object(Driver::Qemu, EVIL),
+            object(Driver::Lxc, "c1"),
+        ],
+        networks: vec![object(Driver::Network, "default")],
         running: vec![Running {
             id: 77,
             driver: "qemu",
@@ -149,7 +154,7 @@ fn shown(office: &Office, path: &str) -> String {
 }
 
 fn evil_link() -> String {
-    format!("/guest/{}", route::encode(EVIL))
+    route::link(Driver::Qemu, EVIL).unwrap()
 }
 
 #[tokio::test]

@@ -10,7 +10,7 @@ use ferrovirt_hook::history::{KindRow, OperationRow, RunRow};
 use super::diff;
 use super::now::{Object, Running};
 use super::past;
-use super::route::encode;
+use super::route;
 use super::timeline::Timeline;
 use super::words::{self, Mark, Moment};
 
@@ -138,12 +138,12 @@ pub(crate) struct OperationLine {
 }
 
 impl ObjectLine {
-    pub(crate) fn new(network: bool, object: &Object, since: Option<SystemTime>) -> ObjectLine {
+    pub(crate) fn new(object: &Object, since: Option<SystemTime>) -> ObjectLine {
         // Without a history, the process behind a guest is the next best thing.
         let since = since.or(object.process_began);
         ObjectLine {
             name: object.name.clone(),
-            link: object_link(network, &object.name),
+            link: route::link(object.driver, &object.name).unwrap_or_default(),
             state: object.state.clone(),
             active: object.active,
             since: since.map(Moment::new),
@@ -203,13 +203,12 @@ impl OperationLine {
             (Some(_), Some(_)) => ("failed", Mark::Bad),
             (Some(_), None) => ("ok", Mark::Good),
         };
-        let network = row.driver == Driver::Network;
         OperationLine {
             id: row.id.0,
             began: Moment::new(row.began),
             kind: row.kind.clone(),
             object: row.object.clone(),
-            link: (row.driver != Driver::Daemon).then(|| object_link(network, &row.object)),
+            link: route::link(row.driver, &row.object),
             took: past::took(row).map_or_else(|| "–".to_owned(), words::length),
             outcome: outcome.to_owned(),
             mark,
@@ -257,9 +256,14 @@ fn arguments(run: &RunRow) -> String {
         .join(" ")
 }
 
-fn object_link(network: bool, name: &str) -> String {
-    let kind = if network { "network" } else { "guest" };
-    format!("/{kind}/{}", encode(name))
+/// What an object of this driver is called on its page.
+pub(crate) fn word(driver: Driver) -> &'static str {
+    match driver {
+        Driver::Daemon => "Daemon",
+        Driver::Network => "Network",
+        Driver::Qemu | Driver::Libxl => "Guest",
+        Driver::Lxc => "Container",
+    }
 }
 
 fn hexadecimal(bytes: &[u8]) -> String {

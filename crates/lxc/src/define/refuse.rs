@@ -2,7 +2,7 @@
 //! that a new part of the document does not compile until somebody decides here.
 
 use ferrovirt_model::domain::{
-    Clock, CrashLifecycle, Devices, Domain, Features, Lifecycle, LxcNamespace, NumaMode, NumaTune, Os,
+    Clock, CpuTune, CrashLifecycle, Devices, Domain, Features, Lifecycle, LxcNamespace, MemTune, NumaMode, NumaTune, Os,
     ShareType, Vcpu, VcpuPlacement,
 };
 
@@ -36,11 +36,11 @@ fn parts(doc: &Domain) -> Vec<Part> {
         metadata: _,
         memory: _,
         current_memory: _,
-        blkio_tune: _,
-        mem_tune: _,
+        blkiotune: _,
+        memtune,
         vcpu,
-        cpu_tune: _,
-        numa_tune,
+        cputune,
+        numatune,
         resource: partition,
         os,
         id_map: _,
@@ -65,7 +65,9 @@ fn parts(doc: &Domain) -> Vec<Part> {
         ("resource/partition that does not start with '/'", relative),
     ];
     parts.extend(processors(vcpu));
-    parts.extend(numa_tune.iter().flat_map(nodes));
+    parts.extend(cputune.iter().flat_map(threads));
+    parts.extend(memtune.iter().flat_map(guarantees));
+    parts.extend(numatune.iter().flat_map(nodes));
     parts.extend(booting(os));
     parts.extend(has.iter().flat_map(features));
     parts.extend(time(clock));
@@ -84,6 +86,41 @@ fn processors(vcpu: &Vcpu) -> [Part; 2] {
         ("vcpu/@placement 'auto'", *placement == VcpuPlacement::Auto),
         ("vcpu/@current", current.is_some()),
     ]
+}
+
+/// All processes of a container are one group: none of them is the hypervisor's.
+fn threads(tune: &CpuTune) -> [Part; 6] {
+    let CpuTune {
+        shares: _,
+        period: _,
+        quota: _,
+        global_period,
+        global_quota,
+        emulator_period,
+        emulator_quota,
+        iothread_period,
+        iothread_quota,
+        rest: _,
+    } = tune;
+    [
+        ("cputune/global_period", global_period.is_some()),
+        ("cputune/global_quota", global_quota.is_some()),
+        ("cputune/emulator_period", emulator_period.is_some()),
+        ("cputune/emulator_quota", emulator_quota.is_some()),
+        ("cputune/iothread_period", iothread_period.is_some()),
+        ("cputune/iothread_quota", iothread_quota.is_some()),
+    ]
+}
+
+fn guarantees(tune: &MemTune) -> [Part; 1] {
+    let MemTune {
+        hard_limit: _,
+        soft_limit: _,
+        min_guarantee,
+        swap_hard_limit: _,
+        rest: _,
+    } = tune;
+    [("memtune/min_guarantee", min_guarantee.is_some())]
 }
 
 /// The control group keeps memory on its nodes; which of them is taken first is nobody's choice.

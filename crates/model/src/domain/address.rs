@@ -94,6 +94,21 @@ impl PciAddress {
     }
 }
 
+/// `0000:00:02.0`
+impl std::fmt::Display for PciAddress {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let number = |part: Option<u32>| part.unwrap_or(0);
+        write!(
+            f,
+            "{:04x}:{:02x}:{:02x}.{:x}",
+            number(self.domain),
+            number(self.bus),
+            number(self.slot),
+            number(self.function)
+        )
+    }
+}
+
 /// An address on a disk controller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Xml)]
 pub struct DriveAddress {

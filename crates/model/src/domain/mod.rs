@@ -1,10 +1,13 @@
 //! `<domain>`: one guest. Fields stand in the order in which libvirt writes them.
 
 mod address;
+mod blkiotune;
 mod capability;
 mod chardev;
 mod controller;
 mod cpu;
+mod cputune;
+mod device;
 mod devices;
 mod disk;
 mod filesystem;
@@ -14,19 +17,23 @@ mod idmap;
 mod interface;
 mod ip;
 mod lesser;
+mod memtune;
 mod namespace;
 mod normalize;
 mod os;
+mod place;
 mod seclabel;
 #[cfg(test)]
 mod tests;
-mod tune;
 
 pub use address::*;
+pub use blkiotune::*;
 pub use capability::*;
 pub use chardev::*;
 pub use controller::*;
 pub use cpu::*;
+pub use cputune::*;
+pub use device::*;
 pub use devices::*;
 pub use disk::*;
 pub use filesystem::*;
@@ -36,10 +43,11 @@ pub use idmap::*;
 pub use interface::*;
 pub use ip::*;
 pub use lesser::*;
+pub use memtune::*;
 pub use namespace::*;
 pub use os::*;
+pub use place::*;
 pub use seclabel::*;
-pub use tune::*;
 
 use crate::{Form, Kib, Parsed, UnknownPolicy, Uuid, XmlError};
 use ferrovirt_xml::{Rest, Xml};
@@ -82,21 +90,17 @@ pub struct Domain {
     /// Memory that the balloon leaves the guest; `normalize` sets it to `memory` where it is missing.
     #[xml(name = "currentMemory")]
     pub current_memory: Option<Kib>,
-    /// Its share of the disks.
-    #[xml(name = "blkiotune")]
-    pub blkio_tune: Option<BlkioTune>,
+    /// Shares and limits of block I/O.
+    pub blkiotune: Option<BlkioTune>,
     /// Limits of memory.
-    #[xml(name = "memtune")]
-    pub mem_tune: Option<MemTune>,
+    pub memtune: Option<MemTune>,
     /// Number of CPUs.
     #[xml(default)]
     pub vcpu: Vcpu,
-    /// Its share of the processors.
-    #[xml(name = "cputune")]
-    pub cpu_tune: Option<CpuTune>,
+    /// Shares and limits of processor time.
+    pub cputune: Option<CpuTune>,
     /// From which NUMA nodes memory is taken.
-    #[xml(name = "numatune")]
-    pub numa_tune: Option<NumaTune>,
+    pub numatune: Option<NumaTune>,
     /// The group of guests that it belongs to.
     pub resource: Option<Resource>,
     /// What is booted, on which machine.

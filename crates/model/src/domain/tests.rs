@@ -1,6 +1,8 @@
 //! Domain documents: both ways, in each form, and what `normalize` makes of them.
 
+mod device;
 mod generated;
+mod tuning;
 
 use super::*;
 use crate::UnknownPolicy::{Keep, Refuse, Salvage};

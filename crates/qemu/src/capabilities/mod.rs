@@ -6,7 +6,6 @@
 mod cache;
 mod cpu;
 mod document;
-mod host;
 mod probe;
 
 pub use cpu::expand as expand_cpu;

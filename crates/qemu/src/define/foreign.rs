@@ -36,13 +36,10 @@ pub(super) fn refuse(doc: &Domain) -> Result<()> {
 /// Path of a part, and whether the document has it.
 type Part = (&'static str, bool);
 
-fn whole(doc: &Domain) -> [Part; 10] {
+fn whole(doc: &Domain) -> [Part; 7] {
     [
-        ("blkiotune", doc.blkio_tune.is_some()),
-        ("memtune", doc.mem_tune.is_some()),
         ("vcpu/@cpuset", doc.vcpu.cpuset.is_some()),
-        ("cputune", doc.cpu_tune.is_some()),
-        ("numatune", doc.numa_tune.is_some()),
+        ("numatune", doc.numatune.is_some()),
         ("resource", doc.resource.is_some()),
         ("idmap", doc.id_map.is_some()),
         ("lxc:namespace", doc.lxc_namespace.is_some()),

@@ -22,6 +22,7 @@ mod pci_devices;
 mod serial;
 #[cfg(test)]
 mod tests;
+mod tuning;
 
 pub use disk::{device_index, sort as sort_disks};
 pub use machine::Chipset;
@@ -41,6 +42,7 @@ use crate::error::Result;
 pub fn complete(doc: &mut Domain, emulator: &Emulator) -> Result<()> {
     foreign::refuse(doc)?;
     let chipset = machine::settle(doc, emulator)?;
+    tuning::settle(doc)?;
     cpu::settle(doc, emulator)?;
     disk::settle(doc)?;
     serial::settle(doc)?;

@@ -109,7 +109,7 @@ fn with_host(machine: &Machine, doc: &Domain, ask: &StatsAsk, said: &Said) -> Gu
             .then(|| balloon(doc, machine.has_balloon(), said, host::rss(pid))),
         vcpus: vcpus(pid, cpus),
         interfaces: if ask.interfaces {
-            host::interfaces(doc)
+            ferrovirt_guest::traffic::interfaces(doc)
         } else {
             Vec::new()
         },

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use super::{Scope, open_in};
+use super::{Scope, open_below};
 use crate::cgroup::hierarchy;
 
 /// Processor time in nanoseconds.
@@ -21,7 +21,8 @@ impl Scope {
     /// The scope that a guest's process is in; `None` when it is in none.
     pub fn of_process(pid: i32) -> Option<Scope> {
         let groups = fs::read_to_string(format!("/proc/{pid}/cgroup")).ok()?;
-        open_in(&hierarchy::mounted(), name_in(&groups)?)
+        let (slices, name) = place_in(&groups)?;
+        open_below(&hierarchy::mounted(), Path::new(&slices), name)
     }
 
     /// Processor time of all that was ever in the scope; `None` where nobody counts it.
@@ -33,12 +34,18 @@ impl Scope {
     }
 }
 
-/// The scope's name in `/proc/PID/cgroup`: what follows the slice in a path.
-fn name_in(groups: &str) -> Option<&str> {
+/// The scope's slices and name in `/proc/PID/cgroup`.
+fn place_in(groups: &str) -> Option<(String, &str)> {
     groups.lines().find_map(|line| {
-        let mut parts = line.split('/');
-        parts.find(|part| *part == super::SLICE)?;
-        parts.next().filter(|name| name.ends_with(".scope"))
+        let parts: Vec<&str> = line.splitn(3, ':').nth(2)?.split('/').collect();
+        let ours = |part: &&str| part.starts_with("machine-") && part.ends_with(".scope");
+        let at = parts.iter().position(ours)?;
+        let slices = parts[..at]
+            .iter()
+            .rev()
+            .take_while(|part| part.ends_with(".slice"))
+            .count();
+        (slices > 0).then(|| (parts[at - slices..at].join("/"), parts[at]))
     })
 }
 
@@ -79,14 +86,19 @@ mod tests {
     fn a_scope_is_found_by_its_process() {
         let name = "machine-qemu\\x2d1\\x2dweb1.scope";
         let groups = format!("9:name=systemd:/\n4:memory:/a/machine.slice/{name}/libvirt\n0::/\n");
-        assert_eq!(name_in(&groups), Some(name));
+        assert_eq!(place_in(&groups), Some(("machine.slice".to_owned(), name)));
+        let nested = format!("0::/machine.slice/machine-a.slice/{name}/libvirt\n");
+        let slices = "machine.slice/machine-a.slice".to_owned();
+        assert_eq!(place_in(&nested), Some((slices, name)));
         for other in [
             "0::/machine.slice\n",
+            "0::/user.slice/user-0.slice/session-1.scope\n",
+            "0::/machine-x.scope\n",
             "0::/machine.slice/x.service/y\n",
             "",
             "0::/",
         ] {
-            assert_eq!(name_in(other), None);
+            assert_eq!(place_in(other), None);
         }
     }
 

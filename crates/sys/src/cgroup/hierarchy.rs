@@ -65,10 +65,42 @@ pub(crate) fn members(group: &Path) -> Vec<i32> {
     text.lines().filter_map(|line| line.parse().ok()).collect()
 }
 
+/// What a guest's limits and shares need of version 2.
+const CONTROLLERS: [&str; 5] = ["cpu", "cpuset", "io", "memory", "pids"];
+
+/// Lets the groups below one of version 2 have the controllers that it has itself. What cannot be passed on is missing
+/// below, where it is an error as soon as somebody asks for it.
+pub(crate) fn pass_on_controllers(group: &Path) {
+    let Ok(has) = fs::read_to_string(group.join("cgroup.controllers")) else {
+        return;
+    };
+    let passed = fs::read_to_string(group.join("cgroup.subtree_control")).unwrap_or_default();
+    let missing = |name: &&str| !passed.split_whitespace().any(|it| it == *name);
+    for name in has
+        .split_whitespace()
+        .filter(|name| CONTROLLERS.contains(name))
+        .filter(missing)
+    {
+        let _ = put(&group.join("cgroup.subtree_control"), &format!("+{name}"));
+    }
+}
+
+/// The same of the one controller that groups of threads can have.
+pub(crate) fn pass_on_cpu(group: &Path) {
+    // Where it is missing, nobody limits threads.
+    let _ = put(&group.join("cgroup.subtree_control"), "+cpu");
+}
+
+/// Whether a group belongs to version 2.
+pub(crate) fn is_v2_group(group: &Path) -> bool {
+    group.join("cgroup.controllers").exists()
+}
+
 /// Writes to a file of the kernel: one write, no creation.
 pub(crate) fn put(path: &Path, text: &str) -> io::Result<()> {
     fs::OpenOptions::new()
         .write(true)
+        .truncate(true)
         .open(path)?
         .write_all(text.as_bytes())
 }

@@ -6,26 +6,44 @@
 //!                                               libvirt/vcpu0
 //! ```
 //!
+//! A guest in another partition has its scope in another slice ([`Partition`]). What a scope may take, and what it has taken,
+//! is asked and told by its methods, one file for each controller; what no hierarchy here can do is an error that names it
+//! when somebody asks for it, and nothing otherwise.
+//!
 //! Threads are told apart where processors are given out: in version 2, and in version 1 by `cpu`, `cpuacct` and `cpuset`.
 //!
 //! The scope is made in every hierarchy that is mounted and may be changed; a machine without control groups, or a daemon
 //! that may not touch them, has none, and nothing depends on it.
 
+mod bandwidth;
+mod blkio;
+mod bpf;
 mod cpu;
+mod device_program;
+mod devices;
+mod error;
+mod freezer;
 pub(crate) mod hierarchy;
+mod memory;
 mod name;
+mod part;
+mod partition;
+#[cfg(test)]
+mod testing;
 
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::process::ProcessId;
-use crate::signals;
+pub use bandwidth::Bandwidth;
+pub use blkio::{BlockDevice, BlockWork, Throttle};
 pub use cpu::CpuTime;
+pub use devices::{Access, DeviceKind, DeviceRule, rule_of};
+pub use error::CgroupError;
 use hierarchy::Hierarchy;
-
-/// The slice in which virtual machines are looked for.
-const SLICE: &str = "machine.slice";
+pub use memory::MemoryLimits;
+pub use part::Part;
+pub use partition::Partition;
 
 /// The group below a scope that holds the guest.
 const INNER: &str = "libvirt";
@@ -54,29 +72,57 @@ pub struct Scope {
 /// # Errors
 /// When a hierarchy may be changed but the scope cannot be made in it; nothing is then left of it.
 pub fn create_scope(driver: &str, id: i32, name: &str) -> io::Result<Option<Scope>> {
-    create_in(&hierarchy::mounted(), &name::of_scope(driver, id, name))
+    create_scope_in(&Partition::default(), driver, id, name)
+}
+
+/// The same in a partition.
+///
+/// # Errors
+/// As [`create_scope`].
+pub fn create_scope_in(
+    partition: &Partition,
+    driver: &str,
+    id: i32,
+    name: &str,
+) -> io::Result<Option<Scope>> {
+    create_in(
+        &hierarchy::mounted(),
+        partition,
+        &name::of_scope(driver, id, name),
+    )
 }
 
 impl Scope {
     /// The scope with this name ([`Scope::name`]) as an earlier daemon made it; `None` when it is gone.
     pub fn open(name: &str) -> Option<Scope> {
-        open_in(&hierarchy::mounted(), name)
+        Scope::open_in(&Partition::default(), name)
     }
 
-    /// Sorts the guest's threads as libvirt does: virtual processor `n`, whose thread is `vcpus[n]`, into `vcpuN`.
+    /// The same in a partition.
+    pub fn open_in(partition: &Partition, name: &str) -> Option<Scope> {
+        open_below(&hierarchy::mounted(), partition.directory(), name)
+    }
+
+    /// Sorts the guest's threads as libvirt does: virtual processor `n`, whose thread is `vcpus[n]`, into `vcpuN`; in version
+    /// 2 all others into `emulator`, too, which they have entered as a process elsewhere.
     ///
     /// # Errors
     /// The first failure; the others are placed all the same.
     pub fn place_threads(&self, vcpus: &[i32]) -> io::Result<()> {
         let mut result = Ok(());
-        let version_2 = |inner: &Path| inner.join("cgroup.controllers").exists();
         for inner in self.paths.iter().map(|path| path.join(INNER)) {
-            if !version_2(&inner) && !inner.join(EMULATOR).is_dir() {
+            let version_2 = hierarchy::is_v2_group(&inner);
+            if !version_2 && !inner.join(EMULATOR).is_dir() {
                 continue;
             }
             for (number, thread) in vcpus.iter().enumerate() {
                 let group = inner.join(format!("vcpu{number}"));
                 result = result.and(place_thread(&group, *thread));
+            }
+            if version_2 && !vcpus.is_empty() {
+                // Only what gives out processors can tell threads apart.
+                hierarchy::pass_on_cpu(&inner);
+                result = result.and(place_others(&inner));
             }
         }
         result
@@ -116,17 +162,6 @@ impl Scope {
         pids
     }
 
-    /// Kills every process in the scope; does not wait for their end.
-    pub fn kill_all(&self) {
-        for path in &self.paths {
-            // Version 2 since 5.14: at one stroke. Elsewhere the file is missing.
-            let _ = hierarchy::put(&path.join("cgroup.kill"), "1");
-        }
-        for process in self.pids().into_iter().filter_map(|pid| ProcessId::of(pid).ok()) {
-            let _ = signals::send(process, libc::SIGKILL);
-        }
-    }
-
     /// Removes the scope; what is gone already is no error.
     ///
     /// # Errors
@@ -140,14 +175,14 @@ impl Scope {
     }
 }
 
-fn create_in(hierarchies: &[Hierarchy], name: &str) -> io::Result<Option<Scope>> {
+fn create_in(hierarchies: &[Hierarchy], partition: &Partition, name: &str) -> io::Result<Option<Scope>> {
     let mut scope = Scope {
         name: name.to_owned(),
         paths: Vec::new(),
         procs_files: Vec::new(),
     };
     for hierarchy in hierarchies {
-        match create_one(hierarchy, name) {
+        match create_one(hierarchy, partition, name) {
             Ok((path, procs)) => {
                 scope.paths.push(path);
                 scope.procs_files.push(procs);
@@ -163,16 +198,20 @@ fn create_in(hierarchies: &[Hierarchy], name: &str) -> io::Result<Option<Scope>>
 }
 
 /// The scope's directory in one hierarchy, and the file through which it is entered.
-fn create_one(hierarchy: &Hierarchy, name: &str) -> io::Result<(PathBuf, PathBuf)> {
-    let slice = hierarchy.mount.join(SLICE);
-    let scope = slice.join(name);
+fn create_one(hierarchy: &Hierarchy, partition: &Partition, name: &str) -> io::Result<(PathBuf, PathBuf)> {
+    let slices = partition.directories().into_iter();
+    let mut groups: Vec<PathBuf> = slices.map(|slice| hierarchy.mount.join(slice)).collect();
+    let scope = hierarchy.mount.join(partition.directory()).join(name);
     let inner = scope.join(INNER);
-    let mut groups = vec![slice, scope.clone(), inner.clone()];
+    groups.extend([scope.clone(), inner.clone()]);
     let entered = entrance(hierarchy, &scope);
     if entered != inner {
         groups.push(entered.clone());
     }
     for group in &groups {
+        if let Some(parent) = group.parent().filter(|_| hierarchy.is_v2()) {
+            hierarchy::pass_on_controllers(parent);
+        }
         make_group(group)?;
     }
     Ok((scope, entered.join("cgroup.procs")))
@@ -217,14 +256,15 @@ fn may_not_change(error: &io::Error) -> bool {
     matches!(error.kind(), NotFound | PermissionDenied | ReadOnlyFilesystem)
 }
 
-fn open_in(hierarchies: &[Hierarchy], name: &str) -> Option<Scope> {
+/// The scope of this name below a directory of each hierarchy.
+fn open_below(hierarchies: &[Hierarchy], directory: &Path, name: &str) -> Option<Scope> {
     let mut scope = Scope {
         name: name.to_owned(),
         paths: Vec::new(),
         procs_files: Vec::new(),
     };
     for hierarchy in hierarchies {
-        let path = hierarchy.mount.join(SLICE).join(name);
+        let path = hierarchy.mount.join(directory).join(name);
         if path.is_dir() {
             let entered = entrance(hierarchy, &path);
             scope.procs_files.push(entered.join("cgroup.procs"));
@@ -243,6 +283,20 @@ fn place_thread(group: &Path, thread: i32) -> io::Result<()> {
     // Version 2: single threads only in groups that are declared for them.
     hierarchy::put(&group.join("cgroup.type"), "threaded")?;
     hierarchy::put(&group.join("cgroup.threads"), &thread.to_string())
+}
+
+/// What is left in a group of version 2 after its virtual processors have gone to their own.
+fn place_others(inner: &Path) -> io::Result<()> {
+    let threads = fs::read_to_string(inner.join("cgroup.threads"))?;
+    let mut result = Ok(());
+    for thread in threads.lines().filter_map(|line| line.parse().ok()) {
+        match place_thread(&inner.join(EMULATOR), thread) {
+            // It has ended meanwhile.
+            Err(error) if error.raw_os_error() == Some(libc::ESRCH) => {}
+            placed => result = result.and(placed),
+        }
+    }
+    result
 }
 
 fn members_below(group: &Path) -> Vec<i32> {
@@ -295,6 +349,10 @@ fn remove_below(group: &Path) -> io::Result<()> {
 mod tests {
     use super::*;
     use std::process::Command;
+    use std::time::Duration;
+
+    /// For processes that got SIGKILL.
+    const PATIENCE: Duration = Duration::from_secs(30);
 
     fn hierarchies(root: &Path) -> Vec<Hierarchy> {
         let hierarchy = |name: &str, controllers: &[&str]| {
@@ -318,7 +376,9 @@ mod tests {
     fn r15_scopes_are_made_found_and_removed() {
         let root = tempfile::tempdir().unwrap();
         let all = hierarchies(root.path());
-        let scope = create_in(&all, "s.scope").unwrap().unwrap();
+        let scope = create_in(&all, &Partition::default(), "s.scope")
+            .unwrap()
+            .unwrap();
         let at = |path: &str| root.path().join(path);
         assert_eq!(
             scope.paths,
@@ -339,12 +399,15 @@ mod tests {
                 .all(|file| file.parent().unwrap().is_dir())
         );
         assert_eq!(
-            create_in(&all, "s.scope").unwrap(),
+            create_in(&all, &Partition::default(), "s.scope").unwrap(),
             Some(scope.clone()),
             "taken over"
         );
-        assert_eq!(open_in(&all, "s.scope"), Some(scope.clone()));
-        assert_eq!(open_in(&all, "t.scope"), None);
+        assert_eq!(
+            open_below(&all, Path::new("machine.slice"), "s.scope"),
+            Some(scope.clone())
+        );
+        assert_eq!(open_below(&all, Path::new("machine.slice"), "t.scope"), None);
         scope.remove().unwrap();
         scope.remove().unwrap();
         assert!(!at("cpu/machine.slice/s.scope").exists());
@@ -354,7 +417,9 @@ mod tests {
     #[test]
     fn a_weight_is_set_where_processors_are_given_out_and_taken_back() {
         let root = tempfile::tempdir().unwrap();
-        let scope = create_in(&hierarchies(root.path()), "s.scope").unwrap().unwrap();
+        let scope = create_in(&hierarchies(root.path()), &Partition::default(), "s.scope")
+            .unwrap()
+            .unwrap();
         let at = |path: &str| root.path().join(path);
         let shares = at("cpu/machine.slice/s.scope/cpu.shares");
         let weight = at("two/machine.slice/s.scope/cpu.weight");
@@ -374,7 +439,9 @@ mod tests {
     #[test]
     fn kills_for_want_of_memory_are_counted_in_the_whole_scope() {
         let root = tempfile::tempdir().unwrap();
-        let scope = create_in(&hierarchies(root.path()), "s.scope").unwrap().unwrap();
+        let scope = create_in(&hierarchies(root.path()), &Partition::default(), "s.scope")
+            .unwrap()
+            .unwrap();
         assert_eq!(scope.oom_kills(), 0);
         let at = |path: &str| root.path().join(path);
         let v1 = "oom_kill_disable 0\nunder_oom 0\noom_kill 2\n";
@@ -386,13 +453,16 @@ mod tests {
 
     #[test]
     fn r15_without_control_groups_there_is_no_scope_and_no_error() {
-        assert_eq!(create_in(&[], "s.scope").unwrap(), None);
+        assert_eq!(create_in(&[], &Partition::default(), "s.scope").unwrap(), None);
         let missing = Hierarchy {
             mount: "/no/such".into(),
             controllers: Vec::new(),
             own: PathBuf::new(),
         };
-        assert_eq!(create_in(&[missing], "s.scope").unwrap(), None);
+        assert_eq!(
+            create_in(&[missing], &Partition::default(), "s.scope").unwrap(),
+            None
+        );
     }
 
     #[test]
@@ -448,7 +518,7 @@ mod tests {
         let emulator = |path: &PathBuf| path.join("libvirt/emulator").is_dir();
         assert!(scope.paths.iter().filter(|path| emulator(path)).all(vcpu));
         assert!(scope.remove().is_err(), "still in use");
-        scope.kill_all();
+        scope.kill_all(PATIENCE).unwrap();
         child.wait().unwrap();
         let mut result = scope.remove();
         for _ in 0..100 {

@@ -25,7 +25,7 @@ fn of_machine(driver: &str, id: i32, guest: &str) -> String {
 }
 
 /// What is special in the name of a unit, as `\xNN`.
-fn escape(name: &str) -> String {
+pub(super) fn escape(name: &str) -> String {
     let mut escaped = String::new();
     for byte in name.bytes() {
         match byte {

@@ -17,6 +17,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 pub use crate::error::LaunchError;
+pub(crate) use child::pointers;
 pub use helper::main;
 pub use orders::Orders;
 

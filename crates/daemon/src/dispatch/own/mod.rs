@@ -125,10 +125,8 @@ fn object(session: &Session, driver: Driver, name: &str) -> Object {
             })
         }
         Driver::Qemu | Driver::Lxc | Driver::Libxl => {
-            let guests = &session.host.guests;
-            let found = guests
-                .by_name(name)
-                .or_else(|| guests.by_uuid(&name.parse().ok()?));
+            let guests = session.host.guests.of(driver);
+            let found = guests.and_then(|guests| guests.by_name_or_uuid(name));
             found.map_or(unknown, |handle| {
                 let seen = handle.snapshot();
                 Object {

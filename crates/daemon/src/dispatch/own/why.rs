@@ -63,20 +63,18 @@ fn past(reader: &Reader, driver: Driver, object: String) -> Result<Past, History
     Ok((operations, runs, reader.skips(SKIPS)?))
 }
 
-/// A network, if there is one of this name and no guest.
+/// The driver that has a guest of this name; a network, if there is one and no guest.
 fn guessed(session: &Session, name: &str) -> Driver {
     let host = &session.host;
-    let guest = host.guests.by_name(name).is_some()
-        || name
-            .parse()
-            .is_ok_and(|uuid| host.guests.by_uuid(&uuid).is_some());
+    let guest = host.guests.find(name).map(|(driver, _)| driver);
     let network = host.networks.by_name(name).is_some()
         || name
             .parse()
             .is_ok_and(|uuid| host.networks.by_uuid(&uuid).is_some());
     match (guest, network) {
-        (false, true) => Driver::Network,
-        _ => Driver::Qemu,
+        (Some(driver), _) => driver,
+        (None, true) => Driver::Network,
+        (None, false) => Driver::Qemu,
     }
 }
 
@@ -98,10 +96,8 @@ fn known(session: &Session, driver: Driver, name: &str) -> Facts {
             ..Facts::new(driver, seen.name.clone())
         };
     }
-    let found = host
-        .guests
-        .by_name(name)
-        .or_else(|| host.guests.by_uuid(&name.parse().ok()?));
+    let guests = host.guests.of(driver);
+    let found = guests.and_then(|guests| guests.by_name_or_uuid(name));
     let Some(seen) = found.map(|handle| handle.snapshot()) else {
         return Facts::new(driver, name);
     };

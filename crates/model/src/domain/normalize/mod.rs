@@ -9,11 +9,10 @@ mod disk;
 mod display;
 mod interface;
 mod ip;
-mod tune;
 
 use super::{
-    BootDevice, Cpu, CpuMatch, CpuMode, Domain, FeaturePolicy, Features, InputBus, InputType, LxcNamespace,
-    ModelFallback, SecLabelType,
+    BootDevice, Cpu, CpuMatch, CpuMode, Device, Domain, FeaturePolicy, Features, InputBus, InputType,
+    LxcNamespace, ModelFallback, NumaTune, SecLabelType,
 };
 use crate::{Kib, Uuid};
 use ferrovirt_xml::XmlError;
@@ -26,6 +25,25 @@ fn inconsistent(text: impl Into<String>) -> XmlError {
 /// Understood, but not to be had: libvirt's code for `unsupported configuration`.
 fn unsupported(text: impl Into<String>) -> XmlError {
     XmlError::Unsupported(text.into())
+}
+
+/// Completes a device on its own.
+pub(super) fn device(device: &mut Device) -> Result<(), XmlError> {
+    match device {
+        Device::Disk(disk) => {
+            let mut alone = vec![std::mem::take(&mut **disk)];
+            disk::normalize(&mut alone)?;
+            if let Some(complete) = alone.pop() {
+                **disk = complete;
+            }
+            address::normalize(&mut disk.info)
+        }
+        Device::Interface(card) => {
+            interface::normalize(card)?;
+            address::normalize(&mut card.info)
+        }
+        Device::Other(_) => Ok(()),
+    }
 }
 
 impl Domain {
@@ -82,6 +100,27 @@ impl Domain {
             return Err(unsupported(text));
         }
         self.vcpu.current.take_if(|current| *current == count);
+        Ok(())
+    }
+
+    /// Elements that say nothing are not there.
+    fn normalize_tuning(&mut self) -> Result<(), XmlError> {
+        if let Some(tune) = &mut self.blkiotune {
+            tune.normalize()?;
+        }
+        if let Some(tune) = &mut self.memtune {
+            tune.normalize();
+        }
+        if let Some(tune) = &mut self.cputune {
+            tune.normalize()?;
+        }
+        self.blkiotune.take_if(|tune| tune.is_empty());
+        self.memtune.take_if(|tune| tune.is_empty());
+        self.cputune.take_if(|tune| tune.is_empty());
+        if let Some(memory) = self.numatune.as_mut().and_then(|tune| tune.memory.as_mut()) {
+            memory.placement = None;
+        }
+        self.numatune.take_if(|tune| *tune == NumaTune::default());
         Ok(())
     }
 

@@ -1,0 +1,229 @@
+//! The network cards of a container: pairs of devices, one end in a bridge of the host, the other inside.
+//!
+//! The host's ends are made before the `start` hook (R31), which may look at them; the others go inside once there is an
+//! inside, and are set up from here, with a netlink connection to the container's network namespace.
+
+use std::fs::File;
+use std::os::fd::AsFd;
+use std::path::{Path, PathBuf};
+
+use ferrovirt_guest::{BackendError, Run, Step};
+use ferrovirt_link::{Address, Links, MacvlanMode as LinkMode, Route, VethSpec};
+use ferrovirt_model::domain::{
+    CardAddress, Domain, HostdevKind, Interface, InterfaceType, LinkState, MacvlanMode,
+};
+
+use crate::error::{Error, Result};
+
+/// Kind of the step that stands for a device of the host.
+const STEP: &str = "card";
+/// Its name, as far as it is known before it is there.
+const DEVICE: &str = "device";
+/// Its number, once it is there: another device may have its name by then.
+const INDEX: &str = "index";
+
+/// Names of the host's ends that the daemon chooses.
+const PATTERN: &str = "vnet%d";
+
+/// A device that waits on the host to be moved inside.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Waiting {
+    /// Its name on the host.
+    pub device: String,
+    /// Its name inside.
+    pub inside: String,
+    /// Its addresses inside.
+    pub ips: Vec<CardAddress>,
+    /// Routes of the container through it.
+    pub routes: Vec<ferrovirt_model::network::Route>,
+    /// Whether it is switched on.
+    pub up: bool,
+}
+
+/// The name on the host of an end that goes inside. It must fit 15 bytes, and no other run has it.
+fn passing_name(run: i32, number: usize) -> String {
+    format!("fv{run}-{number}")
+}
+
+/// Makes the host's side of all cards, and says what must go inside.
+///
+/// # Errors
+/// The bridge is not there, or the kernel refuses.
+pub async fn make(links: &Links, run: &mut Run) -> std::result::Result<Vec<Waiting>, BackendError> {
+    let mut waiting = Vec::new();
+    for number in 0..run.doc.devices.interfaces.len() {
+        let device = passing_name(run.id, number);
+        run.journal(Step::new(STEP).with(DEVICE, &device)).await?;
+        let card = run.doc.devices.interfaces[number].clone();
+        let host_end = connect(links, &card, &device).await?;
+        if let Some(name) = &host_end {
+            let index = links.index_of(name).await.map_err(Error::from)?;
+            let index = index.map(|index| index.to_string()).unwrap_or_default();
+            run.journal(Step::new(STEP).with(DEVICE, name).with(INDEX, index))
+                .await?;
+            give_addresses(links, name, &card).await?;
+        }
+        let card = &mut run.doc.devices.interfaces[number];
+        if let Some(name) = host_end {
+            card.target.get_or_insert_default().dev = Some(name);
+        }
+        waiting.push(Waiting {
+            device,
+            inside: card
+                .guest
+                .as_ref()
+                .and_then(|guest| guest.dev.clone())
+                .unwrap_or_else(|| format!("eth{number}")),
+            ips: card.ips.clone(),
+            routes: card.routes.clone(),
+            up: card.link != Some(LinkState::Down),
+        });
+    }
+    waiting.extend(given(&run.doc));
+    Ok(waiting)
+}
+
+/// Devices of the host that go inside as they are.
+fn given(doc: &Domain) -> impl Iterator<Item = Waiting> {
+    doc.devices
+        .hostdevs
+        .iter()
+        .filter_map(|hostdev| match &hostdev.kind {
+            HostdevKind::Net(net) => Some(Waiting {
+                device: net.source.interface.clone(),
+                inside: net.source.interface.clone(),
+                ips: net.ips.clone(),
+                routes: net.routes.clone(),
+                up: true,
+            }),
+            HostdevKind::Storage(_) | HostdevKind::Misc(_) => None,
+        })
+}
+
+/// Makes one card; the name of the host's end, where there is one.
+async fn connect(links: &Links, card: &Interface, device: &str) -> Result<Option<String>> {
+    let mac = card
+        .mac
+        .ok_or_else(|| Error::Xml("interface has no MAC address".to_owned()))?
+        .0;
+    let source = card.source.as_ref();
+    let bridge = match card.kind {
+        InterfaceType::Network | InterfaceType::Bridge => {
+            let bridge = source.and_then(|source| source.bridge.clone());
+            Some(bridge.ok_or_else(|| {
+                Error::Xml("interface has no bridge: its network was not plugged in".to_owned())
+            })?)
+        }
+        InterfaceType::Ethernet => None,
+        InterfaceType::Direct => {
+            let lower = source.and_then(|source| source.dev.clone());
+            let lower = lower
+                .ok_or_else(|| Error::Xml("interface of type 'direct' has no source device".to_owned()))?;
+            let mode = source.and_then(|source| source.mode);
+            links.add_macvlan(device, &lower, mode_of(mode), mac).await?;
+            return Ok(None);
+        }
+        InterfaceType::User => {
+            return Err(Error::unsupported("Unsupported network type user"));
+        }
+    };
+    let spec = VethSpec {
+        name: card.target_dev().unwrap_or(PATTERN).to_owned(),
+        peer: device.to_owned(),
+        mac,
+        bridge,
+        mtu: card.mtu,
+        up: card.link != Some(LinkState::Down),
+    };
+    Ok(Some(links.add_veth(&spec).await?))
+}
+
+fn mode_of(mode: Option<MacvlanMode>) -> LinkMode {
+    match mode {
+        None | Some(MacvlanMode::Vepa) => LinkMode::Vepa,
+        Some(MacvlanMode::Bridge) => LinkMode::Bridge,
+        Some(MacvlanMode::Private) => LinkMode::Private,
+        Some(MacvlanMode::Passthrough) => LinkMode::Passthrough,
+    }
+}
+
+/// Addresses and routes of the host's end (`<source><ip/>`).
+async fn give_addresses(links: &Links, device: &str, card: &Interface) -> Result<()> {
+    let Some(source) = &card.source else { return Ok(()) };
+    set_up(links, device, &source.ips, &source.routes).await
+}
+
+async fn set_up(
+    links: &Links,
+    device: &str,
+    ips: &[CardAddress],
+    routes: &[ferrovirt_model::network::Route],
+) -> Result<()> {
+    for ip in ips {
+        let address = Address {
+            ip: ip.address,
+            prefix: ip.prefix_length(),
+        };
+        match ip.peer {
+            Some(peer) => links.add_address_to_peer(device, address, peer).await?,
+            None => links.add_address(device, address).await?,
+        }
+    }
+    for route in routes {
+        let route = Route {
+            destination: Address {
+                ip: route.address,
+                prefix: route.prefix_length(),
+            },
+            gateway: route.gateway,
+            metric: route.metric,
+        };
+        links.add_route(device, route).await?;
+    }
+    Ok(())
+}
+
+/// The file of a process's network namespace.
+pub fn netns_of(pid: i32) -> PathBuf {
+    PathBuf::from(format!("/proc/{pid}/ns/net"))
+}
+
+/// Moves the devices inside and sets them up there; the loopback device, too.
+///
+/// # Errors
+/// A device is gone, or its name inside is taken.
+pub async fn move_in(links: &Links, netns: &Path, waiting: &[Waiting]) -> Result<()> {
+    let file = File::open(netns).map_err(Error::io("Cannot open network namespace", netns))?;
+    let inside = Links::open_in(netns)?;
+    inside.set_up("lo").await?;
+    for card in waiting {
+        links.move_to(&card.device, file.as_fd(), &card.inside).await?;
+        // Addresses first for those that are given; a route needs a device that is on.
+        if card.up {
+            inside.set_up(&card.inside).await?;
+        }
+        set_up(&inside, &card.inside, &card.ips, &card.routes).await?;
+    }
+    Ok(())
+}
+
+/// Removes what is left of the cards on the host; those inside went with the container.
+pub async fn remove(links: &Links, run: &mut Run) {
+    for step in run.steps().iter().filter(|step| step.kind == STEP) {
+        if let Err(error) = remove_one(links, step).await {
+            tracing::warn!("{error}");
+        }
+        run.undone(step);
+    }
+}
+
+async fn remove_one(links: &Links, step: &Step) -> Result<()> {
+    let device = step.get(DEVICE);
+    let index = links.index_of(device).await?.map(|index| index.to_string());
+    match (index, step.get(INDEX)) {
+        // A name of ours, which nobody else has.
+        (Some(_), "") => Ok(links.delete(device).await?),
+        (Some(now), then) if now == then => Ok(links.delete(device).await?),
+        _ => Ok(()),
+    }
+}

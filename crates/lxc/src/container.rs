@@ -1,0 +1,215 @@
+//! A running container as this crate holds it: its controller, its init, its control group, and what they say.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use ferrovirt_guest::BackendEvent;
+use ferrovirt_sys::blocking;
+use ferrovirt_sys::cgroup::Scope;
+use ferrovirt_sys::pidfd::PidFd;
+use ferrovirt_sys::process::ProcessId;
+use tokio::sync::mpsc;
+
+use crate::controller_client::Client;
+use crate::error::{Error, Result};
+use crate::protocol::{Ask, Ending, Report};
+
+/// For an answer of a controller, which has little to do.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+
+/// How long everything inside may take to go after SIGKILL.
+pub const AFTER_KILL: Duration = Duration::from_secs(30);
+
+const SIGKILL: i32 = 9;
+
+/// Handle to a running container; cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Container {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    name: String,
+    client: Client,
+    pidfd: PidFd,
+    init: ProcessId,
+    scope: Option<Scope>,
+    events: Mutex<Option<mpsc::UnboundedReceiver<BackendEvent>>>,
+}
+
+impl Container {
+    /// Takes hold of a container whose init is there.
+    ///
+    /// # Errors
+    /// The controller is gone.
+    pub fn new(
+        name: &str,
+        process: ProcessId,
+        init: i32,
+        scope: Option<Scope>,
+        (client, mut reports): (Client, mpsc::UnboundedReceiver<Report>),
+    ) -> Result<Self> {
+        let gone = |error: std::io::Error| {
+            Error::Died(format!(
+                "the controller (process {}) of container '{name}' is gone: {error}",
+                process.pid
+            ))
+        };
+        let pidfd = PidFd::open(process).map_err(gone)?;
+        let init = ProcessId::of(init).map_err(gone)?;
+        // A second one for the task that waits: it must not keep the handle alive.
+        let watched = PidFd::open(process).map_err(gone)?;
+        let (tell, events) = mpsc::unbounded_channel();
+        tokio::spawn(async move {
+            let mut again = false;
+            loop {
+                tokio::select! {
+                    biased;
+                    Some(report) = reports.recv() => {
+                        if let Report::Ended(ending) = report {
+                            again = ending == Ending::Reboot;
+                        }
+                    }
+                    () = watched.exited() => break,
+                }
+            }
+            // What it said last may still be on its way to us.
+            while let Ok(report) = reports.try_recv() {
+                if let Report::Ended(ending) = report {
+                    again = ending == Ending::Reboot;
+                }
+            }
+            // Whoever does not listen does not want to know.
+            let _ = tell.send(BackendEvent::Left { again });
+        });
+        Ok(Self {
+            inner: Arc::new(Inner {
+                name: name.to_owned(),
+                client,
+                pidfd,
+                init,
+                scope,
+                events: Mutex::new(Some(events)),
+            }),
+        })
+    }
+
+    /// The container's first process, as the host sees it.
+    #[must_use]
+    pub fn init(&self) -> ProcessId {
+        self.inner.init
+    }
+
+    /// Its control group, where there is one.
+    #[must_use]
+    pub fn scope(&self) -> Option<&Scope> {
+        self.inner.scope.as_ref()
+    }
+
+    /// The file of one of its namespaces.
+    #[must_use]
+    pub fn namespace(&self, kind: &str) -> PathBuf {
+        Path::new("/proc")
+            .join(self.inner.init.pid.to_string())
+            .join("ns")
+            .join(kind)
+    }
+
+    /// What it does by itself; for the first who asks.
+    #[must_use]
+    pub fn events(&self) -> mpsc::UnboundedReceiver<BackendEvent> {
+        let taken = self
+            .inner
+            .events
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        taken.unwrap_or_else(|| mpsc::unbounded_channel().1)
+    }
+
+    /// Asks the controller for something.
+    ///
+    /// # Errors
+    /// It cannot do it, or does not answer.
+    pub async fn ask(&self, ask: Ask) -> Result<()> {
+        Ok(self.inner.client.ask(ask, PATIENCE).await?)
+    }
+
+    /// Ends everything in it and returns when it is gone.
+    ///
+    /// # Errors
+    /// Something does not go: a process that waits for a disk, for example.
+    pub async fn kill(&self) -> Result<()> {
+        end(self.inner.init, self.inner.scope.as_ref())?;
+        for signalled in [false, true] {
+            let patience = if signalled {
+                AFTER_KILL
+            } else {
+                Duration::from_secs(2)
+            };
+            if tokio::time::timeout(patience, self.inner.pidfd.exited())
+                .await
+                .is_ok()
+            {
+                return Ok(());
+            }
+            // The controller follows its init by itself; one that hangs does not.
+            let _ = self.inner.pidfd.kill(SIGKILL);
+        }
+        Err(Error::Timeout(format!(
+            "the controller of container '{}' does not go after SIGKILL",
+            self.inner.name
+        )))
+    }
+
+    /// Stops everything in it.
+    ///
+    /// # Errors
+    /// There is no freezer, or it does not freeze.
+    pub fn freeze(&self) -> Result<()> {
+        let scope = self.frozen_by()?;
+        Ok(blocking::here(|| scope.freeze(PATIENCE))?)
+    }
+
+    /// Lets it go on.
+    ///
+    /// # Errors
+    /// The kernel refuses.
+    pub fn thaw(&self) -> Result<()> {
+        match &self.inner.scope {
+            Some(scope) if blocking::here(|| scope.is_frozen()) => Ok(blocking::here(|| scope.thaw())?),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether it is stopped.
+    #[must_use]
+    pub fn is_frozen(&self) -> bool {
+        let scope = self.inner.scope.as_ref();
+        scope.is_some_and(|scope| blocking::here(|| scope.is_frozen()))
+    }
+
+    fn frozen_by(&self) -> Result<&Scope> {
+        self.inner.scope.as_ref().ok_or_else(|| {
+            Error::Failed("cannot suspend the container: this host has no control group 'freezer'".to_owned())
+        })
+    }
+}
+
+/// Ends all processes of a container: its init, with which the kernel ends what is in its namespace, and what else is in
+/// its control group (who entered the container from outside).
+///
+/// # Errors
+/// Something in the control group does not go.
+pub fn end(init: ProcessId, scope: Option<&Scope>) -> Result<()> {
+    if let Ok(pidfd) = PidFd::open(init) {
+        // One that went meanwhile is no error.
+        let _ = pidfd.kill(SIGKILL);
+    }
+    match scope {
+        Some(scope) => Ok(blocking::here(|| scope.kill_all(AFTER_KILL))?),
+        None => Ok(()),
+    }
+}

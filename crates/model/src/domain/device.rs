@@ -1,0 +1,240 @@
+//! One device on its own, as it is attached to a guest and detached from it, and how a document's devices are found.
+
+use super::{DeviceInfo, Devices, Disk, Interface};
+use crate::{Form, Parsed, UnknownPolicy, XmlError};
+
+/// Kinds of devices that cannot be attached or detached one by one.
+const OTHERS: [&str; 27] = [
+    "audio",
+    "channel",
+    "console",
+    "controller",
+    "crypto",
+    "filesystem",
+    "graphics",
+    "hostdev",
+    "hub",
+    "input",
+    "iommu",
+    "lease",
+    "memballoon",
+    "memory",
+    "nvram",
+    "panic",
+    "parallel",
+    "pstore",
+    "redirdev",
+    "rng",
+    "serial",
+    "shmem",
+    "smartcard",
+    "sound",
+    "tpm",
+    "video",
+    "vsock",
+];
+
+/// One device.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Device {
+    /// `<disk>`
+    Disk(Box<Disk>),
+    /// `<interface>`
+    Interface(Box<Interface>),
+    /// One of another kind, of which only that is known.
+    Other(&'static str),
+}
+
+/// Where in a document a device stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// Among the disks.
+    Disk(usize),
+    /// Among the interfaces.
+    Interface(usize),
+}
+
+/// Why a device is not found.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NotFound {
+    /// There is none like it.
+    #[error("{0}")]
+    None(String),
+    /// There is more than one.
+    #[error("{0}")]
+    Several(String),
+    /// Nobody looks for devices of this kind.
+    #[error("device of kind '{0}' cannot be looked for")]
+    Kind(&'static str),
+}
+
+impl Device {
+    /// Reads a device. Nothing is filled in yet ([`Device::normalize`]): what is looked for is what was said.
+    ///
+    /// # Errors
+    /// As for documents; a root element that is no device at all is `Unsupported`.
+    pub fn parse(text: &str, policy: UnknownPolicy) -> Result<Parsed<Device>, XmlError> {
+        fn boxed<T>(parsed: Parsed<T>, device: impl FnOnce(Box<T>) -> Device) -> Parsed<Device> {
+            Parsed {
+                value: device(Box::new(parsed.value)),
+                kept: parsed.kept,
+            }
+        }
+        let name = ferrovirt_xml::root_name(text)?;
+        match name.as_str() {
+            "disk" => Ok(boxed(
+                ferrovirt_xml::from_str("disk", text, policy)?,
+                Device::Disk,
+            )),
+            "interface" => Ok(boxed(
+                ferrovirt_xml::from_str("interface", text, policy)?,
+                Device::Interface,
+            )),
+            other => match OTHERS.iter().find(|known| **known == other) {
+                Some(kind) => Ok(Parsed {
+                    value: Device::Other(kind),
+                    kept: Vec::new(),
+                }),
+                None => Err(XmlError::Unsupported(format!("unknown device type '{other}'"))),
+            },
+        }
+    }
+
+    /// Fills in what does not depend on the hypervisor, as in a document.
+    ///
+    /// # Errors
+    /// Parts that contradict each other.
+    pub fn normalize(&mut self) -> Result<(), XmlError> {
+        super::normalize::device(self)
+    }
+
+    /// Writes it.
+    pub fn to_xml(&self, form: &Form) -> String {
+        match self {
+            Device::Disk(disk) => ferrovirt_xml::to_string("disk", &**disk, form),
+            Device::Interface(card) => ferrovirt_xml::to_string("interface", &**card, form),
+            Device::Other(kind) => format!("<{kind}/>\n"),
+        }
+    }
+
+    /// The name of its element.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Device::Disk(_) => "disk",
+            Device::Interface(_) => "interface",
+            Device::Other(kind) => kind,
+        }
+    }
+
+    /// What all devices have in common.
+    pub fn info(&self) -> Option<&DeviceInfo> {
+        match self {
+            Device::Disk(disk) => Some(&disk.info),
+            Device::Interface(card) => Some(&card.info),
+            Device::Other(_) => None,
+        }
+    }
+
+    /// Its name in the running guest.
+    pub fn alias(&self) -> Option<&str> {
+        self.info().and_then(|info| info.alias.as_deref())
+    }
+}
+
+impl Devices {
+    /// The device that this one means: a disk by its target, an interface by its address, MAC and alias as far as they
+    /// are said.
+    ///
+    /// # Errors
+    /// There is none, or there are several.
+    pub fn find(&self, wanted: &Device) -> Result<Place, NotFound> {
+        match wanted {
+            Device::Disk(wanted) => {
+                let dev = &wanted.target.dev;
+                let place = self.disks.iter().position(|disk| disk.target.dev == *dev);
+                place
+                    .map(Place::Disk)
+                    .ok_or_else(|| NotFound::None(format!("disk {dev} not found")))
+            }
+            Device::Interface(wanted) => self.find_interface(wanted),
+            Device::Other(kind) => Err(NotFound::Kind(kind)),
+        }
+    }
+
+    fn find_interface(&self, wanted: &Interface) -> Result<Place, NotFound> {
+        let means = |card: &Interface| {
+            let same = |one: Option<&str>, other: Option<&str>| one.is_none() || one == other;
+            (wanted.mac.is_none() || wanted.mac == card.mac)
+                && (wanted.info.address.is_none() || wanted.info.address == card.info.address)
+                && same(wanted.info.alias.as_deref(), card.info.alias.as_deref())
+        };
+        let mut found = self.interfaces.iter().enumerate().filter(|(_, card)| means(card));
+        let said = |what: Option<String>| what.unwrap_or_else(|| "(<null>)".to_owned());
+        let mac = said(wanted.mac.map(|mac| mac.to_string()));
+        match (found.next(), found.next()) {
+            (Some((at, _)), None) => Ok(Place::Interface(at)),
+            (Some(_), Some(_)) => Err(NotFound::Several(format!(
+                "multiple devices matching MAC address {mac} found"
+            ))),
+            (None, _) => {
+                let address = said(wanted.info.pci().map(ToString::to_string));
+                let alias = said(wanted.info.alias.clone());
+                Err(NotFound::None(format!(
+                    "no device found at address '{address}' matching MAC address '{mac}' and alias '{alias}'"
+                )))
+            }
+        }
+    }
+
+    /// The disk or interface of this name.
+    pub fn find_alias(&self, alias: &str) -> Option<Place> {
+        let named = |info: &DeviceInfo| info.alias.as_deref() == Some(alias);
+        let disk = self.disks.iter().position(|disk| named(&disk.info));
+        let card = || self.interfaces.iter().position(|card| named(&card.info));
+        disk.map(Place::Disk).or_else(|| card().map(Place::Interface))
+    }
+
+    /// What stands there.
+    pub fn device(&self, place: Place) -> Option<Device> {
+        match place {
+            Place::Disk(at) => Some(Device::Disk(Box::new(self.disks.get(at)?.clone()))),
+            Place::Interface(at) => Some(Device::Interface(Box::new(self.interfaces.get(at)?.clone()))),
+        }
+    }
+
+    /// Adds a device behind those of its kind. One of another kind is not added.
+    pub fn insert(&mut self, device: Device) {
+        match device {
+            Device::Disk(disk) => self.disks.push(*disk),
+            Device::Interface(card) => self.interfaces.push(*card),
+            Device::Other(_) => {}
+        }
+    }
+
+    /// Puts a device where another one of its kind stood.
+    pub fn replace(&mut self, place: Place, device: Device) {
+        match (place, device) {
+            (Place::Disk(at), Device::Disk(disk)) => {
+                if let Some(old) = self.disks.get_mut(at) {
+                    *old = *disk;
+                }
+            }
+            (Place::Interface(at), Device::Interface(card)) => {
+                if let Some(old) = self.interfaces.get_mut(at) {
+                    *old = *card;
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Takes a device out.
+    pub fn remove(&mut self, place: Place) -> Option<Device> {
+        let device = self.device(place)?;
+        match place {
+            Place::Disk(at) => drop(self.disks.remove(at)),
+            Place::Interface(at) => drop(self.interfaces.remove(at)),
+        }
+        Some(device)
+    }
+}

@@ -1,0 +1,42 @@
+//! `<memtune>`: how much of the host's memory a guest may take.
+
+use crate::Kib;
+use ferrovirt_xml::{Rest, Xml};
+
+/// What libvirt calls no limit; amounts from here on are not written.
+pub const UNLIMITED: Kib = Kib((1 << 53) - 1);
+
+/// `<memtune>`: limits of memory. `None` is no limit.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Xml)]
+pub struct MemTune {
+    /// The most that it can have.
+    pub hard_limit: Option<Kib>,
+    /// What it is pushed back to when the host's memory is short.
+    pub soft_limit: Option<Kib>,
+    /// What it always has. No hypervisor here can promise that.
+    pub min_guarantee: Option<Kib>,
+    /// The most that it can have of memory and swap together.
+    pub swap_hard_limit: Option<Kib>,
+    /// What was not understood.
+    #[xml(rest)]
+    pub rest: Rest,
+}
+
+impl MemTune {
+    /// Whether it says nothing.
+    pub fn is_empty(&self) -> bool {
+        *self == MemTune::default()
+    }
+
+    /// Limits that are none are not there.
+    pub(crate) fn normalize(&mut self) {
+        for limit in [
+            &mut self.hard_limit,
+            &mut self.soft_limit,
+            &mut self.min_guarantee,
+            &mut self.swap_hard_limit,
+        ] {
+            limit.take_if(|limit| *limit >= UNLIMITED);
+        }
+    }
+}
