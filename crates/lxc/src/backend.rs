@@ -9,8 +9,8 @@ use ferrovirt_guest::{
     Run, ShutdownMode, Statistics, StatsAsk, Status, Step,
 };
 use ferrovirt_link::Links;
-use ferrovirt_model::{Uuid, host};
 use ferrovirt_model::domain::Domain;
+use ferrovirt_model::{Uuid, host};
 use ferrovirt_sys::blocking;
 use tokio::sync::mpsc;
 

@@ -2,9 +2,11 @@
 //! that a new part of the document does not compile until somebody decides here.
 
 use ferrovirt_model::domain::{
-    Clock, CpuTune, CrashLifecycle, Devices, Domain, Features, Lifecycle, LxcNamespace, MemTune, NumaMode, NumaTune, Os,
-    ShareType, Vcpu, VcpuPlacement,
+    Clock, CpuTune, CrashLifecycle, Devices, Domain, Features, Lifecycle, LxcNamespace, MemTune, NumaMode,
+    NumaTune, Os, Resource, ShareType, Vcpu, VcpuPlacement,
 };
+
+use ferrovirt_xml::what_is;
 
 use crate::error::{Error, Result};
 
@@ -15,10 +17,19 @@ type Part = (&'static str, bool);
 pub(super) fn without_effect(doc: &Domain) -> Result<()> {
     for (path, there) in parts(doc) {
         if there {
-            return Err(Error::unsupported(format!("not supported: domain/{path}")));
+            let what = what_is(path);
+            return Err(Error::unsupported(format!(
+                "not supported: {what}, domain/{path}"
+            )));
         }
     }
     lifecycle(doc)?;
+    if let Some(Resource { partition }) = &doc.resource
+        && !partition.starts_with('/')
+    {
+        let text = format!("Resource partition '{partition}' must start with '/'");
+        return Err(Error::unsupported(text));
+    }
     if let Some(shared) = &doc.lxc_namespace {
         namespaces(shared)?;
     }
@@ -41,7 +52,7 @@ fn parts(doc: &Domain) -> Vec<Part> {
         vcpu,
         cputune,
         numatune,
-        resource: partition,
+        resource: _,
         os,
         id_map: _,
         features: has,
@@ -56,14 +67,7 @@ fn parts(doc: &Domain) -> Vec<Part> {
         lxc_namespace: _,
         rest: _,
     } = doc;
-    let relative = partition
-        .as_ref()
-        .is_some_and(|resource| !resource.partition.starts_with('/'));
-    let mut parts = vec![
-        ("cpu", cpu.is_some()),
-        ("pm", pm.is_some()),
-        ("resource/partition that does not start with '/'", relative),
-    ];
+    let mut parts = vec![("cpu", cpu.is_some()), ("pm", pm.is_some())];
     parts.extend(processors(vcpu));
     parts.extend(cputune.iter().flat_map(threads));
     parts.extend(memtune.iter().flat_map(guarantees));
@@ -83,7 +87,7 @@ fn processors(vcpu: &Vcpu) -> [Part; 2] {
         count: _,
     } = vcpu;
     [
-        ("vcpu/@placement 'auto'", *placement == VcpuPlacement::Auto),
+        ("vcpu/@placement", *placement == VcpuPlacement::Auto),
         ("vcpu/@current", current.is_some()),
     ]
 }
@@ -124,19 +128,11 @@ fn guarantees(tune: &MemTune) -> [Part; 1] {
 }
 
 /// The control group keeps memory on its nodes; which of them is taken first is nobody's choice.
-fn nodes(tune: &NumaTune) -> [Part; 2] {
+fn nodes(tune: &NumaTune) -> [Part; 1] {
     let NumaTune { memory } = tune;
+    let first = |mode| matches!(mode, NumaMode::Preferred | NumaMode::Interleave);
     let mode = memory.as_ref().map(|memory| memory.mode);
-    [
-        (
-            "numatune/memory/@mode 'preferred'",
-            mode == Some(NumaMode::Preferred),
-        ),
-        (
-            "numatune/memory/@mode 'interleave'",
-            mode == Some(NumaMode::Interleave),
-        ),
-    ]
+    [("numatune/memory/@mode", mode.is_some_and(first))]
 }
 
 /// A container has no firmware and no kernel.
