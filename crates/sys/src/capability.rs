@@ -1,16 +1,17 @@
-//! What root may do, piece by piece.
+//! What root may do, piece by piece. In sets of capabilities, bit n is capability n.
 
 use std::io;
 
-/// The highest capability that a kernel has; those that this kernel lacks are passed over.
-pub const LAST: u32 = 63;
+use rustix::thread::CapabilitySet;
 
-/// This process, and what it executes, keep only these capabilities (bit n is capability n): the bounding set, the effective
-/// and the permitted one shrink, the inheritable and the ambient one are empty.
+/// The highest capability that any kernel has; those that this one lacks are passed over.
+const LAST: u32 = 63;
+
+/// Whatever this process executes can get no more than these; nothing is handed on beyond what executing gives.
 ///
 /// # Errors
 /// `EPERM` without `CAP_SETPCAP`.
-pub fn keep_only(set: u64) -> io::Result<()> {
+pub fn limit(set: u64) -> io::Result<()> {
     for capability in (0..=LAST).filter(|capability| set & (1 << capability) == 0) {
         // SAFETY: takes numbers only.
         let done = unsafe { libc::prctl(libc::PR_CAPBSET_DROP, capability, 0, 0, 0) };
@@ -19,12 +20,20 @@ pub fn keep_only(set: u64) -> io::Result<()> {
             return Err(error);
         }
     }
-    // SAFETY: takes numbers only.
+    // SAFETY: takes numbers only. Kernels without ambient capabilities have none to clear.
     unsafe { libc::prctl(libc::PR_CAP_AMBIENT, libc::PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) };
+    Ok(())
+}
+
+/// This process itself keeps no more than these, and hands on none as inheritable.
+///
+/// # Errors
+/// What the kernel says; it never refuses to give up something.
+pub fn drop_others(set: u64) -> io::Result<()> {
     let mut sets = rustix::thread::capabilities(None)?;
-    let keep = rustix::thread::CapabilitySet::from_bits_retain(set);
+    let keep = CapabilitySet::from_bits_retain(set);
     sets.effective &= keep;
     sets.permitted &= keep;
-    sets.inheritable = rustix::thread::CapabilitySet::empty();
+    sets.inheritable = CapabilitySet::empty();
     Ok(rustix::thread::set_capabilities(None, sets)?)
 }

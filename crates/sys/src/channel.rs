@@ -63,6 +63,13 @@ impl Channel {
     }
 }
 
+impl From<OwnedFd> for Channel {
+    /// Another descriptor of an end.
+    fn from(end: OwnedFd) -> Channel {
+        Channel(end)
+    }
+}
+
 impl AsFd for Channel {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.0.as_fd()

@@ -161,6 +161,26 @@ pub fn enter_mounts(pidfd: BorrowedFd<'_>) -> io::Result<()> {
     )?)
 }
 
+/// The process leaves the keys that it got from its parent, for an empty set. Nothing to do where the kernel knows no keys.
+///
+/// # Errors
+/// `EDQUOT` and others of `keyctl`.
+pub fn new_session_keyring() -> io::Result<()> {
+    const JOIN_SESSION_KEYRING: libc::c_int = 1;
+    // SAFETY: the name is a null pointer, which asks for a new anonymous keyring.
+    let done = unsafe {
+        libc::syscall(
+            libc::SYS_keyctl,
+            JOIN_SESSION_KEYRING,
+            std::ptr::null::<libc::c_char>(),
+        )
+    };
+    match io::Error::last_os_error() {
+        error if done < 0 && error.raw_os_error() != Some(libc::ENOSYS) => Err(error),
+        _ => Ok(()),
+    }
+}
+
 /// For a child that never returns to its caller: closes every descriptor from 3 on but these. Objects of the parent's that own
 /// one must not be used or dropped any more.
 pub fn close_others(keep: &[BorrowedFd<'_>]) {

@@ -1,5 +1,7 @@
-//! The controller of one container.
+//! The controller of one container; see `ferrovirt_lxc::controller`.
 
-fn main() -> std::process::ExitCode {
-    std::process::ExitCode::FAILURE
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    ferrovirt_lxc::controller::main()
 }
