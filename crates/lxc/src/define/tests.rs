@@ -292,6 +292,42 @@ fn check(text: &str) -> Result<(), TestCaseError> {
     Ok(())
 }
 
+#[test]
+fn what_nobody_knows_is_named_with_its_place_wherever_it_stands() {
+    let lines = WRITTEN.lines().count();
+    for at in 1..lines {
+        let mut text: Vec<&str> = WRITTEN.lines().collect();
+        text.insert(at, "<riddle deep='yes'/>");
+        let error = completed(&text.join("\n")).map(|_| ()).unwrap_err();
+        let place = format!("/riddle (line {}, column 1)", at + 1);
+        assert!(
+            error.contains("element 'riddle', domain") && error.contains(&place),
+            "line {at}: {error}"
+        );
+    }
+}
+
+#[test]
+fn an_attribute_that_nobody_knows_is_named_in_every_element() {
+    let tags = WRITTEN.match_indices('<').map(|(at, _)| at);
+    for at in tags.filter(|at| !WRITTEN[at + 1..].starts_with(['/', 'a'])) {
+        let name = WRITTEN[at + 1..].find([' ', '>', '/']).unwrap_or_default();
+        let end = at + 1 + name;
+        let text = format!("{} riddle='1'{}", &WRITTEN[..end], &WRITTEN[end..]);
+        // What is below `<metadata>`, and itself, belongs to others.
+        if &WRITTEN[at + 1..end] == "metadata" {
+            continue;
+        }
+        let error = completed(&text).map(|_| ()).unwrap_err();
+        let line = WRITTEN[..at].matches('\n').count() + 1;
+        assert!(
+            error.contains("attribute 'riddle'") && error.contains(&format!("(line {line}, ")),
+            "{}: {error}",
+            &WRITTEN[at..end]
+        );
+    }
+}
+
 proptest! {
     #[test]
     fn moved_pieces_are_refused_or_stay(from in any::<usize>(), len in 0usize..8, to in any::<usize>()) {

@@ -158,8 +158,8 @@ fn what_contradicts_itself_in_a_container() {
         ),
         (
             "",
-            &card("<route address='10.1.0.0' gateway='10.0.0.1'/>"),
-            "'10.1.0.0' in route definition is not a network address",
+            &card("<route address='10.0.0.0' gateway='10.0.0.1'/>"),
+            "'10.0.0.0' in route definition is not a network address",
         ),
         (
             "",
