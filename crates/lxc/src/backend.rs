@@ -9,9 +9,8 @@ use ferrovirt_guest::{
     Run, ShutdownMode, Statistics, StatsAsk, Status, Step,
 };
 use ferrovirt_link::Links;
-use ferrovirt_model::Uuid;
-use ferrovirt_model::capabilities::Host as HostDescription;
 use ferrovirt_model::domain::Domain;
+use ferrovirt_model::{Uuid, host};
 use ferrovirt_sys::blocking;
 use tokio::sync::mpsc;
 
@@ -39,7 +38,6 @@ pub struct LxcBackend {
 struct Inner {
     config: LxcConfig,
     links: Links,
-    host: define::Host,
     /// What waits between `prepare` and `launch`, by the id of the run.
     prepared: Mutex<HashMap<i32, Prepared>>,
     /// The first processes of running containers, by name.
@@ -67,7 +65,6 @@ impl LxcBackend {
             inner: Arc::new(Inner {
                 config,
                 links,
-                host: define::Host::this(),
                 prepared: Mutex::default(),
                 running: Running::default(),
             }),
@@ -76,8 +73,8 @@ impl LxcBackend {
 
     /// The capabilities document: what this host is, and which containers can run on it.
     #[must_use]
-    pub fn capabilities(&self, host: HostDescription, uuid: Uuid) -> String {
-        capabilities::document(host, uuid, &self.inner.host)
+    pub fn capabilities(&self, host_uuid: Uuid) -> String {
+        capabilities::document(blocking::here(host::describe), host_uuid, &define::Host::this())
     }
 
     fn keep(&self, name: &str, container: &Container) {
@@ -90,7 +87,7 @@ impl Backend for LxcBackend {
     type Guest = Container;
 
     async fn complete(&self, doc: &mut Domain) -> std::result::Result<(), BackendError> {
-        define::complete(doc, &self.inner.host)?;
+        define::complete(doc, &define::Host::this())?;
         Ok(())
     }
 

@@ -13,7 +13,6 @@ use ferrovirt_model::domain::{
     CardAddress, Domain, HostdevKind, Interface, InterfaceType, LinkState, MacvlanMode,
 };
 
-use crate::define::live::{self, Ends};
 use crate::error::{Error, Result};
 
 /// Kind of the step that stands for a device of the host.
@@ -64,12 +63,10 @@ pub async fn make(links: &Links, run: &mut Run) -> std::result::Result<Vec<Waiti
                 .await?;
             give_addresses(links, name, &card).await?;
         }
-        let ends = Ends {
-            host: host_end,
-            inside: device.clone(),
-        };
-        live::plugged(&mut run.doc, number, ends);
-        let card = &run.doc.devices.interfaces[number];
+        let card = &mut run.doc.devices.interfaces[number];
+        if host_end.is_some() {
+            card.target.get_or_insert_default().dev = host_end;
+        }
         waiting.push(Waiting {
             device,
             inside: card

@@ -1,14 +1,13 @@
 //! Containers: how one is described, made, watched and ended, as libvirt's LXC driver does it.
 //!
 //! * [`define`]: what libvirt fills in when a container is defined, and [`define::live`], when it runs; pure.
-//! * [`capabilities`]: what clients read before they ask for a container.
 //! * [`protocol`], [`controller`]: the program `ferrovirt-lxc`, one for each container. It outlives the daemon, is the parent
 //!   of the container's init, holds its consoles and reports its end. [`controller_client`]: how the daemon talks with it.
 //! * `backend` puts all of it behind [`ferrovirt_guest::Backend`]: `cards` (network), `launch`, `adopt`, `statistics`.
 
 mod adopt;
 mod backend;
-pub mod capabilities;
+mod capabilities;
 mod cards;
 mod config;
 mod console;

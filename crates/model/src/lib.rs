@@ -6,6 +6,7 @@
 pub mod capabilities;
 pub mod cpuset;
 pub mod domain;
+pub mod host;
 pub mod mac;
 pub mod network;
 pub mod network_port;

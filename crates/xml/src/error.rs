@@ -91,9 +91,22 @@ pub enum XmlError {
 }
 
 fn list(unknown: &[Unknown]) -> String {
-    unknown
-        .iter()
-        .map(Unknown::to_string)
-        .collect::<Vec<_>>()
-        .join(", ")
+    let parts = unknown.iter();
+    let parts: Vec<String> = parts
+        .map(|part| format!("{}, {part}", what_is(&part.path)))
+        .collect();
+    parts.join("; ")
+}
+
+/// What a path leads to, in words: `element 'speed'`, `attribute 'chek'`, `text in 'place'`.
+pub fn what_is(path: &str) -> String {
+    let (above, last) = path.rsplit_once('/').unwrap_or(("", path));
+    match (last.strip_prefix('@'), last) {
+        (Some(attribute), _) => format!("attribute '{attribute}'"),
+        (None, "text()") => {
+            let holder = above.rsplit('/').next().unwrap_or_default();
+            format!("text in '{holder}'")
+        }
+        (None, element) => format!("element '{element}'"),
+    }
 }

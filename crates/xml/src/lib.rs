@@ -43,7 +43,7 @@
 //!
 //! let text = "<card type='network'><source network='lan'/><alias name='net0'/><speed unit='G'>1</speed></card>";
 //! let error = from_str::<Card>("card", text, UnknownPolicy::Refuse).unwrap_err();
-//! assert_eq!(error.to_string(), "not supported: card/speed (line 1, column 65)");
+//! assert_eq!(error.to_string(), "not supported: element 'speed', card/speed (line 1, column 65)");
 //!
 //! let card = from_str::<Card>("card", text, UnknownPolicy::Keep)?.value;
 //! assert_eq!(to_string("card", &card, &Form::INACTIVE), "\
@@ -116,7 +116,7 @@ mod writer;
 
 pub use cursor::{Cursor, Parse};
 pub use element::{Choice, Element, not_one_of, parse};
-pub use error::{Parsed, Unknown, UnknownPolicy, XmlError};
+pub use error::{Parsed, Unknown, UnknownPolicy, XmlError, what_is};
 pub use ferrovirt_xml_derive::Xml;
 pub use form::Form;
 pub use rest::Rest;

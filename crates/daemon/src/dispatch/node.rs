@@ -4,7 +4,6 @@ use std::sync::OnceLock;
 
 use ferrovirt_guest::BackendError;
 use ferrovirt_model::Uuid;
-use ferrovirt_sys::blocking;
 use ferrovirt_wire::procedures::*;
 use ferrovirt_wire::xdr::{Char, FixedText};
 use ferrovirt_wire::{ErrorDomain, ErrorReply, List};
@@ -78,10 +77,7 @@ pub(super) async fn capabilities(
     let host = set.unwrap_or_else(|| *THIS_HOST.get_or_init(host_uuid));
     let qemu = session.host.guests.qemu.backend();
     let capabilities = match (session.opened()?.uri.scheme, &session.host.guests.lxc) {
-        (Scheme::Lxc, Some(lxc)) => {
-            let described = blocking::here(ferrovirt_qemu::capabilities::describe);
-            lxc.backend().capabilities(described, host)
-        }
+        (Scheme::Lxc, Some(lxc)) => lxc.backend().capabilities(host),
         _ => qemu.capabilities(host).await.map_err(emulator)?,
     };
     Ok(ConnectGetCapabilitiesResults { capabilities })

@@ -33,18 +33,17 @@ fn unsupported<T>(text: String) -> Result<T> {
 
 /// Nothing inside is placed on a bus, booted from, or named by the user; an alias that libvirt once gave belongs to its run.
 fn info(element: &str, info: &mut DeviceInfo) -> Result<()> {
-    let path = format!("not supported: domain/devices/{element}");
-    if let Some(alias) = info.alias.as_deref().filter(|_| info.has_user_alias()) {
-        return unsupported(format!("{path}/alias '{alias}'"));
-    }
-    info.alias = None;
+    let of_user = info.has_user_alias();
+    info.alias.take_if(|_| !of_user);
     for (part, there) in [
+        ("alias", of_user),
         ("boot", info.boot.is_some()),
         ("master", info.master_startport.is_some()),
         ("address", info.address.is_some()),
     ] {
         if there {
-            return unsupported(format!("{path}/{part}"));
+            let text = format!("not supported: element '{part}', domain/devices/{element}/{part}");
+            return unsupported(text);
         }
     }
     Ok(())
@@ -54,7 +53,7 @@ fn info(element: &str, info: &mut DeviceInfo) -> Result<()> {
 fn absolute(element: &str, path: Option<&str>) -> Result<()> {
     match path {
         Some(path) if !path.starts_with('/') => unsupported(format!(
-            "path '{path}' in domain/devices/{element} must be absolute"
+            "path '{path}' in element domain/devices/{element} must be absolute"
         )),
         _ => Ok(()),
     }
@@ -89,7 +88,7 @@ fn check_driver(kind: FilesystemType, driver: &FilesystemDriver) -> Result<()> {
     use FilesystemDriverType::{Loop, Nbd, Path};
     let Some(how) = driver.kind else {
         return unsupported(
-            "not supported: domain/devices/filesystem/driver/@format without a type".to_owned(),
+            "attribute 'format' of a filesystem's driver needs its attribute 'type'".to_owned(),
         );
     };
     match (kind, how) {
@@ -118,7 +117,9 @@ fn interface(interface: &mut Interface) -> Result<()> {
         return unsupported("interface type 'user' is not supported by the LXC driver".to_owned());
     }
     if let Some(model) = &interface.model {
-        return unsupported(format!("not supported: domain/devices/interface/model '{model}'"));
+        return unsupported(format!(
+            "interface model '{model}' is not supported by the LXC driver"
+        ));
     }
     // Names that the daemon gives belong to a run.
     if interface.target_is_generated() {
@@ -155,7 +156,7 @@ fn settle_console(port: u32, console: &mut Console) -> Result<()> {
         ));
     }
     if console.backend.log.is_some() {
-        return unsupported("not supported: domain/devices/console/log".to_owned());
+        return unsupported("not supported: element 'log', domain/devices/console/log".to_owned());
     }
     // The terminal of a former run.
     console.backend.source = None;

@@ -2,12 +2,12 @@
 //!
 //! | from | the document has | until |
 //! |---|---|---|
-//! | `prepare` | `<resource>` | it is gone |
-//! | `start` ([`begin`], [`plugged`]) | aliases of consoles, `<guest dev= actual=>` | it is gone |
-//! | `started` ([`terminals`]) | ports, bridges and host's ends of interfaces, terminals of consoles (and its id) | `stopped` |
+//! | `prepare` ([`at_rest`]) | `<resource>` | it is gone |
+//! | `start` ([`begin`]) | aliases of consoles, `<guest dev=…>` | it is gone |
+//! | `started` ([`terminals`]) | id, ports, bridges and host's ends of interfaces, terminals of consoles | `stopped` |
 //!
-//! At `start` the interfaces are there already, but libvirt writes a container without an id like one that is off. The document of
-//! the run has all of it, since the next daemon needs it; [`at_rest`] is what hooks are shown then, and at `release` again.
+//! At `start` the interfaces are there already, but a container without a process is written like one that is off, so
+//! what belongs to the run is left out until then; `release` sees the document of `start` again.
 
 use std::path::PathBuf;
 
@@ -16,25 +16,26 @@ use ferrovirt_model::domain::{BackendSource, Domain, Resource};
 /// The group that guests belong to unless they say otherwise.
 pub const PARTITION: &str = "/machine";
 
-/// The two ends of an interface, by the names that they have on the host.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Ends {
-    /// The one that stays; `None` where there is only one (`direct`).
-    pub host: Option<String>,
-    /// The one that is moved inside.
-    pub inside: String,
+/// The document as it is written while there is no process, not yet or no more.
+#[must_use]
+pub fn at_rest(doc: &Domain) -> Domain {
+    let mut doc = doc.clone();
+    settle_resource(&mut doc);
+    forget(&mut doc);
+    doc.id = None;
+    doc
 }
 
-/// A run begins: names of consoles, and of interfaces inside.
+/// The run begins: consoles get their aliases, interfaces their names inside.
 pub fn begin(doc: &mut Domain) {
-    in_a_group(doc);
+    settle_resource(doc);
     for (number, console) in doc.devices.consoles.iter_mut().enumerate() {
         console.info.alias = Some(format!("console{number}"));
     }
     name_inside(doc);
 }
 
-fn in_a_group(doc: &mut Domain) {
+fn settle_resource(doc: &mut Domain) {
     doc.resource.get_or_insert_with(|| Resource {
         partition: PARTITION.to_owned(),
     });
@@ -42,16 +43,15 @@ fn in_a_group(doc: &mut Domain) {
 
 /// Interfaces without a name get `eth0`, `eth1`, … as far as these are free.
 fn name_inside(doc: &mut Domain) {
-    let taken: Vec<String> = doc
-        .devices
-        .interfaces
+    let interfaces = &mut doc.devices.interfaces;
+    let taken: Vec<String> = interfaces
         .iter()
         .filter_map(|interface| interface.guest.as_ref()?.dev.clone())
         .collect();
     let mut free = (0u32..)
         .map(|number| format!("eth{number}"))
         .filter(|name| !taken.contains(name));
-    for interface in &mut doc.devices.interfaces {
+    for interface in interfaces {
         let guest = interface.guest.get_or_insert_default();
         if guest.dev.is_none() {
             guest.dev = free.next();
@@ -59,47 +59,24 @@ fn name_inside(doc: &mut Domain) {
     }
 }
 
-/// The ends of the interface at this place were made.
-pub fn plugged(doc: &mut Domain, at: usize, ends: Ends) {
-    let Some(interface) = doc.devices.interfaces.get_mut(at) else {
-        return;
-    };
-    interface.guest.get_or_insert_default().actual = Some(ends.inside);
-    if let Some(host) = ends.host {
-        interface.target.get_or_insert_default().dev = Some(host);
-    }
-}
-
-/// The paths of the consoles' pseudo terminals, in their order.
+/// The paths of the consoles' pseudo terminals are known, in their order.
 pub fn terminals(doc: &mut Domain, paths: &[PathBuf]) {
     for (console, path) in doc.devices.consoles.iter_mut().zip(paths) {
-        let path = path.display().to_string();
-        console.tty = Some(path.clone());
         console.backend.source = Some(BackendSource {
-            path: Some(path),
+            path: Some(path.display().to_string()),
             ..BackendSource::default()
         });
     }
 }
 
-/// What hooks are shown of a container that has no process yet, or no more.
-#[must_use]
-pub fn at_rest(doc: &Domain) -> Domain {
-    let mut doc = doc.clone();
-    doc.id = None;
-    in_a_group(&mut doc);
-    forget(&mut doc);
-    doc
-}
-
-/// Takes out what ends with the process.
+/// The run is over: without ports, bridges that networks had, generated names on the host, and terminals.
 pub fn forget(doc: &mut Domain) {
     for interface in &mut doc.devices.interfaces {
-        if let Some(source) = interface
+        let network = interface
             .source
             .as_mut()
-            .filter(|source| source.network.is_some())
-        {
+            .filter(|source| source.network.is_some());
+        if let Some(source) = network {
             source.portid = None;
             source.bridge = None;
         }

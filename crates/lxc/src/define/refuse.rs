@@ -2,9 +2,11 @@
 //! that a new part of the document does not compile until somebody decides here.
 
 use ferrovirt_model::domain::{
-    Clock, CrashLifecycle, Devices, Domain, Features, Lifecycle, LxcNamespace, NumaMode, NumaTune, Os,
-    ShareType, Vcpu, VcpuPlacement,
+    Clock, CpuTune, CrashLifecycle, Devices, Domain, Features, Lifecycle, LxcNamespace, MemTune, NumaMode,
+    NumaTune, Os, Resource, ShareType, Vcpu, VcpuPlacement,
 };
+
+use ferrovirt_xml::what_is;
 
 use crate::error::{Error, Result};
 
@@ -15,10 +17,19 @@ type Part = (&'static str, bool);
 pub(super) fn without_effect(doc: &Domain) -> Result<()> {
     for (path, there) in parts(doc) {
         if there {
-            return Err(Error::unsupported(format!("not supported: domain/{path}")));
+            let what = what_is(path);
+            return Err(Error::unsupported(format!(
+                "not supported: {what}, domain/{path}"
+            )));
         }
     }
     lifecycle(doc)?;
+    if let Some(Resource { partition }) = &doc.resource
+        && !partition.starts_with('/')
+    {
+        let text = format!("Resource partition '{partition}' must start with '/'");
+        return Err(Error::unsupported(text));
+    }
     if let Some(shared) = &doc.lxc_namespace {
         namespaces(shared)?;
     }
@@ -37,11 +48,11 @@ fn parts(doc: &Domain) -> Vec<Part> {
         memory: _,
         current_memory: _,
         blkiotune: _,
-        memtune: _,
+        memtune,
         vcpu,
-        cputune: _,
+        cputune,
         numatune,
-        resource: partition,
+        resource: _,
         os,
         id_map: _,
         features: has,
@@ -56,15 +67,10 @@ fn parts(doc: &Domain) -> Vec<Part> {
         lxc_namespace: _,
         rest: _,
     } = doc;
-    let relative = partition
-        .as_ref()
-        .is_some_and(|resource| !resource.partition.starts_with('/'));
-    let mut parts = vec![
-        ("cpu", cpu.is_some()),
-        ("pm", pm.is_some()),
-        ("resource/partition that does not start with '/'", relative),
-    ];
+    let mut parts = vec![("cpu", cpu.is_some()), ("pm", pm.is_some())];
     parts.extend(processors(vcpu));
+    parts.extend(cputune.iter().flat_map(threads));
+    parts.extend(memtune.iter().flat_map(guarantees));
     parts.extend(numatune.iter().flat_map(nodes));
     parts.extend(booting(os));
     parts.extend(has.iter().flat_map(features));
@@ -81,25 +87,52 @@ fn processors(vcpu: &Vcpu) -> [Part; 2] {
         count: _,
     } = vcpu;
     [
-        ("vcpu/@placement 'auto'", *placement == VcpuPlacement::Auto),
+        ("vcpu/@placement", *placement == VcpuPlacement::Auto),
         ("vcpu/@current", current.is_some()),
     ]
 }
 
-/// The control group keeps memory on its nodes; which of them is taken first is nobody's choice.
-fn nodes(tune: &NumaTune) -> [Part; 2] {
-    let NumaTune { memory } = tune;
-    let mode = memory.as_ref().map(|memory| memory.mode);
+/// All processes of a container are one group: none of them is the hypervisor's.
+fn threads(tune: &CpuTune) -> [Part; 6] {
+    let CpuTune {
+        shares: _,
+        period: _,
+        quota: _,
+        global_period,
+        global_quota,
+        emulator_period,
+        emulator_quota,
+        iothread_period,
+        iothread_quota,
+        rest: _,
+    } = tune;
     [
-        (
-            "numatune/memory/@mode 'preferred'",
-            mode == Some(NumaMode::Preferred),
-        ),
-        (
-            "numatune/memory/@mode 'interleave'",
-            mode == Some(NumaMode::Interleave),
-        ),
+        ("cputune/global_period", global_period.is_some()),
+        ("cputune/global_quota", global_quota.is_some()),
+        ("cputune/emulator_period", emulator_period.is_some()),
+        ("cputune/emulator_quota", emulator_quota.is_some()),
+        ("cputune/iothread_period", iothread_period.is_some()),
+        ("cputune/iothread_quota", iothread_quota.is_some()),
     ]
+}
+
+fn guarantees(tune: &MemTune) -> [Part; 1] {
+    let MemTune {
+        hard_limit: _,
+        soft_limit: _,
+        min_guarantee,
+        swap_hard_limit: _,
+        rest: _,
+    } = tune;
+    [("memtune/min_guarantee", min_guarantee.is_some())]
+}
+
+/// The control group keeps memory on its nodes; which of them is taken first is nobody's choice.
+fn nodes(tune: &NumaTune) -> [Part; 1] {
+    let NumaTune { memory } = tune;
+    let first = |mode| matches!(mode, NumaMode::Preferred | NumaMode::Interleave);
+    let mode = memory.as_ref().map(|memory| memory.mode);
+    [("numatune/memory/@mode", mode.is_some_and(first))]
 }
 
 /// A container has no firmware and no kernel.

@@ -36,11 +36,11 @@ pub(super) fn settle(labels: &mut [SecLabel]) -> Result<()> {
     Ok(())
 }
 
-/// One that only asks for what the host's driver does gets what that is: nothing.
+/// One that asks for nothing gets the name of the driver that does it.
 fn unnamed(label: &mut SecLabel) -> Result<()> {
     let plain = label.label.is_none() && label.baselabel.is_none();
     match label.kind {
-        SecLabelType::Dynamic | SecLabelType::None if plain => {
+        SecLabelType::None if plain => {
             *label = SecLabel {
                 kind: SecLabelType::None,
                 model: Some(NONE.to_owned()),

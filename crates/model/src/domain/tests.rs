@@ -1,5 +1,6 @@
 //! Domain documents: both ways, in each form, and what `normalize` makes of them.
 
+mod container;
 mod device;
 mod generated;
 mod tuning;

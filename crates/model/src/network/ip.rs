@@ -212,8 +212,8 @@ impl Route {
         match (self.prefix, self.netmask, self.address) {
             (Some(prefix), _, _) => prefix,
             (None, Some(mask), _) => u32::from(mask).leading_ones() as u8,
-            (None, None, address) if address.is_unspecified() => 0,
-            (None, None, address) => prefix_of_class(address),
+            // Everything: a smaller one must say how large it is.
+            (None, None, _) => 0,
         }
     }
 }

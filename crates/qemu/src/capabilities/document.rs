@@ -1,11 +1,11 @@
 //! The capabilities document: what clients read before they ask for a guest.
 
-use ferrovirt_model::Uuid;
 use ferrovirt_model::capabilities::{
     BaseLabel, Capabilities, Guest, GuestArch, GuestFeatures, GuestMachine, Migration, SecModel, Toggle,
 };
+use ferrovirt_model::{Uuid, host};
 
-use super::{Emulator, Probes, host};
+use super::{Emulator, Probes};
 use crate::config::QemuConfig;
 use crate::error::{Error, Result};
 

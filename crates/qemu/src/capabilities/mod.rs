@@ -6,12 +6,10 @@
 mod cache;
 mod cpu;
 mod document;
-mod host;
 mod probe;
 
 pub use cpu::expand as expand_cpu;
 pub use document::document;
-pub use host::describe;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};

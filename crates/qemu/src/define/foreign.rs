@@ -2,6 +2,8 @@
 
 use ferrovirt_model::domain::{Domain, Features, Interface, InterfaceType, Os, VirtType};
 
+use ferrovirt_xml::what_is;
+
 use crate::error::{Error, Result};
 
 /// Refuses the first such part.
@@ -18,7 +20,10 @@ pub(super) fn refuse(doc: &Domain) -> Result<()> {
         .chain(doc.devices.interfaces.iter().flat_map(card));
     for (path, there) in parts {
         if there {
-            return Err(Error::unsupported(format!("not supported: domain/{path}")));
+            return Err(Error::unsupported(format!(
+                "not supported: {}, domain/{path}",
+                what_is(path)
+            )));
         }
     }
     for card in &doc.devices.interfaces {

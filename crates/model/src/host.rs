@@ -1,11 +1,12 @@
-//! The host as the kernel describes it under `/proc` and `/sys`. What is not there is left out; nothing here fails.
+//! The host as the kernel describes it under `/proc` and `/sys`, for the capabilities of all hypervisors: the one place of this crate that
+//! reads files. What is not there is left out; nothing here fails.
 
 use std::fs;
 use std::path::Path;
 use std::str::FromStr;
 
-use ferrovirt_model::Kib;
-use ferrovirt_model::capabilities::{
+use crate::Kib;
+use crate::capabilities::{
     CacheBank, Cell, CellCpu, CellCpus, CellPages, Cells, CpuTopology, Distance, Host, HostCpu, PageSize,
     PhysicalAddress, Signature,
 };
@@ -21,8 +22,7 @@ fn number<T: FromStr>(path: impl AsRef<Path>) -> Option<T> {
     read(path)?.parse().ok()
 }
 
-/// Describes the host. Reads files of `/proc` and `/sys` only.
-#[must_use]
+/// Describes the host; blocks for as long as some hundred small reads take.
 pub fn describe() -> Host {
     let cpus = list(&read(format!("{CPUS}/online")).unwrap_or_else(|| "0".to_owned()));
     let cells = cells(&cpus);
