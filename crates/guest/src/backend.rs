@@ -10,6 +10,7 @@ use tokio::sync::mpsc;
 use crate::error::BackendError;
 use crate::flags::ShutdownMode;
 use crate::run::Run;
+use crate::state::ShutoffReason;
 use crate::stats::{GuestStats, StatsAsk};
 use crate::status::Status;
 
@@ -17,6 +18,13 @@ use crate::status::Status;
 pub trait Backend: Send + Sync + 'static {
     /// Whose hooks its guests call.
     const DRIVER: Driver;
+
+    /// What its driver tells in its own way.
+    const HABITS: Habits = Habits {
+        lost: ShutoffReason::Crashed,
+        refused: ShutoffReason::Daemon,
+        stopped_shows_the_run: false,
+    };
 
     /// A handle to one running guest (its monitor connection and process).
     type Guest: Clone + Send + Sync + 'static;
@@ -32,6 +40,11 @@ pub trait Backend: Send + Sync + 'static {
     fn at_rest(&self, doc: &Domain) -> Option<Domain> {
         let _ = doc;
         None
+    }
+
+    /// Names that devices have for one run, as far as nothing needs to be made for that; before there are ports.
+    fn name_devices(&self, doc: &mut Domain) {
+        let _ = doc;
     }
 
     /// Between ports and the `start` hook (R31): aliases, directories, taps, labels. What must be undone is
@@ -81,6 +94,17 @@ pub trait Backend: Send + Sync + 'static {
     /// What happens to the guest by itself, in order. Called once per guest handle that `launch` or `adopt` returned.
     /// An event that belongs to a reply must be in the channel before the reply is given.
     fn events(&self, guest: &Self::Guest) -> mpsc::UnboundedReceiver<BackendEvent>;
+}
+
+/// What drivers tell differently of the same thing, as libvirt's do. Data, so that the sequence is one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Habits {
+    /// The reason of the end of a guest whose process went while no daemon was there.
+    pub lost: ShutoffReason,
+    /// The reason of the end of a guest that the `reconnect` hook refused.
+    pub refused: ShutoffReason,
+    /// The document at the `stopped` hook still is that of a guest that runs: with its id, ports and devices.
+    pub stopped_shows_the_run: bool,
 }
 
 /// Power buttons of a running guest.

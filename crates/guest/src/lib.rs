@@ -48,7 +48,9 @@ pub mod testing;
 #[cfg(test)]
 mod tests;
 
-pub use backend::{Adopted, Backend, BackendEvent, Figures, Gone, Observed, Power, ReleaseStage, Statistics};
+pub use backend::{
+    Adopted, Backend, BackendEvent, Figures, Gone, Habits, Observed, Power, ReleaseStage, Statistics,
+};
 pub use config::Config;
 pub use error::{BackendError, Error, Result};
 pub use event::{Event, Lifecycle, Listener, What};

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::error::{BackendError, Error, Result};
 use crate::sheet::Sheet;
-use crate::state::{PausedReason, Phase, Reason};
+use crate::state::{PausedReason, Phase, Reason, Way};
 use crate::status::{Plugged, Status, Step};
 
 /// See the module.
@@ -26,6 +26,8 @@ pub struct Run {
     /// What the backend wants to know again after a restart of the daemon; on disk with the next journal entry or phase.
     pub facts: BTreeMap<String, String>,
     pub(crate) process: Option<ProcessId>,
+    /// There was a process, whether it is still there or not.
+    pub(crate) had_process: bool,
     pub(crate) ports: Vec<Plugged>,
     pub(crate) steps: Vec<Step>,
     pub(crate) sheet: Arc<Sheet>,
@@ -61,6 +63,7 @@ impl Run {
             monitor: status.monitor.clone(),
             facts: status.facts.clone(),
             process: status.process,
+            had_process: status.process.is_some() || status.phase.way() == Way::Falling,
             ports: status.ports.clone(),
             steps: status.steps.clone(),
             sheet: Sheet::new(path, status),
@@ -104,6 +107,7 @@ impl Run {
     /// When the status file cannot be written, or the start was cancelled meanwhile; then the launch must fail.
     pub async fn born(&mut self, process: ProcessId) -> std::result::Result<(), BackendError> {
         self.process = Some(process);
+        self.had_process = true;
         self.save(|_| ())
             .await
             .map_err(|e| BackendError::System(e.to_string()))?;

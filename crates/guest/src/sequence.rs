@@ -50,6 +50,7 @@ pub(crate) async fn start<B: Backend>(walk: &Walk<B>, mut run: Run, paused: bool
 /// The way up, from the `prepare` hook on.
 async fn rise<B: Backend>(walk: &Walk<B>, run: &mut Run, paused: bool) -> Result<()> {
     walk.hook(run, GuestOperation::Prepare).await?;
+    walk.backend().name_devices(&mut run.doc);
 
     walk.enter(run, Phase::Ports).await?;
     walk.plug(run).await?;
@@ -168,7 +169,7 @@ pub(crate) async fn reconnect<B: Backend>(
         return (Finish::Off, Ok(()));
     }
     if let Err(error) = greet(walk, &mut run).await {
-        end_left(walk, &mut run, walk.blame(ShutoffReason::Daemon)).await;
+        end_left(walk, &mut run, walk.blame(B::HABITS.refused)).await;
         return (Finish::Off, Err(error));
     }
     (Finish::Up(Box::new(run)), Ok(()))

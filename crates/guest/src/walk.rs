@@ -52,6 +52,8 @@ pub(crate) struct Walk<B: Backend> {
 
 /// The operations whose hooks are called while there is no process (R30, R34).
 const BESIDE_THE_PROCESS: [&str; 3] = ["prepare", "start", "release"];
+/// This one, too, where there never was one.
+const STOPPED: &str = "stopped";
 
 impl<B: Backend> Walk<B> {
     /// An operation on the guest of this desk, asked for by `origin`.
@@ -226,7 +228,9 @@ impl<B: Backend> Walk<B> {
         event: HookEvent,
         cancel: CancellationToken,
     ) -> std::result::Result<(), ferrovirt_hook::HookError> {
-        let at_rest = match BESIDE_THE_PROCESS.contains(&event.operation()) {
+        let beside = BESIDE_THE_PROCESS.contains(&event.operation());
+        let never = event.operation() == STOPPED && !run.had_process;
+        let at_rest = match beside || never {
             true => self.backend().at_rest(&run.doc),
             false => None,
         };
@@ -368,8 +372,10 @@ impl<B: Backend> Walk<B> {
 
     /// The process is gone: the guest counts as shut off, its document has no id and no ports any more (R33).
     pub(crate) fn gone(&self, run: &mut Run, why: ShutoffReason) {
-        run.doc.id = None;
-        ports::forget(&mut run.doc);
+        if !B::HABITS.stopped_shows_the_run {
+            run.doc.id = None;
+            ports::forget(&mut run.doc);
+        }
         self.desk.change(|s| {
             s.id = None;
             s.pid = None;
@@ -418,7 +424,7 @@ impl<B: Backend> Walk<B> {
     ) -> std::result::Result<(), ShutoffReason> {
         let adopted = self.backend().adopt(status).await.map_err(|gone| {
             tracing::warn!("guest '{}' is gone: {gone}", run.name());
-            ShutoffReason::Crashed
+            B::HABITS.lost
         })?;
         if let Some(doc) = adopted.doc {
             run.doc = doc;

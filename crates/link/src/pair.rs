@@ -7,7 +7,7 @@ use std::path::Path;
 
 use rtnetlink::packet_route::address::AddressAttribute;
 use rtnetlink::packet_route::link::{LinkAttribute, MacVlanMode as KernelMode};
-use rtnetlink::{LinkMacVlan, LinkMessageBuilder, LinkVeth};
+use rtnetlink::{LinkMacVlan, LinkMessageBuilder, LinkUnspec, LinkVeth};
 
 use crate::address::Address;
 use crate::{LinkError, Links};
@@ -138,10 +138,25 @@ impl Links {
     /// # Errors
     /// `Missing` without the device, `Kernel` with EEXIST when there is one of that name.
     pub async fn move_to(&self, device: &str, netns: BorrowedFd<'_>, name: &str) -> Result<(), LinkError> {
-        self.change(device, "moving to another network namespace interface", |link| {
-            link.setns_by_fd(netns.as_raw_fd()).name(name)
+        // By its number: the name in the request is the new one.
+        let link = LinkUnspec::new_with_index(self.index(device).await?);
+        let message = link.setns_by_fd(netns.as_raw_fd()).name(name).build();
+        let answer = self.handle.link().change(message).execute().await;
+        answer.map_err(|error| {
+            LinkError::from_kernel("moving to another network namespace interface", device, error)
         })
-        .await
+    }
+
+    /// Gives a device that is off another name, which may contain `%d` (the first free number); returns the name.
+    ///
+    /// # Errors
+    /// `Missing`, `Kernel`.
+    pub async fn rename(&self, device: &str, pattern: &str) -> Result<String, LinkError> {
+        let index = self.index(device).await?;
+        let message = LinkUnspec::new_with_index(index).name(pattern).build();
+        let answer = self.handle.link().change(message).execute().await;
+        answer.map_err(|error| LinkError::from_kernel("renaming interface", device, error))?;
+        self.name_of(index).await
     }
 
     /// Opens a connection to the network namespace of a file such as `/proc/1/ns/net`.

@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use ferrovirt_guest::log::GuestLog;
 use ferrovirt_guest::{
-    Adopted, Backend, BackendError, BackendEvent, Driver, Figures, Gone, GuestStats, Power, ReleaseStage,
-    Run, ShutdownMode, Statistics, StatsAsk, Status, Step,
+    Adopted, Backend, BackendError, BackendEvent, Driver, Figures, Gone, GuestStats, Habits, Power,
+    ReleaseStage, Run, ShutdownMode, ShutoffReason, Statistics, StatsAsk, Status, Step,
 };
 use ferrovirt_link::Links;
 use ferrovirt_model::domain::Domain;
@@ -84,6 +84,11 @@ impl LxcBackend {
 
 impl Backend for LxcBackend {
     const DRIVER: Driver = Driver::Lxc;
+    const HABITS: Habits = Habits {
+        lost: ShutoffReason::Failed,
+        refused: ShutoffReason::Failed,
+        stopped_shows_the_run: true,
+    };
     type Guest = Container;
 
     async fn complete(&self, doc: &mut Domain) -> std::result::Result<(), BackendError> {
@@ -95,9 +100,12 @@ impl Backend for LxcBackend {
         Some(live::at_rest(doc))
     }
 
+    fn name_devices(&self, doc: &mut Domain) {
+        live::begin(doc);
+    }
+
     async fn prepare(&self, run: &mut Run) -> std::result::Result<(), BackendError> {
         let inner = &self.inner;
-        live::begin(&mut run.doc);
         run.journal(Step::new(STEP)).await?;
         let mut prepared = Prepared {
             cards: cards::make(&inner.links, run).await?,
@@ -132,6 +140,7 @@ impl Backend for LxcBackend {
 
     async fn release(&self, run: &mut Run, stage: ReleaseStage) {
         if stage == ReleaseStage::Labels {
+            live::forget(&mut run.doc);
             return;
         }
         let inner = &self.inner;
@@ -146,7 +155,6 @@ impl Backend for LxcBackend {
             run.undone(step);
         }
         cards::remove(&inner.links, run).await;
-        live::forget(&mut run.doc);
     }
 
     async fn adopt(&self, status: &Status) -> std::result::Result<Adopted<Container>, Gone> {

@@ -24,6 +24,8 @@ const INDEX: &str = "index";
 
 /// Names of the host's ends that the daemon chooses.
 const PATTERN: &str = "vnet%d";
+/// The same for cards that share one of the host's.
+const DIRECT_PATTERN: &str = "macvlan%d";
 
 /// A device that waits on the host to be moved inside.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,17 +58,24 @@ pub async fn make(links: &Links, run: &mut Run) -> std::result::Result<Vec<Waiti
         run.journal(Step::new(STEP).with(DEVICE, &device)).await?;
         let card = run.doc.devices.interfaces[number].clone();
         let host_end = connect(links, &card, &device).await?;
+        let remaining = host_end.as_deref().unwrap_or(&device);
+        let index = links.index_of(remaining).await.map_err(Error::from)?;
+        let index = index.map(|index| index.to_string()).unwrap_or_default();
+        run.journal(Step::new(STEP).with(DEVICE, remaining).with(INDEX, index))
+            .await?;
         if let Some(name) = &host_end {
-            let index = links.index_of(name).await.map_err(Error::from)?;
-            let index = index.map(|index| index.to_string()).unwrap_or_default();
-            run.journal(Step::new(STEP).with(DEVICE, name).with(INDEX, index))
-                .await?;
             give_addresses(links, name, &card).await?;
         }
+        // The names that libvirt gives; scripts see them at `start`.
+        let pattern = if host_end.is_some() {
+            PATTERN
+        } else {
+            DIRECT_PATTERN
+        };
+        let device = links.rename(&device, pattern).await.map_err(Error::from)?;
         let card = &mut run.doc.devices.interfaces[number];
-        if host_end.is_some() {
-            card.target.get_or_insert_default().dev = host_end;
-        }
+        card.guest.get_or_insert_default().actual = Some(device.clone());
+        card.target.get_or_insert_default().dev = Some(host_end.unwrap_or_else(|| device.clone()));
         waiting.push(Waiting {
             device,
             inside: card
