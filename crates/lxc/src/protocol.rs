@@ -57,7 +57,8 @@ pub struct Orders {
     /// What its root may do.
     #[serde(default)]
     pub capabilities: Capabilities,
-    /// What `/proc/meminfo` shows inside; the host's when not given.
+    /// What `/proc/meminfo` shows inside; the host's when not given. The controller needs `/dev/fuse` for it (and
+    /// `/dev/loop*` for images): a device policy of its control group comes after `Cloned`, or lets it have them.
     #[serde(default)]
     pub memory: Option<Memory>,
     /// Its processes can gain no privileges by executing a file.

@@ -1,4 +1,5 @@
 //! Containers from their start to their end, with the real kernel.
+#![allow(clippy::unwrap_used, reason = "a test may panic, also in its helpers")]
 
 mod support;
 

@@ -1,5 +1,6 @@
 //! Ways out of a container. Each attempt is first made where nothing is in its way, and works there: otherwise its failure in the container
 //! would prove nothing. `docs/security.md` says what is possible without a user namespace.
+#![allow(clippy::unwrap_used, reason = "a test may panic, also in its helpers")]
 
 mod support;
 

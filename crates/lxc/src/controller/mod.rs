@@ -19,6 +19,7 @@ mod guard;
 mod idmap;
 mod init;
 mod initctl;
+mod meminfo;
 mod note;
 mod peer;
 mod plug;

@@ -13,6 +13,8 @@ use crate::protocol::{Ending, Failure};
 pub(super) enum Note {
     /// From the stage: the masters of the container's consoles come along.
     Consoles,
+    /// From the stage: the connection to the kernel for `/proc/meminfo` comes along.
+    Meminfo,
     /// From the stage: init is there; a pidfd comes along.
     Born,
     /// From init: nothing is left but the exec.

@@ -16,7 +16,7 @@ use super::init::{self, Inheritance};
 use super::note::{Note, Ties};
 use super::root::Root;
 use super::system::{self, Group, groups, virtual_fs};
-use super::{Named, Step, dev, idmap, source};
+use super::{Named, Step, dev, idmap, meminfo, source};
 
 /// Never returns.
 pub(super) fn run(orders: &Orders, ties: &Ties) -> ! {
@@ -134,7 +134,7 @@ fn furnish(
     let masters = dev::make(root, orders)?;
     let borrowed: Vec<_> = masters.iter().map(AsFd::as_fd).collect();
     Note::Consoles.send(&ties.notes, &borrowed);
-    let mut late = Vec::new();
+    let mut late = meminfo(orders, ties)?;
     for filesystem in others {
         let mount = source::open(filesystem, Some(root))?;
         let target = &filesystem.target;
@@ -148,6 +148,20 @@ fn furnish(
         dev::host_node(root, node)?;
     }
     Ok(late)
+}
+
+/// `/proc/meminfo` with the container's limits. Where the kernel has no FUSE, the host's figures are shown, as in libvirt.
+fn meminfo(orders: &Orders, ties: &Ties) -> Step<Vec<(PathBuf, OwnedFd)>> {
+    if orders.memory.is_none() {
+        return Ok(Vec::new());
+    }
+    if !Path::new("/dev/fuse").exists() {
+        eprintln!("ferrovirt-lxc: without /dev/fuse the container sees the host's /proc/meminfo");
+        return Ok(Vec::new());
+    }
+    let (connection, mount) = meminfo::make()?;
+    Note::Meminfo.send(&ties.notes, &[connection.as_fd()]);
+    Ok(vec![(PathBuf::from("/proc/meminfo"), mount)])
 }
 
 fn open_shared(orders: &Orders) -> Step<Vec<(SharedKind, File)>> {

@@ -13,6 +13,7 @@ use rustix::process::Signal;
 use crate::protocol::{Ask, Ending, Failure, Hello, Orders, Phase, Report, Request, VERSION, Ways};
 
 use super::console::{Console, Half, Watcher};
+use super::meminfo::Meminfo;
 use super::note::{Note, Ties};
 use super::peer::{Line, Peer};
 use super::{Named, Step, caps, guard, idmap, plug};
@@ -46,6 +47,7 @@ enum Source {
     Notes,
     Exec,
     Opened,
+    Meminfo,
     Console(usize, Half),
 }
 
@@ -80,6 +82,7 @@ pub(super) struct Supervisor {
     notes_in: Channel,
     watcher: Watcher,
     consoles: Vec<Console>,
+    meminfo: Option<Meminfo>,
     guard: Option<(i32, OwnedFd)>,
     words: Option<io::PipeWriter>,
     /// Ends with init's exec.
@@ -115,6 +118,7 @@ impl Supervisor {
             notes_in,
             watcher,
             consoles,
+            meminfo: None,
             guard: None,
             words: None,
             exec: None,
@@ -159,6 +163,8 @@ impl Supervisor {
         sources.extend(exec.map(|exec| (Source::Exec, exec.as_fd(), PollFlags::IN)));
         let opened = self.watcher.descriptor();
         sources.extend(opened.map(|fd| (Source::Opened, fd, PollFlags::IN)));
+        let meminfo = self.meminfo.as_ref();
+        sources.extend(meminfo.map(|file| (Source::Meminfo, file.descriptor(), PollFlags::IN)));
         for (index, console) in self.consoles.iter().enumerate() {
             let ends = console.interests(now);
             sources.extend(ends.map(|(half, fd, wanted)| (Source::Console(index, half), fd, wanted)));
@@ -200,6 +206,7 @@ impl Supervisor {
                     self.consoles.iter_mut().for_each(|console| console.opened(watch));
                 }
             }
+            Source::Meminfo => self.meminfo = self.meminfo.take().filter(Meminfo::serve),
             Source::Console(index, half) => {
                 if let Some(console) = self.consoles.get_mut(index) {
                     console.ready(half, what, Instant::now());
@@ -271,6 +278,11 @@ impl Supervisor {
                     for (console, master) in self.consoles.iter_mut().zip(fds) {
                         console.connect(master);
                     }
+                }
+                Note::Meminfo => {
+                    let memory = self.orders.memory.clone();
+                    let ends = fds.into_iter().next().zip(memory);
+                    self.meminfo = ends.map(|(connection, memory)| Meminfo::new(connection, memory));
                 }
                 Note::Born => {
                     if let Err(failure) = self.born(fds) {

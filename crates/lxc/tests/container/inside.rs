@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use ferrovirt_lxc::protocol::{Capabilities, Ending, Policy, Shared, SharedKind};
+use ferrovirt_lxc::protocol::{Capabilities, Ending, Memory, Policy, Shared, SharedKind};
 
 use crate::support::{Cell, SHIFT, is_able};
 
@@ -232,4 +232,40 @@ async fn a_network_of_another_can_be_shared() {
         !text.contains(link("pid").to_str().unwrap()) && text.ends_with("c1\n"),
         "{text}"
     );
+}
+
+#[tokio::test]
+async fn meminfo_shows_the_limits() {
+    if !is_able(&[]) {
+        return;
+    }
+    for own_users in [false, true] {
+        let mut cell = Cell::new("c1");
+        let group = cell.directory.path().join("group");
+        fs::create_dir(&group).unwrap();
+        fs::write(group.join("memory.usage_in_bytes"), "1048576\n").unwrap();
+        cell.orders.memory = Some(Memory {
+            group,
+            total_kib: 65_536,
+            swap_kib: 32,
+        });
+        let cell = if own_users { cell.own_users() } else { cell };
+        let text = cell
+            .output("cat /proc/meminfo; echo \"pieces: $(dd if=/proc/meminfo bs=7 2>/dev/null | head -n 1)\"; echo x > /proc/meminfo")
+            .await;
+        for line in [
+            "MemTotal:          65536 kB",
+            "MemFree:           64512 kB",
+            "SwapTotal:            32 kB",
+        ] {
+            assert!(text.lines().any(|have| have == line), "{line} in {text}");
+        }
+        // In small pieces, it is the same file; and nobody can write to it.
+        assert!(text.contains("pieces: MemTotal:          65536 kB"), "{text}");
+        assert!(text.contains("can't create /proc/meminfo"), "{text}");
+        assert!(
+            text.lines().any(|line| line.starts_with("HugePages_Total:")),
+            "{text}"
+        );
+    }
 }
