@@ -178,7 +178,7 @@ impl Queue {
         }
         inner.idle = false;
         let deadline = Instant::now() + GATHER;
-        while !inner.waiting.is_empty() && !inner.batch_is_ready() {
+        while inner.is_gathering() {
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 break;
@@ -222,6 +222,11 @@ impl Queue {
 }
 
 impl Inner {
+    /// Something waits, and more may come with it.
+    fn is_gathering(&self) -> bool {
+        !self.waiting.is_empty() && !self.batch_is_ready()
+    }
+
     fn batch_is_ready(&self) -> bool {
         self.urgent || self.closed || self.waiting.len() >= BATCH || self.bytes >= BATCH_BYTES
     }

@@ -182,7 +182,7 @@ fn r93_a_batch_is_written_at_once_when_somebody_waits_or_it_is_large() {
     let ready = |entries: Vec<Entry>| {
         let queue = Queue::default();
         entries.into_iter().for_each(|entry| queue.push(entry));
-        queue.lock().batch_is_ready()
+        !queue.lock().is_gathering()
     };
     let (done, _is_done) = oneshot::channel();
     assert!(!ready(vec![later(1, 1)]));
@@ -198,6 +198,36 @@ fn r93_a_batch_is_written_at_once_when_somebody_waits_or_it_is_large() {
     assert!(queue.take(Duration::ZERO).entries.len() == 1);
     queue.push(later(1, 1));
     assert!(!queue.lock().batch_is_ready());
+    // There is nothing that could be waited for.
+    assert!(!Queue::default().lock().is_gathering());
+}
+
+#[test]
+fn r93_no_batch_is_larger_than_it_may_be() {
+    let queue = Queue::default();
+    queue.push(later(1, BATCH_BYTES - OVERHEAD));
+    queue.push(later(2, 1));
+    assert_eq!(queue.take(Duration::ZERO).entries.len(), 1);
+    assert_eq!(queue.take(Duration::ZERO).entries.len(), 1);
+}
+
+#[test]
+fn r93_the_writer_sleeps_until_something_comes() {
+    let queue = Queue::default();
+    let over = std::sync::atomic::AtomicBool::new(false);
+    let is_over = || over.load(std::sync::atomic::Ordering::Relaxed);
+    let taken = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !queue.lock().idle && !is_over() {
+                std::thread::yield_now();
+            }
+            queue.push(later(1, 1));
+        });
+        let taken = queue.take(Duration::from_secs(60));
+        over.store(true, std::sync::atomic::Ordering::Relaxed);
+        taken
+    });
+    assert_eq!(taken.entries.len(), 1);
 }
 
 #[test]
