@@ -251,11 +251,6 @@ impl Row {
         self.extra
     }
 
-    /// Whose operation it is.
-    pub fn drivers(&self) -> &'static [Driver] {
-        self.drivers
-    }
-
     /// Who is called for it.
     pub fn audience(&self) -> Audience {
         self.audience

@@ -29,6 +29,8 @@ pub mod event;
 mod execute;
 pub mod history;
 mod lock;
+#[cfg(test)]
+mod logged;
 mod operation;
 pub mod origin;
 mod output;

@@ -71,3 +71,69 @@ impl Operation {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::Driver;
+    use crate::history::{AskedBy, Reader, Settings};
+
+    fn start() -> OperationStart {
+        OperationStart {
+            driver: Driver::Qemu,
+            object: "g1".to_owned(),
+            uuid: None,
+            kind: "start".to_owned(),
+            asked_by: AskedBy::default(),
+            at: SystemTime::now(),
+        }
+    }
+
+    fn end(failure: Option<&str>) -> OperationEnd {
+        OperationEnd {
+            at: SystemTime::now(),
+            failure: failure.map(str::to_owned),
+            reason: None,
+            hypervisor_log: None,
+        }
+    }
+
+    #[tokio::test]
+    async fn r93_the_history_tells_how_far_an_operation_came_and_what_it_failed_at() {
+        let dir = tempfile::tempdir().unwrap();
+        let history = History::open(Settings::new(dir.path().join("history.db"))).unwrap();
+        let operation = Operation::begin(&history, start());
+        operation.step("prepare");
+        operation.step("launch");
+        operation.end(end(Some("no room")));
+        history.flush().await;
+        let reader = Reader::open(history.path().unwrap()).unwrap();
+        let found = reader.operation(operation.id().unwrap()).unwrap().unwrap();
+        assert_eq!(found.row.failure.as_deref(), Some("no room"));
+        assert!(found.row.ended.is_some());
+        let steps = found
+            .steps
+            .iter()
+            .map(|step| (step.name.as_str(), step.failure.as_deref()));
+        assert_eq!(
+            steps.collect::<Vec<_>>(),
+            [("prepare", None), ("launch", Some("no room"))]
+        );
+        // The next one is another operation, and its last step is no failure.
+        let next = Operation::begin(&history, start());
+        next.step("prepare");
+        next.end(end(None));
+        history.flush().await;
+        let found = reader.operation(next.id().unwrap()).unwrap().unwrap();
+        assert_ne!(operation.id(), next.id());
+        assert_eq!((found.steps.len(), found.steps[0].failure.as_deref()), (1, None));
+    }
+
+    #[test]
+    fn r93_without_a_history_an_operation_has_no_number() {
+        let operation = Operation::begin(&History::off(), start());
+        operation.step("prepare");
+        operation.end(end(None));
+        assert_eq!(operation.id(), None);
+    }
+}

@@ -186,6 +186,35 @@ mod tests {
     }
 
     #[test]
+    fn r93_who_asked_and_for_what_is_carried_along_but_not_into_hooks() {
+        let asked_by = AskedBy {
+            pid: Some(7),
+            ..AskedBy::default()
+        };
+        let origin = Origin::client()
+            .by(asked_by.clone())
+            .part_of(Some(OperationId(3)));
+        assert_eq!(
+            (origin.asked_by(), origin.operation()),
+            (&asked_by, Some(OperationId(3)))
+        );
+        // Whoever else waits, it is the same request.
+        let origin = origin.with(Object::new(Driver::Qemu, "g1"));
+        assert_eq!(
+            (origin.asked_by(), origin.operation()),
+            (&asked_by, Some(OperationId(3)))
+        );
+        assert_eq!(origin.clone().part_of(None).operation(), None);
+        assert_eq!(origin.objects().count(), 1);
+        // A request from inside the hook is another one.
+        let inside = origin.inside(&hook("g1"), None);
+        assert_eq!(
+            (inside.asked_by(), inside.operation()),
+            (&AskedBy::default(), None)
+        );
+    }
+
+    #[test]
     fn r91_a_client_waits_for_nothing() {
         let g1 = Object::new(Driver::Qemu, "g1");
         assert_eq!(Origin::client().waiting_for(&g1), None);

@@ -219,3 +219,39 @@ fn r73_port_hooks_are_known_as_such() {
         assert_eq!(event.is_of_a_port(), expected);
     }
 }
+
+#[test]
+fn a_repeated_event_is_that_of_the_table_unless_it_has_its_own_argument() {
+    let repeated = |driver, operation, extra| {
+        HookEvent::repeated(driver, "g1", operation, extra).map(|event| text(&event))
+    };
+    assert_eq!(
+        repeated(Driver::Qemu, "started", "").unwrap(),
+        "qemu g1 started begin -"
+    );
+    assert_eq!(
+        repeated(Driver::Qemu, "release", "crashed").unwrap(),
+        "qemu g1 release end crashed"
+    );
+    // What the table has for it stays when nothing else is asked for.
+    assert_eq!(
+        repeated(Driver::Daemon, "reload", "").unwrap(),
+        "daemon g1 reload begin SIGHUP"
+    );
+    let error = repeated(Driver::Network, "release", "").unwrap_err();
+    assert_eq!(
+        (error.driver, error.operation.as_str()),
+        (Driver::Network, "release")
+    );
+}
+
+#[test]
+fn r30_only_what_is_about_to_happen_can_be_refused() {
+    let may_abort = |operation| {
+        HookEvent::guest(Driver::Qemu, "g1", operation)
+            .unwrap()
+            .may_abort()
+    };
+    assert!(may_abort(GuestOperation::Prepare) && may_abort(GuestOperation::Start));
+    assert!(!may_abort(GuestOperation::Stopped) && !may_abort(GuestOperation::Release));
+}

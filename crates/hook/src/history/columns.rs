@@ -181,3 +181,21 @@ fn how_of_columns(how: Option<i64>, number: Option<i64>, text: Option<String>) -
         _ => How::Lost,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn r93_times_come_back_to_the_microsecond_also_those_before_1970() {
+        let second = Duration::from_secs(1);
+        for (at, column) in [
+            (SystemTime::UNIX_EPOCH, 0),
+            (SystemTime::UNIX_EPOCH + second, 1_000_000),
+            (SystemTime::UNIX_EPOCH - second, -1_000_000),
+        ] {
+            assert_eq!(time_column(at), column);
+            assert_eq!(time(column), at);
+        }
+    }
+}

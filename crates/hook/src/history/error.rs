@@ -105,3 +105,36 @@ pub(super) fn is_about_one_entry(error: &rusqlite::Error) -> bool {
         None => true,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The error with this code of SQLite.
+    fn said(code: i32) -> rusqlite::Error {
+        rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(code), None)
+    }
+
+    #[test]
+    fn r93_one_bad_entry_does_not_cost_those_beside_it() {
+        use rusqlite::ffi::{SQLITE_BUSY, SQLITE_CONSTRAINT, SQLITE_CORRUPT, SQLITE_FULL, SQLITE_TOOBIG};
+        for code in [SQLITE_CONSTRAINT, SQLITE_TOOBIG] {
+            assert!(is_about_one_entry(&said(code)), "{code}");
+        }
+        for code in [SQLITE_FULL, SQLITE_BUSY, SQLITE_CORRUPT] {
+            assert!(!is_about_one_entry(&said(code)), "{code}");
+        }
+        // A value that SQLite cannot hold never gets there.
+        assert!(is_about_one_entry(&rusqlite::Error::InvalidQuery));
+    }
+
+    #[test]
+    fn r93_only_a_broken_file_is_replaced() {
+        use rusqlite::ffi::{SQLITE_BUSY, SQLITE_CORRUPT, SQLITE_FULL, SQLITE_NOTADB};
+        let broken = |code| HistoryError::database("read", Path::new("/h"))(said(code)).is_broken_file();
+        assert!(broken(SQLITE_CORRUPT) && broken(SQLITE_NOTADB));
+        assert!(!broken(SQLITE_FULL) && !broken(SQLITE_BUSY));
+        let denied = io::Error::from_raw_os_error(13);
+        assert!(!HistoryError::file("open", Path::new("/h"))(denied).is_broken_file());
+    }
+}

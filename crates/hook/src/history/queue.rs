@@ -134,11 +134,18 @@ impl Queue {
 
     /// Adds an entry, or drops it when there is no room. Never waits for the writer.
     pub(super) fn push(&self, entry: Entry) {
+        if self.add(entry) {
+            self.wake.notify_one();
+        }
+    }
+
+    /// The same; says whether the writer must be woken for it.
+    fn add(&self, entry: Entry) -> bool {
         let bytes = entry.bytes();
         let flush = matches!(entry, Entry::Flush(_));
         let mut inner = self.lock();
         if inner.closed {
-            return;
+            return false;
         }
         let full = inner.waiting.len() >= ENTRIES || inner.bytes + bytes > BYTES.max(bytes);
         if full && !flush {
@@ -149,16 +156,12 @@ impl Queue {
                 tracing::warn!(target: TARGET, "the history of hooks cannot be written fast enough: entries are dropped until it can"
                 );
             }
-            return;
+            return false;
         }
         inner.waiting.push_back(entry);
         inner.bytes += bytes;
         inner.urgent |= flush;
-        let wake = inner.idle || flush || inner.waiting.len() == BATCH || inner.bytes >= BATCH_BYTES;
-        drop(inner);
-        if wake {
-            self.wake.notify_one();
-        }
+        inner.idle || flush || inner.waiting.len() == BATCH || inner.bytes >= BATCH_BYTES
     }
 
     /// Waits at most this long for something to come, and a moment more for what comes with it.
@@ -175,7 +178,7 @@ impl Queue {
         }
         inner.idle = false;
         let deadline = Instant::now() + GATHER;
-        while !inner.waiting.is_empty() && !inner.batch_is_ready() {
+        while inner.is_gathering() {
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 break;
@@ -219,6 +222,11 @@ impl Queue {
 }
 
 impl Inner {
+    /// Something waits, and more may come with it.
+    fn is_gathering(&self) -> bool {
+        !self.waiting.is_empty() && !self.batch_is_ready()
+    }
+
     fn batch_is_ready(&self) -> bool {
         self.urgent || self.closed || self.waiting.len() >= BATCH || self.bytes >= BATCH_BYTES
     }
@@ -244,75 +252,4 @@ impl Inner {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn later(run: u64, bytes: usize) -> Entry {
-        Entry::PrintedLater(RunId(run), Stream::Stdout, vec![b'x'; bytes])
-    }
-
-    fn end(run: u64) -> Entry {
-        let end = RunEnd {
-            took: Duration::ZERO,
-            how: super::super::How::Exit(0),
-            stdout: crate::Captured::default(),
-            stderr: crate::Captured::default(),
-            output_document: None,
-            ignored: false,
-            failure: None,
-        };
-        Entry::RunEnded(RunId(run), Box::new(end))
-    }
-
-    #[test]
-    fn r93_a_full_queue_drops_and_counts_and_nobody_waits() {
-        let queue = Queue::default();
-        for run in 0..ENTRIES as u64 {
-            queue.push(later(run, 1));
-        }
-        queue.push(later(1, 1));
-        queue.push(end(7));
-        let taken = queue.take(Duration::ZERO);
-        assert_eq!((taken.entries.len(), taken.last), (BATCH, false));
-        assert_eq!((taken.missed.count, taken.missed.runs), (2, vec![RunId(7)]));
-        queue.push(end(8));
-        assert_eq!(queue.take(Duration::ZERO).missed.count, 0);
-    }
-
-    #[test]
-    fn r93_the_queue_is_bounded_by_bytes_too() {
-        let queue = Queue::default();
-        // One thing that is larger than the queue is taken when nothing else waits.
-        queue.push(later(1, BYTES + 1));
-        queue.push(later(2, 1));
-        let taken = queue.take(Duration::ZERO);
-        assert_eq!((taken.entries.len(), taken.missed.count), (1, 1));
-        for run in 0..9 {
-            queue.push(later(run, 4 << 20));
-        }
-        let taken = queue.take(Duration::ZERO);
-        assert_eq!((taken.entries.len(), taken.missed.count), (1, 2));
-    }
-
-    #[test]
-    fn r93_the_end_comes_after_what_is_queued() {
-        let queue = Queue::default();
-        let (done, mut is_done) = oneshot::channel();
-        for run in 0..BATCH as u64 {
-            queue.push(later(run, 1));
-        }
-        queue.push(Entry::Flush(done));
-        queue.close();
-        queue.push(later(1, 1));
-        assert!(!queue.take(Duration::from_secs(60)).last);
-        assert!(is_done.try_recv().is_err());
-        let taken = queue.take(Duration::from_secs(60));
-        assert_eq!((taken.entries.len(), taken.last), (1, true));
-        // Who waits for a writer that is gone is told.
-        drop(taken);
-        assert!(matches!(
-            is_done.try_recv(),
-            Err(oneshot::error::TryRecvError::Closed)
-        ));
-    }
-}
+mod tests;

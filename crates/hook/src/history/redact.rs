@@ -332,6 +332,23 @@ mod tests {
             ("<graphics passwd='secr\nmore", "<graphics passwd='***\nmore"),
             ("<password>secr", "<password>***"),
             ("+ passwd=\"x\" virsh", "+ passwd=\"***\" virsh"),
+            ("<graphics q:passwd='secr", "<graphics q:passwd='***"),
+            // Every value of a secret, and the text between them.
+            (
+                "<secret><value>a</value> b <value>c</value> d</secret><value>e</value>",
+                "<secret><value>***</value>***<value>***</value>***</secret><value>e</value>",
+            ),
+            // Only its own end tag ends a password.
+            ("<password>a<b>c</b>d</password>e", "<password>***</password>e"),
+            ("<password>a<password>b</password>", "<password>***</password>"),
+            // A tag that was cut off is none, so it hides no password that follows.
+            (
+                "if a <b then <password>x</password>",
+                "if a <b then <password>***</password>",
+            ),
+            // Quotes that belong to no name do not shift those that do.
+            ("<a \"b='\" passwd='x'>", "<a \"b='\" passwd='***'>"),
+            ("<a \"b\" passwd='x' \"c\">", "<a \"b\" passwd='***' \"c\">"),
         ];
         for (text, expected) in rows {
             assert_eq!(redact(text), expected);

@@ -209,3 +209,88 @@ fn delete_runs(connection: &Connection, runs: &BTreeSet<i64>) -> rusqlite::Resul
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::schema;
+    use super::*;
+
+    fn retention(max_bytes: u64) -> Retention {
+        Retention::new(&Settings {
+            max_bytes,
+            ..Settings::new("/h")
+        })
+    }
+
+    /// A history with so many runs, operations and skipped scripts; number n began n microseconds after 1970.
+    fn filled(dir: &tempfile::TempDir, runs: i64, operations: i64, skips: i64) -> Connection {
+        let connection = schema::open(&dir.path().join("history.db")).unwrap();
+        let put = |count: i64, sql: &str| {
+            for number in 1..=count {
+                connection.execute(sql, [number]).unwrap();
+            }
+        };
+        put(
+            runs,
+            "INSERT INTO run (id, call, driver, object, operation, sub_operation, extra, script, kind, began, how) \
+             VALUES (?1, 1, 'qemu', 'g', 'start', 'begin', '-', x'2f', 0, ?1, 0)",
+        );
+        put(
+            operations,
+            "INSERT INTO operation (id, driver, object, kind, began, ended) VALUES (?1, 'qemu', 'g', 'start', ?1, ?1)",
+        );
+        put(
+            skips,
+            "INSERT INTO skip (driver, path, reason, at) VALUES ('qemu', x'2f', 'r', ?1)",
+        );
+        connection
+    }
+
+    #[test]
+    fn r93_it_is_looked_at_once_a_minute_and_when_much_was_written() {
+        let mut retention = retention(80);
+        assert_eq!(retention.wait(), Duration::ZERO);
+        retention.postpone();
+        let wait = retention.wait();
+        assert!(!wait.is_zero() && wait <= EVERY, "{wait:?}");
+        retention.wrote(10);
+        assert!(!retention.wait().is_zero());
+        retention.wrote(1);
+        assert_eq!(retention.wait(), Duration::ZERO);
+        retention.postpone();
+        assert!(!retention.wait().is_zero());
+    }
+
+    #[test]
+    fn r93_the_limit_itself_is_not_too_large() {
+        let dir = tempfile::tempdir().unwrap();
+        let connection = filled(&dir, 10, 0, 0);
+        let used = bytes(&connection).unwrap();
+        connection
+            .execute_batch("PRAGMA wal_checkpoint(TRUNCATE)")
+            .unwrap();
+        assert_eq!(
+            used,
+            std::fs::metadata(dir.path().join("history.db")).unwrap().len()
+        );
+        assert!(!retention(used).is_too_large(&connection).unwrap());
+        assert!(retention(used - 1).is_too_large(&connection).unwrap());
+    }
+
+    #[test]
+    fn r93_only_a_handful_of_the_oldest_goes_at_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let connection = filled(&dir, 150, 0, 0);
+        assert_eq!(horizon(&connection).unwrap(), Some(100));
+        assert_eq!(delete_before(&connection, 100).unwrap(), 100);
+        assert_eq!(horizon(&connection).unwrap(), Some(150));
+    }
+
+    #[test]
+    fn r93_all_kinds_count_as_deleted() {
+        let dir = tempfile::tempdir().unwrap();
+        let connection = filled(&dir, 2, 3, 4);
+        assert_eq!(delete_before(&connection, 100).unwrap(), 9);
+        assert_eq!(delete_before(&connection, 100).unwrap(), 0);
+    }
+}

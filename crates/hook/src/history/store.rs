@@ -81,20 +81,18 @@ impl Store {
         transaction.commit()
     }
 
-    /// Marks runs and operations whose end was dropped; says whether there were any.
-    pub(super) fn mark_lost(&self, missed: &Missed) -> rusqlite::Result<bool> {
-        let mut changed = 0;
+    /// Marks runs and operations whose end was dropped.
+    pub(super) fn mark_lost(&self, missed: &Missed) -> rusqlite::Result<()> {
         let run = "UPDATE run SET how = ?1, failed = 1, failure = ?2 WHERE id = ?3 AND how IS NULL";
         for id in &missed.runs {
-            changed += self
-                .cached(run)?
+            self.cached(run)?
                 .execute(params![columns::LOST, UNWRITTEN, id.column()])?;
         }
         let operation = "UPDATE operation SET lost = 1, failure = ?1 WHERE id = ?2 AND ended IS NULL";
         for id in &missed.operations {
-            changed += self.cached(operation)?.execute(params![UNWRITTEN, id.column()])?;
+            self.cached(operation)?.execute(params![UNWRITTEN, id.column()])?;
         }
-        Ok(changed > 0)
+        Ok(())
     }
 
     /// The highest numbers that were ever given.
@@ -373,7 +371,7 @@ impl Store {
         let (count, bytes) = RECENT;
         self.recent.push((document, id));
         let together = |recent: &[(Arc<str>, i64)]| recent.iter().map(|(text, _)| text.len()).sum::<usize>();
-        while self.recent.len() > count || together(&self.recent) > bytes && !self.recent.is_empty() {
+        while self.recent.len() > count || together(&self.recent) > bytes {
             self.recent.remove(0);
         }
     }
@@ -408,3 +406,6 @@ fn failure(text: &Option<String>) -> Option<std::borrow::Cow<'_, str>> {
 fn number(count: u64) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
 }
+
+#[cfg(test)]
+mod tests;

@@ -282,3 +282,6 @@ impl Drop for Ending {
         self.0.abandon();
     }
 }
+
+#[cfg(test)]
+mod tests;

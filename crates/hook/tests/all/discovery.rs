@@ -196,6 +196,47 @@ async fn r4_with_live_discovery_everything_is_used_at_once() {
 }
 
 #[tokio::test]
+async fn r4_an_empty_directory_of_scripts_is_no_hook_and_neither_is_a_tree_that_is_not_there() {
+    for tree in [false, true] {
+        let world = World::changed(&[], |config| {
+            config.guest_tree = tree;
+            if !tree {
+                fs::create_dir(config.hooks_dir.join("qemu.d")).unwrap();
+            }
+        });
+        world.put("qemu", NOTE, 0o755);
+        assert!(world.prepare("").await.unwrap().runs.is_empty(), "tree: {tree}");
+        world.engine.rediscover();
+        assert_eq!(world.prepare("").await.unwrap().runs.len(), 1, "tree: {tree}");
+    }
+}
+
+#[tokio::test]
+async fn r4_what_nobody_is_called_for_need_not_be_prepared() {
+    let start = HookEvent::guest(Driver::Qemu, "g1", GuestOperation::Start).unwrap();
+    let for_rules = HookEvent::port_ready(Driver::Qemu, "g1", "vnet0").unwrap();
+    let network = HookEvent::network("n1", NetworkOperation::Start);
+    let wanted = |world: &World| [&start, &for_rules, &network].map(|event| world.engine.wants(event));
+    // No script and no directory of guests, although one is looked for.
+    let guests = |config: &mut ferrovirt_hook::EngineConfig| {
+        config.guests_dir = Some(config.hooks_dir.with_file_name("guests"));
+    };
+    let world = World::changed(&[], guests);
+    assert_eq!(wanted(&world), [false, false, false]);
+    // Directories of guests are there for all that happens to guests, and for nothing else.
+    fs::create_dir(world.file("guests")).unwrap();
+    assert_eq!(wanted(&world), [true, true, false]);
+    // Once there, they are believed to stay until the next reload.
+    fs::remove_dir(world.file("guests")).unwrap();
+    assert_eq!(wanted(&world), [true, true, false]);
+    world.engine.rediscover();
+    assert_eq!(wanted(&world), [false, false, false]);
+    // A script is called for its own driver, and not for what is for rules alone.
+    assert_eq!(wanted(&World::with(&[("qemu", "")])), [true, false, false]);
+    assert_eq!(wanted(&World::with(&[("network", "")])), [false, false, true]);
+}
+
+#[tokio::test]
 async fn r5_no_directory_no_scripts_no_word() {
     let world = World::changed(&[], |config| {
         config.discovery = Discovery::Live;
@@ -336,12 +377,36 @@ async fn the_tree_of_the_dispatcher_is_read_when_asked_for_and_never_twice() {
         let called = world.text("called");
         assert_eq!(called.lines().count(), times, "{asked_for} {main}: {called}");
     }
+    // Whoever only writes about the directory runs nothing of it, nor does one with variables of other kinds.
+    let mention = "# see qemu.d/README, \"$1\" and qemu.dx/$1";
+    let world = World::changed(&[("qemu", mention)], |config| config.guest_tree = true);
+    world.put(tree, &note_path(&world), 0o755);
+    world.prepare("x").await.unwrap();
+    assert_eq!(world.text("called").lines().count(), 1);
     // Without any script the tree alone is enough.
     let world = World::changed(&[], |config| config.guest_tree = true);
     world.put(tree, &note_path(&world), 0o755);
     world.engine.rediscover();
     world.prepare("x").await.unwrap();
     assert_eq!(world.text("called"), "hooks/qemu.d/g1/prepare/begin/10-a\n");
+}
+
+#[tokio::test]
+async fn r2_a_script_with_the_name_of_a_guest_is_no_broken_tree() {
+    let world = World::changed(&[("qemu.d/g1", NOTE_D)], |config| config.guest_tree = true);
+    world.prepare("x").await.unwrap();
+    assert_eq!(called(&world), ["g1"]);
+    assert_eq!(world.log(), []);
+    // What is in the way of a whole directory is said.
+    fs::create_dir_all(world.hook("qemu.d/g2")).unwrap();
+    symlink("prepare", world.hook("qemu.d/g2/prepare")).unwrap();
+    let event = HookEvent::guest(Driver::Qemu, "g2", GuestOperation::Prepare).unwrap();
+    let plan = world.engine.plan(event, None, None).await;
+    let broken = plan
+        .iter()
+        .find(|planned| planned.path.starts_with(world.hook("qemu.d/g2")));
+    let reason = broken.and_then(|planned| planned.skipped.as_deref()).unwrap();
+    assert!(reason.contains("symbolic links"), "{reason}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

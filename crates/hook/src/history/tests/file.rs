@@ -181,3 +181,68 @@ async fn r93_a_file_that_is_removed_is_begun_anew() {
         assert!(reader(&history).await.run(id).unwrap().is_some());
     }
 }
+
+#[tokio::test]
+async fn r93_what_cannot_be_marked_at_the_beginning_is_marked_with_the_next_entries() {
+    let dir = tempfile::tempdir().unwrap();
+    let history = History::open(settings(&dir)).unwrap();
+    let open = history.run_began(start("g"));
+    history.flush().await;
+    let path = history.path().unwrap().to_owned();
+    drop(history);
+    drop(schema::lock(&path).unwrap());
+    let other = Connection::open(&path).unwrap();
+    let refuse = "CREATE TRIGGER refuse BEFORE UPDATE ON run BEGIN SELECT RAISE(ABORT, 'not now'); END";
+    other.execute_batch(refuse).unwrap();
+    let history = History::open(settings(&dir)).unwrap();
+    other.execute_batch("DROP TRIGGER refuse").unwrap();
+    let next = history.run_began(start("g"));
+    assert_eq!(next, RunId(open.0 + 1));
+    let reader = reader(&history).await;
+    assert_eq!(reader.run(open).unwrap().unwrap().row.how, Some(How::Lost));
+    assert_eq!(reader.run(next).unwrap().unwrap().row.how, None);
+}
+
+#[test]
+fn r93_a_broken_file_is_moved_aside_also_while_the_daemon_runs() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("history.db");
+    fs::write(&path, b"this is no database, but it is long enough".repeat(50)).unwrap();
+    drop(schema::open(&path).unwrap());
+    assert!(matches!(Reader::open(&path), Ok(_)));
+    assert_eq!(
+        fs::read_dir(dir.path())
+            .unwrap()
+            .filter(|entry| {
+                let name = entry.as_ref().unwrap().file_name();
+                name.to_str().unwrap().starts_with("history.db.broken-")
+            })
+            .count(),
+        1
+    );
+}
+
+#[test]
+fn r93_what_cannot_be_protected_is_not_written_to() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("history.db");
+    // Nobody knows where this leads.
+    std::os::unix::fs::symlink("history.db-wal", dir.path().join("history.db-wal")).unwrap();
+    let error = schema::open(&path).unwrap_err();
+    assert!(
+        matches!(error, HistoryError::File { what: "open", .. }),
+        "{error}"
+    );
+}
+
+#[test]
+fn r93_a_database_without_records_is_no_history_to_a_reader() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("other.db");
+    Connection::open(&path)
+        .unwrap()
+        .execute_batch("CREATE TABLE t (a)")
+        .unwrap();
+    let error = Reader::open(&path).unwrap_err();
+    assert!(matches!(error, HistoryError::Foreign { .. }), "{error}");
+}

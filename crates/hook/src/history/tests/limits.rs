@@ -29,10 +29,7 @@ async fn r93_outputs_are_bounded_and_say_so() {
         (256 << 10, (44 << 10) + 7)
     );
     let later = &run.later_stdout;
-    assert_eq!(
-        (later.bytes.len(), later.lost),
-        (store::LATER, 60_000 - store::LATER as u64)
-    );
+    assert_eq!((later.bytes.len(), later.lost), (32 << 10, 60_000 - (32 << 10)));
     assert_eq!(history.lost(), 1);
 }
 

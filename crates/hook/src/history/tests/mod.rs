@@ -16,11 +16,11 @@ use tempfile::TempDir;
 use tokio::sync::broadcast::error::TryRecvError;
 
 /// A time with microseconds, which is what the database keeps.
-fn at(seconds: u64) -> SystemTime {
+pub(super) fn at(seconds: u64) -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_micros(1_800_000_000_000_001 + seconds * 1_000_000)
 }
 
-fn settings(dir: &TempDir) -> Settings {
+pub(super) fn settings(dir: &TempDir) -> Settings {
     Settings {
         // The tests' times are not today's.
         max_age: Duration::MAX,
@@ -32,7 +32,7 @@ fn event(guest: &str, operation: GuestOperation) -> HookEvent {
     HookEvent::guest(Driver::Qemu, guest, operation).unwrap()
 }
 
-fn start(guest: &str) -> RunStart {
+pub(super) fn start(guest: &str) -> RunStart {
     RunStart {
         operation: None,
         call: 1,
@@ -49,7 +49,7 @@ fn start(guest: &str) -> RunStart {
     }
 }
 
-fn end(how: How) -> RunEnd {
+pub(super) fn end(how: How) -> RunEnd {
     RunEnd {
         took: Duration::from_micros(1500),
         how,
@@ -61,7 +61,7 @@ fn end(how: How) -> RunEnd {
     }
 }
 
-fn operation(guest: &str) -> OperationStart {
+pub(super) fn operation(guest: &str) -> OperationStart {
     OperationStart {
         driver: Driver::Qemu,
         object: guest.to_owned(),
@@ -77,7 +77,7 @@ async fn reader(history: &History) -> Reader {
     Reader::open(history.path().unwrap()).unwrap()
 }
 
-fn operation_end() -> OperationEnd {
+pub(super) fn operation_end() -> OperationEnd {
     OperationEnd {
         at: at(9),
         failure: None,
@@ -86,7 +86,7 @@ fn operation_end() -> OperationEnd {
     }
 }
 
-fn captured(text: &str) -> Captured {
+pub(super) fn captured(text: &str) -> Captured {
     Captured {
         bytes: text.as_bytes().to_vec(),
         lost: 0,

@@ -199,3 +199,46 @@ async fn r93_queries_go_by_indexes() {
         "{plan}"
     );
 }
+
+#[tokio::test]
+async fn r93_times_do_not_take_the_place_of_what_is_narrower() {
+    let dir = tempfile::tempdir().unwrap();
+    let history = History::open(settings(&dir)).unwrap();
+    let reader = reader(&history).await;
+    let since = Some(at(0));
+    for narrow in [
+        of_guest(|q| q.since = since),
+        query(|q| (q.script, q.since) = (Some("/h/qemu".into()), since)),
+        query(|q| (q.operation_id, q.since) = (Some(OperationId(1)), since)),
+        query(|q| (q.failed, q.since) = (true, since)),
+    ] {
+        let plan = reader.plan(&narrow.clauses());
+        assert!(!plan.contains("run_began"), "{narrow:?}: {plan}");
+    }
+    let of = |object: Option<&str>| {
+        let query = OperationQuery {
+            object: object.map(str::to_owned),
+            since,
+            ..OperationQuery::default()
+        };
+        reader.plan(&query.clauses())
+    };
+    assert!(of(None).contains("operation_began"), "{}", of(None));
+    assert!(of(Some("g")).contains("operation_object"), "{}", of(Some("g")));
+    // A name of hexadecimal digits is no UUID, nor is one that only has a UUID's dashes.
+    for name in ["cafe", "cafecafe-cafe-cafe-cafe-cafecafecafg"] {
+        let plan = reader.plan(&query(|q| q.object = Some(name.to_owned())).clauses());
+        assert!(!plan.contains("run_uuid"), "{name}: {plan}");
+    }
+}
+
+#[tokio::test]
+async fn r93_the_last_operation_of_an_object_is_its_own() {
+    let dir = tempfile::tempdir().unwrap();
+    let history = History::open(settings(&dir)).unwrap();
+    history.operation_began(operation("g"));
+    let last = history.operation_began(operation("g"));
+    history.operation_began(operation("other"));
+    let found = reader(&history).await.last_operation(Driver::Qemu, "g").unwrap();
+    assert_eq!(found.unwrap().row.id, last);
+}
