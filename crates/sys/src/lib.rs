@@ -5,6 +5,7 @@
 //! * [`keeper`]: running what the daemon waits for (hook scripts), through the program `ferrovirt-keeper`
 //! * [`burst`]: much of the same work at once, a few at a time
 //! * [`pipe`]: pipes of which only one end blocks
+//! * [`socket`]: sockets that carry descriptors
 //! * [`cgroup`], [`tap`]: the host's side of a guest
 //! * [`blocking`]: work that waits, in the middle of what may not
 //! * [`durable`]: files that are there after a power failure
@@ -35,7 +36,7 @@ pub mod pipe;
 pub mod process;
 pub mod program;
 pub mod signals;
-mod socket;
+pub mod socket;
 pub mod tap;
 pub mod users;
 
