@@ -94,7 +94,9 @@ impl Client {
     fn answer_to<R: Xdr>(&mut self, serial: u32) -> Result<R, ClientError> {
         loop {
             let frame = self.receive()?;
-            if frame.header.kind == MessageType::Reply as u32 && frame.header.serial == serial {
+            let kind = MessageType::from_number(frame.header.kind);
+            let answers = matches!(kind, Some(MessageType::Reply | MessageType::ReplyWithDescriptors));
+            if answers && frame.header.serial == serial {
                 return results(&frame);
             }
         }
