@@ -23,6 +23,8 @@ pub fn admit(procedure: &Procedure, open: Option<(Scheme, bool)>) -> Result<(), 
     let served = match procedure.needs {
         Needs::Connection | Needs::Networks => true,
         Needs::Hypervisor | Needs::Storage => scheme == Scheme::Qemu,
+        // No driver here has any yet.
+        Needs::Containers => false,
     };
     if served {
         Ok(())
@@ -104,6 +106,12 @@ mod tests {
             refusal(number::CONNECT_LIST_ALL_STORAGE_POOLS, open),
             Some((3, 18, text.to_owned()))
         );
+        let [row] = ferrovirt_wire::lxc::TABLE else {
+            panic!()
+        };
+        let error = admit(row, Some((Scheme::Qemu, false))).unwrap_err();
+        let text = "this function is not supported by the connection driver: virDomainLxcOpenNamespace";
+        assert_eq!((error.code, error.domain, error.text()), (3, 0, text));
         for number in [
             number::CONNECT_LIST_ALL_NETWORKS,
             number::CONNECT_GET_LIB_VERSION,

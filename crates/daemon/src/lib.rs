@@ -28,3 +28,4 @@ pub mod server;
 pub mod settings;
 pub mod signals;
 pub mod sockets;
+pub mod stream;

@@ -10,7 +10,7 @@ use crate::admission::{Ask, Verdict, judge};
 use crate::backend::{BackendEvent, Power};
 use crate::definition::{self, Edit};
 use crate::error::Error;
-use crate::event::{Lifecycle, What};
+use crate::event::{DiskFailure, Lifecycle, What};
 use crate::flags::{Metadata, StartFlags};
 use crate::handle::not_running;
 use crate::operation::{self, Word};
@@ -257,6 +257,13 @@ impl<B: Power> Owner<B> {
                     self.by_itself(Later::End(ShutoffReason::Shutdown));
                 } else if let Some(sheet) = self.sheet() {
                     sheet.note(|status| status.fake_reboot = false);
+                }
+            }
+            BackendEvent::DiskFailed { disk, action, reason } => {
+                let failure = doc.and_then(|doc| DiskFailure::of(&doc, &disk, action, reason));
+                match failure {
+                    Some(failure) => self.desk.announce(What::DiskFailed(failure)),
+                    None => tracing::warn!("guest '{}' has no disk {disk:?} that could fail", seen.name),
                 }
             }
             BackendEvent::Paused { io_error } if self.calm(&seen) && seen.state == State::Running => {

@@ -133,7 +133,10 @@ fn descriptors_belong_to_the_frame_that_announced_them() {
     reader.buffer().extend_from_slice(&second);
     let frame = reader.next_frame().unwrap().unwrap();
     assert_eq!(String::from_payload(&frame.payload).unwrap(), "first");
-    assert_eq!((frame.descriptors, lengths(reader.take_descriptors())), (2, vec![0, 1]));
+    assert_eq!(
+        (frame.descriptors, lengths(reader.take_descriptors())),
+        (2, vec![0, 1])
+    );
     assert_eq!(reader.next_frame(), Ok(None));
     let (buffer, waiting) = reader.buffers();
     buffer.extend_from_slice(&[0]);

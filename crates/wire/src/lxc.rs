@@ -90,7 +90,10 @@ mod tests {
             Ok(())
         }
 
-        async fn domain_open_namespace(&self, args: DomainOpenNamespaceArgs) -> Result<Vec<OwnedFd>, ErrorReply> {
+        async fn domain_open_namespace(
+            &self,
+            args: DomainOpenNamespaceArgs,
+        ) -> Result<Vec<OwnedFd>, ErrorReply> {
             if args.flags != 0 {
                 return Err(ErrorReply::rpc("flags"));
             }
@@ -124,7 +127,10 @@ mod tests {
     /// The recorded call and its answer.
     fn recorded() -> Vec<Vec<u8>> {
         let text = include_str!("../tests/vectors/fd-reply.txt");
-        let digits = text.lines().filter_map(|line| line.split_once(' ')).map(|(_, digits)| digits);
+        let digits = text
+            .lines()
+            .filter_map(|line| line.split_once(' '))
+            .map(|(_, digits)| digits);
         let of_lxc = digits.filter(|digits| digits.get(8..16) == Some("00068000"));
         of_lxc
             .map(|digits| {
@@ -136,13 +142,18 @@ mod tests {
 
     #[test]
     fn a_recorded_call_gets_the_recorded_answer() {
-        let [asked, answered] = &recorded()[..] else { panic!() };
+        let [asked, answered] = &recorded()[..] else {
+            panic!()
+        };
         let mut reader = FrameReader::default();
         reader.buffer().extend_from_slice(asked);
         let frame = reader.next_frame().unwrap().unwrap();
         assert!(matches!(crate::triage(&frame), crate::Incoming::Call(row) if row == &TABLE[0]));
         let answer = finish(dispatch::<_, ()>(&Box(6), &frame.header, &frame.payload));
-        assert_eq!((&answer.message[..], answer.descriptors.len()), (&answered[..], 6));
+        assert_eq!(
+            (&answer.message[..], answer.descriptors.len()),
+            (&answered[..], 6)
+        );
         let refused = finish(dispatch::<_, ()>(&Box(33), &frame.header, &frame.payload));
         assert_eq!((refused.message[27], refused.descriptors.len()), (1, 0));
     }
