@@ -21,6 +21,8 @@ pub struct Raw {
 /// The header of a reply, and what follows.
 #[derive(Debug)]
 pub struct Reply {
+    /// What the frame is: 1 an answer, 2 an event, 3 a packet of a stream.
+    pub kind: u32,
     /// Procedure number.
     pub procedure: u32,
     /// The call that it answers.
@@ -93,6 +95,7 @@ impl Raw {
             u32::from_be_bytes([frame[4 * i], frame[4 * i + 1], frame[4 * i + 2], frame[4 * i + 3]])
         };
         Some(Reply {
+            kind: word(3),
             procedure: word(2),
             serial: word(4),
             status: word(5),

@@ -9,6 +9,7 @@
 //! * [`cgroup`], [`tap`]: the host's side of a guest
 //! * [`blocking`]: work that waits, in the middle of what may not
 //! * [`durable`]: files that are there after a power failure
+//! * [`terminal`]: the slave of a pseudo terminal, without waiting
 //! * [`program`]: where programs are found
 //! * [`users`]: users by name
 //!
@@ -38,6 +39,7 @@ pub mod program;
 pub mod signals;
 pub mod socket;
 pub mod tap;
+pub mod terminal;
 pub mod users;
 
 pub use error::{KeeperError, LaunchError, errno_text};

@@ -4,6 +4,7 @@ use std::os::fd::OwnedFd;
 use std::path::Path;
 
 use ferrovirt_guest::CharDevice;
+use ferrovirt_sys::terminal::Terminal;
 use ferrovirt_wire::lxc::DomainOpenNamespaceArgs;
 use ferrovirt_wire::procedures::*;
 use ferrovirt_wire::{ErrorCode, ErrorDomain, ErrorReply};
@@ -11,7 +12,7 @@ use tokio::net::UnixStream;
 
 use super::{Session, only_flags};
 use crate::errors;
-use crate::stream::{Endpoint, Seat, Terminal};
+use crate::stream::{Endpoint, Seat};
 
 type Answer<T> = Result<T, ErrorReply>;
 

@@ -8,7 +8,6 @@
 mod endpoint;
 mod pump;
 mod seats;
-mod terminal;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -22,7 +21,6 @@ use crate::outbox::Outbox;
 
 pub use endpoint::Endpoint;
 pub use seats::{Seat, Seats};
-pub(crate) use terminal::Terminal;
 
 /// With so many bytes from the client waiting nothing more is read from it.
 const MOST_WAITING: usize = 1 << 20;

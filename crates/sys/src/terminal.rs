@@ -1,4 +1,4 @@
-//! A terminal as the end of a stream.
+//! A terminal that is read and written without waiting.
 
 use std::fs::OpenOptions;
 use std::io;
@@ -13,21 +13,23 @@ use rustix::fs::OFlags;
 use rustix::io::Errno;
 use rustix::termios::{OptionalActions, isatty, tcgetattr, tcsetattr};
 use tokio::io::unix::AsyncFd;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
+
+use crate::pipe::watched;
 
 /// The slave of a pseudo terminal whose master a guest has. What comes from the guest is read, what is written goes to the
 /// guest, byte by byte and without any echo. Cheap to clone.
 #[derive(Debug, Clone)]
-pub(crate) struct Terminal {
+pub struct Terminal {
     file: Arc<AsyncFd<OwnedFd>>,
 }
 
 impl Terminal {
-    /// Opens it. It does not become the daemon's own terminal.
+    /// Opens it. It does not become our own terminal. Must be called inside a tokio runtime.
     ///
     /// # Errors
     /// The kernel's; also for what is no terminal.
-    pub(crate) fn open(path: &Path) -> io::Result<Self> {
+    pub fn open(path: &Path) -> io::Result<Self> {
         let flags = OFlags::NOCTTY | OFlags::NONBLOCK | OFlags::NOFOLLOW;
         let file: OwnedFd = OpenOptions::new()
             .read(true)
@@ -42,7 +44,7 @@ impl Terminal {
         attributes.make_raw();
         tcsetattr(&file, OptionalActions::Now, &attributes)?;
         Ok(Self {
-            file: Arc::new(AsyncFd::new(file)?),
+            file: Arc::new(watched(file, Interest::READABLE | Interest::WRITABLE)?),
         })
     }
 }
@@ -88,5 +90,61 @@ impl AsyncWrite for Terminal {
     fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         // A terminal has no end of one direction.
         Poll::Ready(Ok(()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+    use std::io::{Read, Write};
+    use std::path::PathBuf;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    /// A master as a hypervisor has it, and the path of its slave.
+    fn pty() -> (std::fs::File, PathBuf) {
+        let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+        grantpt(&master).unwrap();
+        unlockpt(&master).unwrap();
+        let name = ptsname(&master, Vec::new()).unwrap();
+        (master.into(), PathBuf::from(name.into_string().unwrap()))
+    }
+
+    #[tokio::test]
+    async fn bytes_pass_as_they_are_until_the_master_is_gone() {
+        let (mut master, path) = pty();
+        let mut terminal = Terminal::open(&path).unwrap();
+        terminal.write_all(b"a\r\n\x03\x04b").await.unwrap();
+        let mut heard = [0; 6];
+        master.read_exact(&mut heard).unwrap();
+        assert_eq!(&heard, b"a\r\n\x03\x04b", "no echo, no signals, no lines");
+        master.write_all(b"x\r\n\x04y").unwrap();
+        terminal.read_exact(&mut heard[..5]).await.unwrap();
+        assert_eq!(&heard[..5], b"x\r\n\x04y");
+        drop(master);
+        assert_eq!(terminal.read(&mut heard).await.unwrap(), 0);
+        assert!(terminal.write_all(b"late").await.is_err());
+    }
+
+    #[tokio::test]
+    async fn a_master_that_does_not_read_makes_the_writer_wait() {
+        let (mut master, path) = pty();
+        let terminal = Terminal::open(&path).unwrap();
+        let mut writer = terminal.clone();
+        let writing = tokio::spawn(async move { writer.write_all(&[b'x'; 200_000]).await });
+        let heard = tokio::task::spawn_blocking(move || {
+            let mut all = vec![0; 200_000];
+            master.read_exact(&mut all).unwrap();
+            all.iter().all(|byte| *byte == b'x')
+        });
+        writing.await.unwrap().unwrap();
+        assert!(heard.await.unwrap());
+    }
+
+    #[tokio::test]
+    async fn what_is_no_terminal_is_refused() {
+        let error = |path: &str| Terminal::open(Path::new(path)).unwrap_err().raw_os_error();
+        assert_eq!(error("/dev/null"), Some(libc::ENOTTY));
+        assert_eq!(error("/dev/nowhere"), Some(libc::ENOENT));
     }
 }
