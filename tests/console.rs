@@ -257,6 +257,8 @@ fn a_client_that_stops_reading_holds_nobody_up_and_costs_no_memory() {
         w.define(&Guest::new("g").linux("guest.console=flood").terminal());
         w.virsh("start g").ok();
         let mut deaf = connect();
+        // Its system boots first.
+        deaf.wait_up_to(Duration::from_secs(60));
         assert_eq!(open(&mut deaf, OPEN_CONSOLE, 9, None, 0), None);
         // Until the flood has begun.
         let mut seen = String::new();

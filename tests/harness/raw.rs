@@ -57,6 +57,15 @@ impl Raw {
         Raw { stream }
     }
 
+    /// How long to wait for an answer, if not the usual 10 s.
+    ///
+    /// # Panics
+    /// When the socket does not take it.
+    pub fn wait_up_to(&self, limit: Duration) {
+        let set = self.stream.set_read_timeout(Some(limit));
+        set.expect("a timeout can be set");
+    }
+
     /// Sends bytes; whether they could be sent.
     pub fn send(&mut self, bytes: &[u8]) -> bool {
         self.stream.write_all(bytes).is_ok()

@@ -222,6 +222,8 @@ impl<S: Service> Connection<S> {
             let next = tokio::select! {
                 biased;
                 () = &mut shutdown => {
+                    // Some clients do not notice that a stream's connection is gone.
+                    self.streams.end().await;
                     self.finish_calls().await;
                     Next::Close
                 }

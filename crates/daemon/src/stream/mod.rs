@@ -16,6 +16,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use ferrovirt_wire::{ErrorCode, ErrorDomain, ErrorReply, Header, Packet, StreamKey};
 use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use crate::outbox::Outbox;
 
@@ -36,6 +37,9 @@ pub(crate) struct Streams {
     /// Bytes from the client that nobody took yet.
     waiting: AtomicUsize,
     taken: Notify,
+    tasks: TaskTracker,
+    /// No streams any more: the daemon ends.
+    closing: CancellationToken,
 }
 
 /// The client's end of one stream.
@@ -134,6 +138,13 @@ impl Streams {
         }
     }
 
+    /// Ends all streams with an error, which has been sent when this returns.
+    pub(crate) async fn end(&self) {
+        self.closing.cancel();
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+
     fn release(&self, bytes: usize) {
         self.waiting.fetch_sub(bytes, Ordering::Relaxed);
         self.taken.notify_waiters();
@@ -148,7 +159,8 @@ impl Streams {
 impl Opened {
     /// Lets the stream begin: after the answer to its call.
     pub(crate) fn begin(self, outbox: Arc<Outbox>, life: CancellationToken) {
-        tokio::spawn(pump::run(self.outlet, self.endpoint, outbox, life));
+        let tasks = self.outlet.streams.tasks.clone();
+        tasks.spawn(pump::run(self.outlet, self.endpoint, outbox, life));
     }
 }
 

@@ -56,6 +56,7 @@ pub(super) async fn run(
         () = life.cancelled() => End::Gone,
         () = aborted.cancelled() => End::Finished,
         () = endpoint.lost.cancelled() => End::Failed(failed()),
+        () = streams.closing.cancelled() => End::Failed(failed()),
         end = from_client(packets, sink, streams, source.is_some()) => end,
         error = to_client(key, source, &outbox, goodbye) => End::Failed(error),
         () = impatient(goodbye) => End::Failed(failed()),

@@ -269,16 +269,21 @@ async fn a_goodbye_whose_last_bytes_nobody_takes_ends_all_the_same() {
 async fn the_end_of_the_daemon_ends_streams() {
     let running = usual();
     let mut guest = running.console("c");
-    let client = running
+    let (mut client, stream) = running
         .with(|path| {
             let mut client = connect(path);
-            open(&mut client, "c");
-            client
+            let stream = open(&mut client, "c");
+            (client, stream)
         })
         .await;
     running.end().await;
     assert_eq!(guest.read(&mut [0; 10]).await.unwrap(), 0);
-    drop(client);
+    tokio::task::spawn_blocking(move || {
+        let text = "stream had I/O failure".to_owned();
+        assert_eq!(failure(&client.packet(stream).unwrap()), (39, 38, text));
+    })
+    .await
+    .unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
