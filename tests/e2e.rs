@@ -5,6 +5,7 @@
 
 mod callback;
 mod connect_and_queries;
+mod console;
 mod define_and_errors;
 mod destroy_through_hook;
 mod discovery;

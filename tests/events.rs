@@ -165,6 +165,60 @@ fn what_a_guest_does_by_itself_is_told() {
 }
 
 #[test]
+fn a_disk_that_fails_is_told_with_its_path_and_device() {
+    in_world(LINUX, |w| {
+        w.daemon_start();
+        w.sh("mkdir small && mount -t tmpfs -o size=1m tmpfs small && truncate -s 64M small/d.img");
+        let disk = "<disk type='file' device='disk'><driver name='qemu' type='raw'/>\
+                    <source file='/run/world/small/d.img'/><target dev='vda' bus='virtio'/></disk>";
+        w.define(&Guest::new("g").linux("guest.disk=fill").device(disk));
+        let ear = listen(w, "event --all --loop", DOMAIN, 28);
+        w.virsh("start g").ok();
+        w.wait_for("the guest is paused", Duration::from_secs(60), || {
+            w.virsh("domstate g --reason").ok().trim() == "paused (I/O error)"
+        });
+        let mut told = heard(ear);
+        // More than one request may fail.
+        told.dedup_by(|one, other| one == other && one.starts_with("'io-error"));
+        // virsh calls both events by the same name.
+        let what = "'io-error' 'g': /run/world/small/d.img (virtio-disk0) pause";
+        let expected = [
+            lifecycle("g", &STARTED),
+            vec![what.to_owned(), format!("{what} due to enospc")],
+        ]
+        .concat();
+        assert_eq!(told[..4], expected);
+        assert_eq!(told.last(), lifecycle("g", &["Suspended I/O Error"]).last());
+    });
+}
+
+#[test]
+fn a_client_that_does_not_answer_pings_is_dropped() {
+    in_world(NEEDS, |w| {
+        w.sh("printf 'keepalive_interval = 1\\nkeepalive_count = 2\\n' >> /etc/libvirt/libvirtd.conf");
+        w.daemon_start();
+        let before = sockets(w);
+        let awake = listen(w, "event --all --loop", DOMAIN, 28);
+        let asleep = listen(w, "event --event lifecycle --loop", DOMAIN, 1);
+        let (pid, _) = w
+            .processes()
+            .into_iter()
+            .find(|(_, line)| line.starts_with("virsh") && line.contains("event lifecycle"))
+            .unwrap();
+        w.wait_for("only these two", Duration::from_secs(20), || {
+            sockets(w) == before + 2
+        });
+        w.signal(pid, "STOP");
+        w.wait_for("the one that sleeps is dropped", Duration::from_secs(30), || {
+            sockets(w) == before + 1
+        });
+        w.define(&Guest::new("g"));
+        assert_eq!(heard(awake), lifecycle("g", &["Defined Added"]));
+        asleep.kill();
+    });
+}
+
+#[test]
 fn a_networks_life_is_told() {
     in_world(NETWORK, |w| {
         w.daemon_start();

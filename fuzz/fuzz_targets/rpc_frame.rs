@@ -3,11 +3,20 @@
 
 use ferrovirt_wire::frame::{FrameReader, error_reply};
 use ferrovirt_wire::procedures::dispatch;
-use ferrovirt_wire::{ErrorReply, Incoming, RemoteService, Xdr, triage};
+use ferrovirt_wire::lxc::{self, LxcService};
+use ferrovirt_wire::program::LXC;
+use ferrovirt_wire::{ErrorReply, Incoming, Procedure, RemoteService, StreamKey, Xdr, triage};
 use libfuzzer_sys::fuzz_target;
 
 struct Nothing;
-impl RemoteService for Nothing {}
+impl RemoteService for Nothing {
+    type Stream = ();
+}
+impl LxcService for Nothing {
+    fn admit_lxc(&self, _: &Procedure) -> Result<(), ErrorReply> {
+        Ok(())
+    }
+}
 
 fn finish<F: Future>(future: F) -> F::Output {
     let mut future = std::pin::pin!(future);
@@ -23,8 +32,16 @@ fuzz_target!(|input: &[u8]| {
     reader.buffer().extend_from_slice(input);
     while let Ok(Some(frame)) = reader.next_frame() {
         match triage(&frame) {
+            Incoming::Call(_) if frame.header.program == LXC => {
+                finish(lxc::dispatch::<_, ()>(&Nothing, &frame.header, &frame.payload));
+            }
             Incoming::Call(_) => {
-                finish(dispatch(&Nothing, &frame.header, &frame.payload));
+                finish(dispatch(&Nothing, &frame.header, &frame.payload, Vec::new()));
+            }
+            Incoming::Stream(packet) => {
+                // Holes longer than any file are refused when they are read.
+                let sent = packet.message(StreamKey::of(&frame.header));
+                assert!(sent.is_ok(), "{packet:?}: {sent:?}");
             }
             Incoming::Refused(error) => {
                 error_reply(&frame.header, &error);

@@ -13,6 +13,7 @@ pub struct Guest {
     events: String,
     devices: String,
     uuid: Option<String>,
+    terminal: bool,
 }
 
 impl Guest {
@@ -25,7 +26,15 @@ impl Guest {
             events: empty(),
             devices: empty(),
             uuid: None,
+            terminal: false,
         }
+    }
+
+    /// Its serial port is a terminal for `virsh console`, not a file.
+    #[must_use]
+    pub fn terminal(mut self) -> Self {
+        self.terminal = true;
+        self
     }
 
     /// Boots the small Linux (`tests/guest/init`), with these words for it.
@@ -80,6 +89,10 @@ impl Guest {
             let dir = dir.display();
             format!("<kernel>{dir}/vmlinuz</kernel><initrd>{dir}/initrd.gz</initrd><cmdline>{line}</cmdline>")
         });
+        let serial = match self.terminal {
+            true => "<serial type='pty'/>".to_owned(),
+            false => format!("<serial type='file'><source path='/run/world/{name}.serial'/></serial>"),
+        };
         let memory = if self.command_line.is_some() { 96 } else { 32 };
         format!(
             "<domain type='qemu'>
@@ -92,7 +105,7 @@ impl Guest {
   <devices>
     <controller type='usb' model='none'/>
     <memballoon model='none'/>
-    <serial type='file'><source path='/run/world/{name}.serial'/></serial>{devices}
+    {serial}{devices}
   </devices>
 </domain>
 ",

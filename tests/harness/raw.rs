@@ -21,6 +21,8 @@ pub struct Raw {
 /// The header of a reply, and what follows.
 #[derive(Debug)]
 pub struct Reply {
+    /// What the frame is: 1 an answer, 2 an event, 3 a packet of a stream.
+    pub kind: u32,
     /// Procedure number.
     pub procedure: u32,
     /// The call that it answers.
@@ -53,6 +55,15 @@ impl Raw {
             .set_write_timeout(Some(Duration::from_secs(10)))
             .expect("a timeout can be set");
         Raw { stream }
+    }
+
+    /// How long to wait for an answer, if not the usual 10 s.
+    ///
+    /// # Panics
+    /// When the socket does not take it.
+    pub fn wait_up_to(&self, limit: Duration) {
+        let set = self.stream.set_read_timeout(Some(limit));
+        set.expect("a timeout can be set");
     }
 
     /// Sends bytes; whether they could be sent.
@@ -93,6 +104,7 @@ impl Raw {
             u32::from_be_bytes([frame[4 * i], frame[4 * i + 1], frame[4 * i + 2], frame[4 * i + 3]])
         };
         Some(Reply {
+            kind: word(3),
             procedure: word(2),
             serial: word(4),
             status: word(5),

@@ -28,6 +28,7 @@ pub fn admit(procedure: &Procedure, open: Option<(Scheme, bool)>) -> Result<(), 
                 && !(scheme == Scheme::Lxc && NOT_OF_CONTAINERS.contains(&procedure.number))
         }
         Needs::Storage => scheme != Scheme::Network,
+        Needs::Containers => scheme == Scheme::Lxc,
     };
     if served {
         Ok(())
@@ -117,6 +118,12 @@ mod tests {
             refusal(number::CONNECT_LIST_ALL_STORAGE_POOLS, open),
             Some((3, 18, text.to_owned()))
         );
+        let [row] = ferrovirt_wire::lxc::TABLE else {
+            panic!()
+        };
+        let error = admit(row, Some((Scheme::Qemu, false))).unwrap_err();
+        let text = "this function is not supported by the connection driver: virDomainLxcOpenNamespace";
+        assert_eq!((error.code, error.domain, error.text()), (3, 0, text));
         for number in [
             number::CONNECT_LIST_ALL_NETWORKS,
             number::CONNECT_GET_LIB_VERSION,

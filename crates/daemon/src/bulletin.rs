@@ -8,11 +8,12 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
-use ferrovirt_guest::{self as guest, Driver, What};
+use ferrovirt_guest::{self as guest, DiskFailure, Driver, What};
 use ferrovirt_model::Uuid;
 use ferrovirt_network as network;
 use ferrovirt_wire::events::{
-    DomainControlError, DomainLifecycle, DomainMetadataChange, DomainReboot, Event, NetworkLifecycle,
+    DomainControlError, DomainDeviceAdded, DomainDeviceRemovalFailed, DomainDeviceRemoved, DomainIoError,
+    DomainIoErrorReason, DomainLifecycle, DomainMetadataChange, DomainReboot, Event, NetworkLifecycle,
 };
 use ferrovirt_wire::{DomainRef, NetworkRef, XdrError};
 
@@ -141,6 +142,32 @@ impl Board {
     }
 }
 
+/// Two events say the same, one of them with the reason.
+fn disk_failed(board: &Board, uuid: Uuid, dom: &impl Fn() -> DomainRef, failure: &DiskFailure) {
+    let (path, alias, action) = (&failure.path, &failure.alias, failure.action as i32);
+    board.post(4, uuid, |callback_id| {
+        let told = DomainIoError {
+            callback_id,
+            dom: dom(),
+            src_path: path.clone(),
+            dev_alias: alias.clone(),
+            action,
+        };
+        told.message()
+    });
+    board.post(6, uuid, |callback_id| {
+        let told = DomainIoErrorReason {
+            callback_id,
+            dom: dom(),
+            src_path: path.clone(),
+            dev_alias: alias.clone(),
+            action,
+            reason: failure.reason.clone(),
+        };
+        told.message()
+    });
+}
+
 impl Bulletin {
     /// Asks that a client be told of an event of one object, or of all; the registration's number.
     ///
@@ -212,6 +239,34 @@ impl Bulletin {
                     nsuri: uri.clone(),
                 };
                 told.message()
+            }),
+            What::DiskFailed(failure) => disk_failed(&board, event.uuid, &dom, failure),
+            What::DeviceAdded(alias) => board.post(19, event.uuid, |callback_id| {
+                let (dom, dev_alias) = (dom(), alias.clone());
+                DomainDeviceAdded {
+                    callback_id,
+                    dom,
+                    dev_alias,
+                }
+                .message()
+            }),
+            What::DeviceRemoved(alias) => board.post(15, event.uuid, |callback_id| {
+                let (dom, dev_alias) = (dom(), alias.clone());
+                DomainDeviceRemoved {
+                    callback_id,
+                    dom,
+                    dev_alias,
+                }
+                .message()
+            }),
+            What::DeviceRemovalFailed(alias) => board.post(22, event.uuid, |callback_id| {
+                let (dom, dev_alias) = (dom(), alias.clone());
+                DomainDeviceRemovalFailed {
+                    callback_id,
+                    dom,
+                    dev_alias,
+                }
+                .message()
             }),
         }
     }
@@ -332,6 +387,31 @@ mod tests {
         });
         happens(&bulletin, G, What::Rebooted);
         assert_eq!(heard(&mut hears).await, [(325, 1), (315, 0), (319, 0)]);
+    }
+
+    #[tokio::test]
+    async fn devices_and_failures_of_disks_have_their_own_messages() {
+        let bulletin = Bulletin::default();
+        let (one, mut hears, _outbox) = client();
+        for (callback, event) in [4, 6, 15, 19, 22].into_iter().enumerate() {
+            assert_eq!(
+                bulletin.register(Topic::Domain, &one, event, Some(G)),
+                Ok(callback as i32)
+            );
+        }
+        let failure = DiskFailure {
+            path: "/d".to_owned(),
+            alias: "virtio-disk0".to_owned(),
+            action: ferrovirt_guest::DiskAction::Stopped,
+            reason: "enospc".to_owned(),
+        };
+        happens(&bulletin, H, What::DiskFailed(failure.clone()));
+        happens(&bulletin, G, What::DiskFailed(failure));
+        happens(&bulletin, G, What::DeviceAdded("net1".to_owned()));
+        happens(&bulletin, G, What::DeviceRemoved("net1".to_owned()));
+        happens(&bulletin, G, What::DeviceRemovalFailed("net2".to_owned()));
+        let told = [(322, 0), (324, 1), (354, 3), (333, 2), (367, 4)];
+        assert_eq!(heard(&mut hears).await, told);
     }
 
     #[tokio::test]

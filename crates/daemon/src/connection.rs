@@ -7,6 +7,7 @@
 
 use std::collections::VecDeque;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,14 +16,16 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
+use ferrovirt_sys::socket;
 use ferrovirt_wire::frame::{FrameReader, error_reply};
+use ferrovirt_wire::lxc::{self, LxcService};
 use ferrovirt_wire::own::{self, OwnService};
 use ferrovirt_wire::procedures::{self, number};
-use ferrovirt_wire::program::{PING, PONG, REMOTE, keepalive};
+use ferrovirt_wire::program::{LXC, PING, PONG, REMOTE, keepalive};
 use ferrovirt_wire::{
-    ErrorDomain, ErrorReply, Frame, Header, Incoming, Procedure, RemoteService, Status, triage,
+    Answer, ErrorDomain, ErrorReply, Frame, Header, Incoming, Procedure, RemoteService, Status, triage,
 };
-use tokio::io::AsyncReadExt;
+use tokio::io::Interest;
 use tokio::net::UnixStream;
 use tokio::net::unix::OwnedReadHalf;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -32,6 +35,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::metrics::Calls;
 use crate::outbox::Outbox;
+use crate::stream::{Endpoint, Streams};
 
 /// Most calls that wait behind those at work before reading stops.
 const MOST_CALLS_WAITING: usize = 32;
@@ -129,6 +133,21 @@ pub(crate) struct Shared {
     pub(crate) calls: Option<Arc<Calls>>,
 }
 
+/// What a connection asks for everything that its client calls.
+pub(crate) trait Service:
+    RemoteService<Stream = Endpoint> + OwnService + LxcService + Send + Sync + 'static
+{
+}
+
+impl<S: RemoteService<Stream = Endpoint> + OwnService + LxcService + Send + Sync + 'static> Service for S {}
+
+/// A call that has arrived whole.
+struct Asked {
+    procedure: &'static Procedure,
+    frame: Frame,
+    descriptors: Vec<OwnedFd>,
+}
+
 /// Whether a connection goes on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Next {
@@ -144,12 +163,13 @@ pub(crate) struct Connection<S> {
     service: Arc<S>,
     shared: Shared,
     slots: Arc<Semaphore>,
-    backlog: VecDeque<(&'static Procedure, Frame)>,
+    streams: Arc<Streams>,
+    backlog: VecDeque<Asked>,
     backlog_bytes: usize,
     pulse: Pulse,
 }
 
-impl<S: RemoteService + OwnService + Send + Sync + 'static> Connection<S> {
+impl<S: Service> Connection<S> {
     pub(crate) fn new(socket: UnixStream, peer: Arc<Peer>, service: S, shared: Shared) -> Self {
         let (read, write) = socket.into_split();
         let outbox = Outbox::new(write, peer.life.clone(), shared.limits.patience);
@@ -162,6 +182,7 @@ impl<S: RemoteService + OwnService + Send + Sync + 'static> Connection<S> {
             service: Arc::new(service),
             slots: Arc::new(Semaphore::new(shared.limits.requests)),
             shared,
+            streams: Arc::default(),
             backlog: VecDeque::new(),
             backlog_bytes: 0,
             pulse: Pulse::default(),
@@ -191,12 +212,18 @@ impl<S: RemoteService + OwnService + Send + Sync + 'static> Connection<S> {
         ));
         loop {
             let room = self.frames.buffer().len().clamp(*PORTION.start(), *PORTION.end());
-            self.frames.buffer().reserve(room);
             let congested = self.outbox.waiting() > CONGESTED;
             let full = self.backlog.len() >= MOST_CALLS_WAITING || self.backlog_bytes >= MOST_BYTES_WAITING;
+            let flooded = self.streams.full();
+            if full || flooded {
+                // Whom nobody listens to is not silent.
+                self.pulse.heard();
+            }
             let next = tokio::select! {
                 biased;
                 () = &mut shutdown => {
+                    // Some clients do not notice that a stream's connection is gone.
+                    self.streams.end().await;
                     self.finish_calls().await;
                     Next::Close
                 }
@@ -205,8 +232,11 @@ impl<S: RemoteService + OwnService + Send + Sync + 'static> Connection<S> {
                     Ok(slot) => self.start_waiting(slot).await,
                     Err(_) => Next::Close,
                 },
-                read = self.socket.read_buf(self.frames.buffer()), if !congested && !full => self.received(read).await,
+                read = read(&self.socket, &mut self.frames, room), if !congested && !full && !flooded => {
+                    self.received(read).await
+                }
                 () = self.outbox.flushed(), if congested => Next::GoOn,
+                () = self.streams.room(), if flooded => Next::GoOn,
                 () = &mut timer, if self.peer.keepalive.load(Ordering::Relaxed) => self.beat(timer.as_mut()),
             };
             if next == Next::Close {
@@ -232,12 +262,27 @@ impl<S: RemoteService + OwnService + Send + Sync + 'static> Connection<S> {
                     return Next::Close;
                 }
             };
+            let descriptors = self.frames.take_descriptors();
+            if descriptors.len() != frame.descriptors as usize {
+                tracing::debug!(
+                    pid = self.peer.pid,
+                    "closing a connection: descriptors are missing"
+                );
+                self.peer.life.cancel();
+                return Next::Close;
+            }
             match triage(&frame) {
                 Incoming::Call(procedure) => {
-                    if self.take_call(procedure, frame).await == Next::Close {
+                    let asked = Asked {
+                        procedure,
+                        frame,
+                        descriptors,
+                    };
+                    if self.take_call(asked).await == Next::Close {
                         return Next::Close;
                     }
                 }
+                Incoming::Stream(packet) => self.streams.deliver(&frame.header, packet),
                 Incoming::Ping => self.outbox.send(keepalive(PONG).empty_message()),
                 Incoming::Refused(error) => self.outbox.send(error_reply(&frame.header, &error)),
                 Incoming::Pong | Incoming::Dropped => {}
@@ -245,54 +290,50 @@ impl<S: RemoteService + OwnService + Send + Sync + 'static> Connection<S> {
         }
     }
 
-    async fn take_call(&mut self, procedure: &'static Procedure, frame: Frame) -> Next {
+    async fn take_call(&mut self, asked: Asked) -> Next {
         if self.backlog.is_empty()
             && let Ok(slot) = Arc::clone(&self.slots).try_acquire_owned()
         {
-            return self.start(procedure, frame, slot).await;
+            return self.start(asked, slot).await;
         }
-        self.backlog_bytes += frame.payload.len();
-        self.backlog.push_back((procedure, frame));
+        self.backlog_bytes += asked.frame.payload.len();
+        self.backlog.push_back(asked);
         Next::GoOn
     }
 
     async fn start_waiting(&mut self, slot: OwnedSemaphorePermit) -> Next {
         match self.backlog.pop_front() {
-            Some((procedure, frame)) => {
-                self.backlog_bytes -= frame.payload.len();
-                self.start(procedure, frame, slot).await
+            Some(asked) => {
+                self.backlog_bytes -= asked.frame.payload.len();
+                self.start(asked, slot).await
             }
             None => Next::GoOn,
         }
     }
 
     /// Begins a call; answers it if that needs no waiting, otherwise leaves it to a task.
-    async fn start(
-        &mut self,
-        procedure: &'static Procedure,
-        frame: Frame,
-        slot: OwnedSemaphorePermit,
-    ) -> Next {
-        let program = frame.header.program;
-        let mut answer = Answer::begin(Arc::clone(&self.service), procedure, frame);
-        answer.counted = self.shared.calls.clone().map(|calls| (calls, Instant::now()));
-        if let Poll::Ready(message) =
-            std::future::poll_fn(|cx| Poll::Ready(Pin::new(&mut answer).poll(cx))).await
+    async fn start(&mut self, asked: Asked, slot: OwnedSemaphorePermit) -> Next {
+        let goodbye = asked.frame.header.program == REMOTE && asked.procedure.number == number::CONNECT_CLOSE;
+        let mut work = Work::begin(Arc::clone(&self.service), asked);
+        work.counted = self.shared.calls.clone().map(|calls| (calls, Instant::now()));
+        let desk = Desk {
+            call: work.call,
+            outbox: Arc::clone(&self.outbox),
+            streams: Arc::clone(&self.streams),
+            life: self.peer.life.clone(),
+        };
+        if let Poll::Ready(answer) =
+            std::future::poll_fn(|cx| Poll::Ready(Pin::new(&mut work).poll(cx))).await
         {
-            self.outbox.send(message);
+            desk.answer(answer);
         } else {
-            let outbox = Arc::clone(&self.outbox);
             self.shared.work.spawn(async move {
-                outbox.send(answer.await);
+                desk.answer(work.await);
                 drop(slot);
             });
         }
         // The answer to a goodbye is sent, and nothing behind it is served.
-        if program == REMOTE && procedure.number == number::CONNECT_CLOSE {
-            Next::Close
-        } else {
-            Next::GoOn
-        }
+        if goodbye { Next::Close } else { Next::GoOn }
     }
 
     /// The daemon ends: what is at work is still answered.
@@ -326,27 +367,76 @@ impl<S: RemoteService + OwnService + Send + Sync + 'static> Connection<S> {
     }
 }
 
+/// Reads what there is, at most `room` bytes, with room for the descriptors that come along.
+async fn read(socket: &OwnedReadHalf, frames: &mut FrameReader, room: usize) -> io::Result<usize> {
+    let socket = socket.as_ref();
+    loop {
+        socket.readable().await?;
+        let (buffer, descriptors) = frames.buffers();
+        let begin = buffer.len();
+        buffer.resize(begin + room, 0);
+        let outcome = socket.try_io(Interest::READABLE, || {
+            socket::receive(socket, &mut buffer[begin..], descriptors)
+        });
+        buffer.truncate(begin + outcome.as_ref().copied().unwrap_or(0));
+        match outcome {
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted
+                ) => {}
+            outcome => return outcome,
+        }
+    }
+}
+
+/// Where the answer of one call goes.
+struct Desk {
+    call: Header,
+    outbox: Arc<Outbox>,
+    streams: Arc<Streams>,
+    life: CancellationToken,
+}
+
+impl Desk {
+    /// Sends an answer with all that goes along with it.
+    fn answer(self, answer: Answer<Endpoint>) {
+        let Some(endpoint) = answer.stream else {
+            return self.outbox.send_with(answer.message, answer.descriptors);
+        };
+        // Packets may come as soon as the client has the answer.
+        match self.streams.open(&self.call, endpoint) {
+            Ok(stream) => {
+                self.outbox.send_with(answer.message, answer.descriptors);
+                stream.begin(self.outbox, self.life);
+            }
+            Err(error) => self.outbox.send(error_reply(&self.call, &error)),
+        }
+    }
+}
+
 /// The work of one call, which ends with the whole answer. A panic in its handler is this call's error and nobody
 /// else's.
-struct Answer {
-    work: Pin<Box<dyn Future<Output = Bytes> + Send>>,
+struct Work {
+    work: Pin<Box<dyn Future<Output = Answer<Endpoint>> + Send>>,
     call: Header,
     procedure: &'static Procedure,
     /// Where it is counted, and since when it has been at work.
     counted: Option<(Arc<Calls>, Instant)>,
 }
 
-impl Answer {
-    fn begin<S: RemoteService + OwnService + Send + Sync + 'static>(
-        service: Arc<S>,
-        procedure: &'static Procedure,
-        frame: Frame,
-    ) -> Self {
-        let call = frame.header;
-        let work: Pin<Box<dyn Future<Output = Bytes> + Send>> = if call.program == own::PROGRAM {
-            Box::pin(async move { own::dispatch(&*service, &frame.header, &frame.payload).await })
-        } else {
-            Box::pin(async move { procedures::dispatch(&*service, &frame.header, &frame.payload).await })
+impl Work {
+    fn begin<S: Service>(service: Arc<S>, asked: Asked) -> Self {
+        let Asked {
+            procedure,
+            frame,
+            descriptors,
+        } = asked;
+        let (call, payload) = (frame.header, frame.payload);
+        let work: Pin<Box<dyn Future<Output = Answer<Endpoint>> + Send>> = match call.program {
+            own::PROGRAM => Box::pin(async move { own::dispatch(&*service, &call, &payload).await.into() }),
+            LXC => Box::pin(async move { lxc::dispatch(&*service, &call, &payload).await }),
+            _ => Box::pin(async move { procedures::dispatch(&*service, &call, &payload, descriptors).await }),
         };
         Self {
             work,
@@ -370,21 +460,21 @@ const STATUS: std::ops::Range<usize> = 24..28;
 /// The status of an answer that is no error.
 const OK: [u8; 4] = (Status::Ok as u32).to_be_bytes();
 
-impl Future for Answer {
-    type Output = Bytes;
+impl Future for Work {
+    type Output = Answer<Endpoint>;
 
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Bytes> {
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let step = std::panic::catch_unwind(AssertUnwindSafe(|| self.work.as_mut().poll(cx)));
         let step = step.unwrap_or_else(|_| {
             tracing::error!("a call of {} panicked", self.procedure.name);
             let text = format!("{} failed in a way that it should not", self.procedure.function);
-            Poll::Ready(error_reply(
+            Poll::Ready(Answer::error(
                 &self.call,
                 &ErrorReply::internal(ErrorDomain::Rpc, text),
             ))
         });
         if let Poll::Ready(answer) = &step {
-            self.count(answer);
+            self.count(&answer.message);
         }
         step
     }

@@ -23,6 +23,7 @@ use crate::metrics::Metrics;
 use crate::node::Node;
 use crate::paths::{DriverPaths, Paths};
 use crate::settings::{Drivers, Settings, own};
+use crate::stream::Seats;
 
 /// What this daemon manages, and what it knows about itself.
 pub struct Host {
@@ -42,6 +43,8 @@ pub struct Host {
     pub clients: Clients,
     /// Who asked to be told of events.
     pub bulletin: Arc<Bulletin>,
+    /// Who has which console of a guest.
+    pub seats: Seats,
     /// What is counted, if metrics are on.
     pub metrics: Option<Metrics>,
     settled: watch::Sender<bool>,
@@ -210,6 +213,7 @@ impl Host {
             node,
             clients: Clients::default(),
             bulletin,
+            seats: Seats::default(),
             metrics,
             settled: watch::Sender::new(false),
         })

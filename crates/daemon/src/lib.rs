@@ -29,3 +29,4 @@ pub mod server;
 pub mod settings;
 pub mod signals;
 pub mod sockets;
+pub mod stream;

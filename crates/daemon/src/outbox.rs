@@ -6,10 +6,13 @@
 
 use std::collections::VecDeque;
 use std::io;
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::{Buf, Bytes};
+use ferrovirt_sys::socket;
+use tokio::io::Interest;
 use tokio::net::unix::OwnedWriteHalf;
 use tokio::sync::Notify;
 use tokio::time::timeout;
@@ -24,6 +27,8 @@ pub(crate) struct Outbox {
     socket: OwnedWriteHalf,
     queue: Mutex<Queue>,
     emptied: Notify,
+    /// What came after nothing but streams must not wait long.
+    hurry: Notify,
     /// Cancelled when the client cannot be reached any more.
     life: CancellationToken,
     /// How long a client may take nothing.
@@ -32,11 +37,32 @@ pub(crate) struct Outbox {
 
 #[derive(Debug, Default)]
 struct Queue {
-    messages: VecDeque<Bytes>,
+    parcels: VecDeque<Parcel>,
     bytes: usize,
+    /// How many of the parcels the client has to take soon.
+    urgent: usize,
     /// A task is at work that writes what waits.
     draining: bool,
     closed: bool,
+}
+
+/// A message, and the descriptors that follow it.
+#[derive(Debug)]
+struct Parcel {
+    message: Bytes,
+    descriptors: VecDeque<OwnedFd>,
+    /// A client may leave it for as long as it likes.
+    lazy: bool,
+}
+
+impl From<Bytes> for Parcel {
+    fn from(message: Bytes) -> Self {
+        Self {
+            message,
+            descriptors: VecDeque::new(),
+            lazy: false,
+        }
+    }
 }
 
 impl Outbox {
@@ -45,39 +71,64 @@ impl Outbox {
             socket,
             queue: Mutex::default(),
             emptied: Notify::new(),
+            hurry: Notify::new(),
             life,
             patience,
         })
     }
 
     /// Sends a message, now or as soon as the client takes it. Never waits.
-    pub(crate) fn send(self: &Arc<Self>, mut message: Bytes) {
+    pub(crate) fn send(self: &Arc<Self>, message: Bytes) {
+        self.send_parcel(message.into());
+    }
+
+    /// The same with descriptors behind it.
+    pub(crate) fn send_with(self: &Arc<Self>, message: Bytes, descriptors: Vec<OwnedFd>) {
+        self.send_parcel(Parcel {
+            descriptors: descriptors.into(),
+            ..message.into()
+        });
+    }
+
+    /// The same of a packet of a stream: the client may pause streams for as long as it likes. Who sends one has to wait
+    /// for [`Outbox::flushed`] before the next one.
+    pub(crate) fn send_packet(self: &Arc<Self>, message: Bytes) {
+        self.send_parcel(Parcel {
+            lazy: true,
+            ..message.into()
+        });
+    }
+
+    fn send_parcel(self: &Arc<Self>, mut parcel: Parcel) {
         let queue = self.queue();
         if queue.closed {
             return;
         }
-        if queue.messages.is_empty() {
-            match self.socket.try_write(&message) {
-                Ok(written) if written == message.len() => return,
-                Ok(written) => message.advance(written),
+        if queue.parcels.is_empty() {
+            match self.write(&mut parcel) {
+                Ok(_) => return,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Err(_) => return self.give_up(queue),
             }
         }
-        self.keep(queue, message);
+        self.keep(queue, parcel);
     }
 
     /// Leaves a message that somebody else's task writes: for those who must not spend a system call on each client.
     pub(crate) fn post(self: &Arc<Self>, message: Bytes) {
         let queue = self.queue();
         if !queue.closed {
-            self.keep(queue, message);
+            self.keep(queue, message.into());
         }
     }
 
-    fn keep(self: &Arc<Self>, mut queue: MutexGuard<'_, Queue>, message: Bytes) {
-        queue.bytes += message.len();
-        queue.messages.push_back(message);
+    fn keep(self: &Arc<Self>, mut queue: MutexGuard<'_, Queue>, parcel: Parcel) {
+        queue.bytes += parcel.message.len();
+        if !parcel.lazy {
+            queue.urgent += 1;
+            self.hurry.notify_one();
+        }
+        queue.parcels.push_back(parcel);
         if queue.bytes > MOST_WAITING {
             tracing::warn!(
                 bytes = queue.bytes,
@@ -99,7 +150,7 @@ impl Outbox {
         loop {
             let mut emptied = std::pin::pin!(self.emptied.notified());
             emptied.as_mut().enable();
-            if self.queue().messages.is_empty() {
+            if self.queue().parcels.is_empty() {
                 return;
             }
             emptied.await;
@@ -108,9 +159,11 @@ impl Outbox {
 
     async fn drain(self: Arc<Self>) {
         loop {
-            match timeout(self.patience, self.socket.writable()).await {
+            match timeout(self.patience, self.writable()).await {
                 Ok(Ok(())) => {}
                 Ok(Err(_)) => return self.give_up(self.queue()),
+                // Nothing is urgent: it may take its time.
+                Err(_) if self.queue().urgent == 0 => continue,
                 Err(_) => {
                     tracing::warn!(
                         "a client does not read its answers for {:?}: it is dropped",
@@ -127,18 +180,30 @@ impl Outbox {
         }
     }
 
+    /// Waits until the socket takes something. The patience with the first urgent message begins when it comes.
+    async fn writable(&self) -> io::Result<()> {
+        if self.queue().urgent > 0 {
+            return self.socket.writable().await;
+        }
+        tokio::select! {
+            ready = self.socket.writable() => ready,
+            () = self.hurry.notified() => Ok(()),
+            () = self.life.cancelled() => Err(io::ErrorKind::ConnectionAborted.into()),
+        }
+    }
+
     /// Writes as much as the socket takes; true when nothing is left.
     fn write_waiting(&self) -> io::Result<bool> {
         let mut queue = self.queue();
-        while let Some(message) = queue.messages.front_mut() {
-            match self.socket.try_write(message) {
-                Ok(written) => {
-                    message.advance(written);
-                    let done = message.is_empty();
-                    queue.bytes -= written;
-                    if done {
-                        queue.messages.pop_front();
-                    }
+        while let Some(parcel) = queue.parcels.front_mut() {
+            let before = parcel.message.len();
+            let outcome = self.write(parcel);
+            let (after, lazy) = (parcel.message.len(), parcel.lazy);
+            queue.bytes -= before - after;
+            match outcome {
+                Ok(()) => {
+                    queue.parcels.pop_front();
+                    queue.urgent -= usize::from(!lazy);
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
                 Err(error) => return Err(error),
@@ -150,10 +215,26 @@ impl Outbox {
         Ok(true)
     }
 
+    /// Writes what the socket takes of a parcel; what is left of it is to be written later if this would wait.
+    fn write(&self, parcel: &mut Parcel) -> io::Result<()> {
+        while !parcel.message.is_empty() {
+            let written = self.socket.try_write(&parcel.message)?;
+            parcel.message.advance(written);
+        }
+        while let Some(descriptor) = parcel.descriptors.front() {
+            let socket = self.socket.as_ref();
+            let send = || socket::send_descriptor(socket, descriptor.as_fd());
+            socket.try_io(Interest::WRITABLE, send)?;
+            parcel.descriptors.pop_front();
+        }
+        Ok(())
+    }
+
     fn give_up(&self, mut queue: MutexGuard<'_, Queue>) {
         queue.closed = true;
-        queue.messages.clear();
+        queue.parcels.clear();
         queue.bytes = 0;
+        queue.urgent = 0;
         drop(queue);
         self.life.cancel();
         self.emptied.notify_waiters();
@@ -206,6 +287,61 @@ mod tests {
         outbox.flushed().await;
         outbox.send(vec![0; 10].into());
         assert_eq!(outbox.waiting(), 0);
+    }
+
+    #[tokio::test]
+    async fn a_client_may_pause_its_streams_but_not_its_answers() {
+        let (ours, mut theirs) = UnixStream::pair().unwrap();
+        let (outbox, life) = outbox(ours, Duration::from_millis(50));
+        while outbox.waiting() == 0 {
+            outbox.send_packet(vec![1; 100_000].into());
+        }
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        assert!(!life.is_cancelled() && outbox.waiting() > 0);
+        let mut all = Vec::new();
+        while outbox.waiting() > 0 {
+            theirs.read_buf(&mut all).await.unwrap();
+        }
+        outbox.flushed().await;
+        while outbox.waiting() == 0 {
+            outbox.send_packet(vec![1; 100_000].into());
+        }
+        outbox.send(vec![2; 10].into());
+        life.cancelled().await;
+    }
+
+    #[tokio::test]
+    async fn descriptors_follow_their_message_however_slowly_it_is_read() {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        let (outbox, life) = outbox(ours, Duration::from_secs(20));
+        let (mut expected, mut descriptors) = (Vec::new(), 0);
+        for n in 1..=40_u8 {
+            let message = vec![n; usize::from(n) * 3000];
+            let files = (0..n % 4).map(|_| std::fs::File::open("/dev/null").unwrap().into());
+            outbox.send_with(message.clone().into(), files.collect());
+            expected.extend(message);
+            expected.extend(vec![0; usize::from(n % 4)]);
+            descriptors += usize::from(n % 4);
+        }
+        assert!(outbox.waiting() > 0);
+        let theirs = theirs.into_std().unwrap();
+        theirs.set_nonblocking(false).unwrap();
+        let (heard, taken) = tokio::task::spawn_blocking(move || {
+            let (mut heard, mut taken, mut portion) = (Vec::new(), Vec::new(), [0; 7000]);
+            while heard.len() < expected.len() {
+                let before = taken.len();
+                let length = socket::receive(&theirs, &mut portion, &mut taken).unwrap();
+                heard.extend_from_slice(&portion[..length]);
+                // With its own byte, and nothing behind it.
+                assert!(taken.len() == before || (taken.len() == before + 1 && heard.last() == Some(&0)));
+            }
+            assert_eq!(heard, expected);
+            (heard.len(), taken.len())
+        })
+        .await
+        .unwrap();
+        assert_eq!((heard > 2_000_000, taken), (true, descriptors));
+        assert!(!life.is_cancelled());
     }
 
     #[tokio::test]

@@ -4,8 +4,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use ferrovirt_wire::RemoteService;
-use ferrovirt_wire::own::OwnService;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
@@ -13,7 +11,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::connection::{Connection, Limits, Peer, Shared};
+use crate::connection::{Connection, Limits, Peer, Service, Shared};
 use crate::dispatch::Session;
 use crate::host::Host;
 use crate::metrics::Calls;
@@ -69,7 +67,7 @@ pub(crate) async fn serve_with<S, D>(
     calls: Option<Arc<Calls>>,
     shutdown: CancellationToken,
 ) where
-    S: RemoteService + OwnService + Send + Sync + 'static,
+    S: Service,
     D: Fn(Arc<Peer>) -> S + Clone + Send + 'static,
 {
     let places = Arc::new(Semaphore::new(bounds.clients));
@@ -118,7 +116,7 @@ async fn accept_all<S, D>(
     connections: &TaskTracker,
     shared: &Shared,
 ) where
-    S: RemoteService + OwnService + Send + Sync + 'static,
+    S: Service,
     D: Fn(Arc<Peer>) -> S,
 {
     loop {

@@ -13,6 +13,7 @@ use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
 use super::*;
+use crate::stream::Endpoint;
 
 /// What the calls of a test do: CREATE waits until it is let go, DESTROY panics, GET_XML_DESC answers four megabytes.
 #[derive(Default)]
@@ -20,6 +21,8 @@ struct World {
     let_go: Notify,
     begun: AtomicUsize,
     ended: AtomicUsize,
+    /// What is at the end of the streams that can be opened, by the names of consoles.
+    streams: std::sync::Mutex<std::collections::HashMap<String, Endpoint>>,
 }
 
 struct Echo {
@@ -33,7 +36,33 @@ impl ferrovirt_wire::own::OwnService for Echo {
     }
 }
 
+impl ferrovirt_wire::lxc::LxcService for Echo {
+    fn admit_lxc(&self, _: &ferrovirt_wire::Procedure) -> Result<(), ErrorReply> {
+        Ok(())
+    }
+
+    async fn domain_open_namespace(
+        &self,
+        args: ferrovirt_wire::lxc::DomainOpenNamespaceArgs,
+    ) -> Result<Vec<std::os::fd::OwnedFd>, ErrorReply> {
+        let open = |_| std::fs::File::open("/dev/null").unwrap().into();
+        Ok((0..args.flags).map(open).collect())
+    }
+}
+
 impl RemoteService for Echo {
+    type Stream = Endpoint;
+
+    async fn domain_open_console(
+        &self,
+        args: DomainOpenConsoleArgs,
+    ) -> Result<(DomainOpenConsoleResults, Endpoint), ErrorReply> {
+        let name = args.dev_name.unwrap_or_default();
+        let endpoint = self.world.streams.lock().unwrap().remove(&name);
+        let endpoint = endpoint.ok_or_else(|| ErrorReply::rpc("no such console"))?;
+        Ok((DomainOpenConsoleResults {}, endpoint))
+    }
+
     async fn connect_get_hostname(
         &self,
         _: ConnectGetHostnameArgs,
@@ -517,3 +546,6 @@ async fn a_client_more_than_allowed_waits_for_a_place() {
         .await;
     running.end().await;
 }
+
+#[path = "stream/tests.rs"]
+mod streams;

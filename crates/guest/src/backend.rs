@@ -1,6 +1,7 @@
 //! What a hypervisor must be able to do. Nothing here knows about hooks; the order is in `sequence`.
 
 use std::future::Future;
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use ferrovirt_hook::Driver;
@@ -94,6 +95,18 @@ pub trait Backend: Send + Sync + 'static {
     /// What happens to the guest by itself, in order. Called once per guest handle that `launch` or `adopt` returned.
     /// An event that belongs to a reply must be in the channel before the reply is given.
     fn events(&self, guest: &Self::Guest) -> mpsc::UnboundedReceiver<BackendEvent>;
+
+    /// The namespaces that a client can enter to be inside the guest: opened files of `/proc/PID/ns` of its first process.
+    /// Does not wait. What is not a container has none.
+    ///
+    /// # Errors
+    /// When there are none, or they cannot be opened.
+    fn namespaces(&self, guest: &Self::Guest) -> Result<Vec<OwnedFd>, BackendError> {
+        let _ = guest;
+        Err(BackendError::Unsupported(
+            "this hypervisor has no namespaces to enter".to_owned(),
+        ))
+    }
 }
 
 /// What drivers tell differently of the same thing, as libvirt's do. Data, so that the sequence is one.
@@ -179,8 +192,29 @@ pub enum ReleaseStage {
     Labels,
 }
 
-/// What a guest does by itself.
+/// How the hypervisor names a disk that failed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DiskName {
+    /// By the alias of the device.
+    Alias(String),
+    /// By the number of its image.
+    Index(u32),
+}
+
+/// What the guest met when a disk failed; libvirt's numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(i32)]
+pub enum DiskAction {
+    /// Nothing: the error was passed over.
+    Ignored = 0,
+    /// It was stopped.
+    Stopped = 1,
+    /// It saw the error.
+    Reported = 2,
+}
+
+/// What a guest does by itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum BackendEvent {
     /// It has powered off; the process may still be there.
     Shutdown {
@@ -196,6 +230,15 @@ pub enum BackendEvent {
     Paused {
         /// Because a disk failed.
         io_error: bool,
+    },
+    /// A disk failed. If it stops for that, [`BackendEvent::Paused`] follows.
+    DiskFailed {
+        /// Which one.
+        disk: DiskName,
+        /// What the guest met.
+        action: DiskAction,
+        /// libvirt's word for why, `enospc`; empty if there is none.
+        reason: String,
     },
     /// Its CPUs run.
     Resumed,

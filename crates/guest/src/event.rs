@@ -4,7 +4,9 @@ use std::fmt;
 use std::sync::{PoisonError, RwLock};
 
 use ferrovirt_model::Uuid;
+use ferrovirt_model::domain::{Disk, Domain};
 
+use crate::backend::{DiskAction, DiskName};
 use crate::flags::Metadata;
 use crate::state::ShutoffReason;
 
@@ -65,6 +67,52 @@ pub enum What {
         /// The namespace of an element.
         uri: Option<String>,
     },
+    /// One of its disks failed.
+    DiskFailed(DiskFailure),
+    /// It got a device, whose alias this is.
+    DeviceAdded(String),
+    /// It has let the device with this alias go.
+    DeviceRemoved(String),
+    /// It was asked to let the device with this alias go, and does not.
+    DeviceRemovalFailed(String),
+}
+
+/// What is known about the failure of a disk.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DiskFailure {
+    /// Path of its image; empty if it has none.
+    pub path: String,
+    /// Alias of the device.
+    pub alias: String,
+    /// What the guest met.
+    pub action: DiskAction,
+    /// libvirt's word for why, `enospc`; empty if there is none.
+    pub reason: String,
+}
+
+impl DiskFailure {
+    /// The failure of a disk as this document has it; none if it has no such disk.
+    pub(crate) fn of(doc: &Domain, disk: &DiskName, action: DiskAction, reason: String) -> Option<Self> {
+        let is_it = |candidate: &&Disk| match disk {
+            DiskName::Alias(alias) => candidate.info.alias.as_ref() == Some(alias),
+            DiskName::Index(index) => {
+                let source = candidate.source.as_ref();
+                source.and_then(|source| source.index) == Some(*index)
+            }
+        };
+        let disk = doc.devices.disks.iter().find(is_it)?;
+        Some(Self {
+            path: disk
+                .source
+                .as_ref()
+                .and_then(|source| source.path())
+                .unwrap_or_default()
+                .to_owned(),
+            alias: disk.info.alias.clone().unwrap_or_default(),
+            action,
+            reason,
+        })
+    }
 }
 
 impl What {

@@ -1,6 +1,7 @@
 //! The handle of one guest: reads take its snapshot, changes go to its owner.
 
 use std::fmt;
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::backend::{Figures, Statistics};
+use crate::console::{self, CharDevice};
 use crate::definition::Edit;
 use crate::desk::Desk;
 use crate::error::{BackendError, Error, Result};
@@ -46,6 +48,7 @@ impl fmt::Debug for GuestHandle {
 /// Asks a hypervisor for numbers, past the guest's owner.
 pub(crate) trait Reader: Send + Sync {
     fn figures(&self) -> BoxFuture<'_, Result<Figures>>;
+    fn namespaces(&self) -> Result<Vec<OwnedFd>>;
     fn stats<'a>(&'a self, seen: &'a Snapshot, ask: &'a StatsAsk) -> BoxFuture<'a, GuestStats>;
 }
 
@@ -64,6 +67,11 @@ impl<B: Statistics> Reader for GuestReader<B> {
                 Err(_) => Err(BackendError::Timeout("the hypervisor does not answer".to_owned()).into()),
             }
         })
+    }
+
+    fn namespaces(&self) -> Result<Vec<OwnedFd>> {
+        let guest = self.desk.guest().ok_or_else(not_running)?;
+        Ok(self.shared.backend.namespaces(&guest)?)
     }
 
     fn stats<'a>(&'a self, seen: &'a Snapshot, ask: &'a StatsAsk) -> BoxFuture<'a, GuestStats> {
@@ -120,6 +128,30 @@ impl GuestHandle {
     /// `Invalid` when it does not run, `Timeout`, or the hypervisor's error.
     pub async fn figures(&self) -> Result<Figures> {
         self.reader.figures().await
+    }
+
+    /// The terminal of a console, by its alias or the first one; never waits.
+    ///
+    /// # Errors
+    /// `Invalid` when it does not run, `Internal` when there is no such console or it is none that can be opened.
+    pub fn console(&self, name: Option<&str>) -> Result<CharDevice> {
+        console::console(self.driver, &self.snapshot(), name)
+    }
+
+    /// The socket of a channel, by its alias or its name in the guest, or the first one; never waits.
+    ///
+    /// # Errors
+    /// As [`GuestHandle::console`].
+    pub fn channel(&self, name: Option<&str>) -> Result<CharDevice> {
+        console::channel(&self.snapshot(), name)
+    }
+
+    /// The namespaces that its processes live in; never waits.
+    ///
+    /// # Errors
+    /// `Invalid` when it does not run; what the hypervisor says, above all if it has none.
+    pub fn namespaces(&self) -> Result<Vec<OwnedFd>> {
+        self.reader.namespaces()
     }
 
     /// Groups of figures for the guest as `seen`. Never waits for its owner, and for the hypervisor no longer than `ask`

@@ -7,10 +7,10 @@ use ferrovirt_model::domain::{CrashLifecycle, Domain, Lifecycle as Action};
 use tokio_util::sync::CancellationToken;
 
 use crate::admission::{Ask, Verdict, judge};
-use crate::backend::{BackendEvent, Power};
+use crate::backend::{BackendEvent, DiskName, Power};
 use crate::definition::{self, Edit};
 use crate::error::Error;
-use crate::event::{Lifecycle, What};
+use crate::event::{DiskFailure, Lifecycle, What};
 use crate::flags::{Metadata, StartFlags};
 use crate::handle::not_running;
 use crate::operation::{self, Word};
@@ -259,6 +259,10 @@ impl<B: Power> Owner<B> {
                     sheet.note(|status| status.fake_reboot = false);
                 }
             }
+            BackendEvent::DiskFailed { disk, action, reason } => {
+                let failure = doc.and_then(|doc| DiskFailure::of(&doc, &disk, action, reason));
+                self.disk_failed(&disk, failure);
+            }
             BackendEvent::Paused { io_error } if self.calm(&seen) && seen.state == State::Running => {
                 self.desk.tell(if io_error {
                     Lifecycle::SuspendedIoError
@@ -305,6 +309,16 @@ impl<B: Power> Owner<B> {
                 };
                 self.by_itself(Later::End(why));
             }
+        }
+    }
+
+    fn disk_failed(&self, disk: &DiskName, failure: Option<DiskFailure>) {
+        match failure {
+            Some(failure) => self.desk.announce(What::DiskFailed(failure)),
+            None => tracing::warn!(
+                "guest '{}' has no disk {disk:?} that could fail",
+                self.desk.look().name
+            ),
         }
     }
 

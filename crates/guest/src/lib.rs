@@ -6,6 +6,7 @@
 //! * `owner`: one task per guest that admits and publishes, and awaits nothing long; an operation is a child task
 //!   that walks a sequence. A panic ends one operation on one guest, which is rebuilt from its stored state.
 //! * `guests`, `handle`, `snapshot`: the door for the daemon. Reads take a snapshot and never wait (R90).
+//! * `console`: what of a guest can be talked with.
 //! * `store`, `status`: definitions and live state on disk, written before each step (R96).
 //! * `stats`: figures in groups, asked past the owner.
 //! * `backend`: what a hypervisor must be able to do; it knows nothing of hooks.
@@ -14,6 +15,7 @@ mod admission;
 mod backend;
 mod bell;
 mod config;
+mod console;
 mod definition;
 mod desk;
 mod error;
@@ -49,11 +51,13 @@ pub mod testing;
 mod tests;
 
 pub use backend::{
-    Adopted, Backend, BackendEvent, Figures, Gone, Habits, Observed, Power, ReleaseStage, Statistics,
+    Adopted, Backend, BackendEvent, DiskAction, DiskName, Figures, Gone, Habits, Observed, Power, ReleaseStage,
+    Statistics,
 };
 pub use config::Config;
+pub use console::CharDevice;
 pub use error::{BackendError, Error, Result};
-pub use event::{Event, Lifecycle, Listener, What};
+pub use event::{DiskFailure, Event, Lifecycle, Listener, What};
 // Part of the `Backend` trait; a hypervisor knows nothing else of hooks.
 pub use ferrovirt_hook::Driver;
 pub use flags::{Affect, DestroyFlags, Metadata, ShutdownMode, StartFlags};

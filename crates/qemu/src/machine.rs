@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
-use ferrovirt_guest::BackendEvent;
+use ferrovirt_guest::{BackendEvent, DiskAction};
 use ferrovirt_sys::cgroup::Scope;
 use ferrovirt_sys::pidfd::PidFd;
 use ferrovirt_sys::process::ProcessId;
@@ -111,7 +111,7 @@ impl Translator {
             "BLOCK_IO_ERROR" => {
                 let data: BlockIoError = event.data_or_default();
                 self.io_error = data.action == "stop";
-                None
+                disk_failed(&data)
             }
             "STOP" if self.ended => None,
             "STOP" => Some(BackendEvent::Paused {
@@ -129,6 +129,19 @@ impl Translator {
             let _ = self.tell.send(event);
         }
     }
+}
+
+fn disk_failed(data: &BlockIoError) -> Option<BackendEvent> {
+    let action = match data.action.as_str() {
+        "stop" => DiskAction::Stopped,
+        "report" => DiskAction::Reported,
+        _ => DiskAction::Ignored,
+    };
+    Some(BackendEvent::DiskFailed {
+        disk: data.disk()?,
+        action,
+        reason: if data.nospace { "enospc" } else { "" }.to_owned(),
+    })
 }
 
 impl Machine {
@@ -320,6 +333,7 @@ impl Machine {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use ferrovirt_guest::DiskName;
     use tokio::io::AsyncWriteExt;
 
     #[tokio::test]
@@ -335,7 +349,10 @@ mod tests {
         let says = [
             r#"{"event": "STOP"}"#,
             r#"{"event": "RESUME"}"#,
-            r#"{"event": "BLOCK_IO_ERROR", "data": {"action": "stop"}}"#,
+            r#"{"event": "BLOCK_IO_ERROR", "data": {"action": "stop", "nospace": true,
+                "qom-path": "/machine/peripheral/virtio-disk0/virtio-backend"}}"#,
+            r#"{"event": "BLOCK_IO_ERROR", "data": {"action": "report", "node-name": "libvirt-12-format"}}"#,
+            r#"{"event": "BLOCK_IO_ERROR", "data": {"action": "stop", "node-name": "mine", "qom-path": "/machine/x"}}"#,
             r#"{"event": "STOP"}"#,
             r#"{"event": "GUEST_PANICKED", "data": {"action": "pause"}}"#,
             r#"{"event": "STOP"}"#,
@@ -345,12 +362,22 @@ mod tests {
             r#"{"event": "NOBODY_KNOWS_THIS"}"#,
         ];
         theirs
-            .write_all((says.join("\n") + "\n").as_bytes())
+            .write_all((says.map(|line| line.replace('\n', "")).join("\n") + "\n").as_bytes())
             .await
             .unwrap();
         let expected = [
             BackendEvent::Paused { io_error: false },
             BackendEvent::Resumed,
+            BackendEvent::DiskFailed {
+                disk: DiskName::Alias("virtio-disk0".to_owned()),
+                action: DiskAction::Stopped,
+                reason: "enospc".to_owned(),
+            },
+            BackendEvent::DiskFailed {
+                disk: DiskName::Index(12),
+                action: DiskAction::Reported,
+                reason: String::new(),
+            },
             BackendEvent::Paused { io_error: true },
             BackendEvent::Panicked,
             BackendEvent::Reset {

@@ -5,10 +5,12 @@
 //! * [`keeper`]: running what the daemon waits for (hook scripts), through the program `ferrovirt-keeper`
 //! * [`burst`]: much of the same work at once, a few at a time
 //! * [`pipe`]: pipes of which only one end blocks
+//! * [`socket`]: sockets that carry descriptors
 //! * [`cgroup`], [`tap`]: the host's side of a guest
 //! * [`clone`](mod@clone), [`channel`], [`mount`], [`capability`], [`netns`], [`seccomp`]: what a container is made of
 //! * [`blocking`]: work that waits, in the middle of what may not
 //! * [`durable`]: files that are there after a power failure
+//! * [`terminal`]: the slave of a pseudo terminal, without waiting
 //! * [`program`]: where programs are found
 //! * [`users`]: users by name
 //!
@@ -42,8 +44,9 @@ pub mod process;
 pub mod program;
 pub mod seccomp;
 pub mod signals;
-mod socket;
+pub mod socket;
 pub mod tap;
+pub mod terminal;
 pub mod users;
 
 pub use error::{KeeperError, LaunchError, errno_text};

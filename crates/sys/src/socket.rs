@@ -49,8 +49,26 @@ pub(crate) fn send(socket: impl AsFd, bytes: &[u8], fds: &[BorrowedFd<'_>]) -> i
     )?)
 }
 
+/// Sends a zero byte and a descriptor with it, now or not at all: `WouldBlock` when the socket takes nothing.
+///
+/// # Errors
+/// The kernel's.
+pub fn send_descriptor(socket: impl AsFd, descriptor: BorrowedFd<'_>) -> io::Result<()> {
+    let one = [descriptor];
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut control = SendAncillaryBuffer::new(&mut space);
+    // It has exactly the room for it.
+    control.push(SendAncillaryMessage::ScmRights(&one));
+    let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
+    sendmsg(socket, &[IoSlice::new(&[0])], &mut control, flags)?;
+    Ok(())
+}
+
 /// Receives into `buffer` (0 bytes: the other end is closed); descriptors that came with it are added to `fds`.
-pub(crate) fn receive(socket: impl AsFd, buffer: &mut [u8], fds: &mut Vec<OwnedFd>) -> io::Result<usize> {
+///
+/// # Errors
+/// The kernel's.
+pub fn receive(socket: impl AsFd, buffer: &mut [u8], fds: &mut Vec<OwnedFd>) -> io::Result<usize> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST_DESCRIPTORS))];
     let mut control = RecvAncillaryBuffer::new(&mut space);
     let received = recvmsg(

@@ -55,6 +55,10 @@ fn vectors() -> Vec<(String, String)> {
 fn frame(bytes: &[u8]) -> Frame {
     let mut reader = FrameReader::default();
     reader.buffer().extend_from_slice(bytes);
+    if matches!(bytes[19], 4 | 5) {
+        // The recordings leave out the bytes that carry descriptors.
+        reader.buffer().resize(bytes.len() + bytes[31] as usize, 0);
+    }
     let frame = reader.next_frame().unwrap().unwrap();
     assert!(reader.buffer().is_empty());
     frame

@@ -1,15 +1,23 @@
 //! A small blocking client: one call at a time, enough for tests and for a command line tool.
 
-use std::io::{Read, Write};
+use std::io::{IoSlice, IoSliceMut, Write};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
+
+use rustix::net::{
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
+    SendFlags,
+};
 
 use crate::error::ErrorReply;
 use crate::frame::{Frame, FrameError, FrameReader, Header, MessageType, Status};
 use crate::own::{self, Envelope, Question};
 use crate::procedures::{AuthListArgs, Call, ConnectCloseArgs, ConnectOpenArgs};
 use crate::program;
+use crate::stream::{Packet, StreamKey};
 use crate::xdr::{Xdr, XdrError};
 
 /// Why a call has no results.
@@ -87,7 +95,9 @@ impl Client {
     fn answer_to<R: Xdr>(&mut self, serial: u32) -> Result<R, ClientError> {
         loop {
             let frame = self.receive()?;
-            if frame.header.kind == MessageType::Reply as u32 && frame.header.serial == serial {
+            let kind = MessageType::from_number(frame.header.kind);
+            let answers = matches!(kind, Some(MessageType::Reply | MessageType::ReplyWithDescriptors));
+            if answers && frame.header.serial == serial {
                 return results(&frame);
             }
         }
@@ -101,16 +111,80 @@ impl Client {
     fn send_to(&mut self, program: u32, procedure: i32, args: &impl Xdr) -> Result<u32, ClientError> {
         let serial = self.serial;
         self.serial = serial.wrapping_add(1);
-        let header = Header {
-            program,
-            version: program::VERSION,
-            procedure,
-            kind: MessageType::Call as u32,
-            serial,
-            status: Status::Ok as u32,
-        };
+        let header = call_header(program, procedure, MessageType::Call, serial);
         self.send_bytes(&header.message(args)?)?;
         Ok(serial)
+    }
+
+    /// Calls a procedure of any program with descriptors, and waits for its answer and what comes with that.
+    ///
+    /// # Errors
+    /// As [`Client::call`].
+    pub fn call_with_descriptors<R: Xdr>(
+        &mut self,
+        (program, procedure): (u32, i32),
+        args: &impl Xdr,
+        descriptors: &[BorrowedFd<'_>],
+    ) -> Result<(R, Vec<OwnedFd>), ClientError> {
+        if descriptors.is_empty() {
+            let serial = self.send_to(program, procedure, args)?;
+            let results = self.answer_to(serial)?;
+            return Ok((results, self.reader.take_descriptors()));
+        }
+        let serial = self.serial;
+        self.serial = serial.wrapping_add(1);
+        let header = call_header(program, procedure, MessageType::CallWithDescriptors, serial);
+        self.send_bytes(&header.message_with_descriptors(descriptors.len(), args)?)?;
+        for descriptor in descriptors {
+            let one = [*descriptor];
+            let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+            let mut control = SendAncillaryBuffer::new(&mut space);
+            control.push(SendAncillaryMessage::ScmRights(&one));
+            rustix::net::sendmsg(
+                &self.socket,
+                &[IoSlice::new(&[0])],
+                &mut control,
+                SendFlags::NOSIGNAL,
+            )
+            .map_err(std::io::Error::from)?;
+        }
+        let results = self.answer_to(serial)?;
+        Ok((results, self.reader.take_descriptors()))
+    }
+
+    /// Calls a procedure that opens a stream, and waits for its answer.
+    ///
+    /// # Errors
+    /// As [`Client::call`].
+    pub fn open_stream<A: Call>(&mut self, args: &A) -> Result<(StreamKey, A::Results), ClientError> {
+        let serial = self.send(args)?;
+        let stream = StreamKey {
+            program: program::REMOTE,
+            procedure: A::NUMBER,
+            serial,
+        };
+        Ok((stream, self.answer_to(serial)?))
+    }
+
+    /// Sends a packet of a stream.
+    ///
+    /// # Errors
+    /// Data that does not fit a message; the socket failed.
+    pub fn send_packet(&mut self, stream: StreamKey, packet: &Packet) -> Result<(), ClientError> {
+        self.send_bytes(&packet.message(stream)?)
+    }
+
+    /// The next packet of a stream; whatever else comes before it is passed over.
+    ///
+    /// # Errors
+    /// The socket failed or was closed.
+    pub fn packet(&mut self, stream: StreamKey) -> Result<Packet, ClientError> {
+        loop {
+            let frame = self.receive()?;
+            if let Some(packet) = Packet::of(&frame).filter(|_| StreamKey::of(&frame.header) == stream) {
+                return Ok(packet);
+            }
+        }
     }
 
     /// Asks a question of ferrovirt's own program; the connection need not be open for that.
@@ -145,12 +219,47 @@ impl Client {
             if let Some(frame) = self.reader.next_frame()? {
                 return Ok(frame);
             }
-            match self.socket.read(&mut portion)? {
+            let (buffer, descriptors) = self.reader.buffers();
+            match receive(self.socket.as_fd(), &mut portion, descriptors)? {
                 0 => return Err(ClientError::Closed),
-                length => self.reader.buffer().extend_from_slice(&portion[..length]),
+                length => buffer.extend_from_slice(&portion[..length]),
             }
         }
     }
+}
+
+const fn call_header(program: u32, procedure: i32, kind: MessageType, serial: u32) -> Header {
+    Header {
+        program,
+        version: program::VERSION,
+        procedure,
+        kind: kind as u32,
+        serial,
+        status: Status::Ok as u32,
+    }
+}
+
+/// Reads with room for a descriptor: a plain read would lose it.
+fn receive(
+    socket: BorrowedFd<'_>,
+    portion: &mut [u8],
+    descriptors: &mut Vec<OwnedFd>,
+) -> std::io::Result<usize> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(32))];
+    let mut control = RecvAncillaryBuffer::new(&mut space);
+    let parts = &mut [IoSliceMut::new(portion)];
+    let received = loop {
+        match rustix::net::recvmsg(socket, parts, &mut control, RecvFlags::CMSG_CLOEXEC) {
+            Err(rustix::io::Errno::INTR) => {}
+            other => break other?,
+        }
+    };
+    for message in control.drain() {
+        if let RecvAncillaryMessage::ScmRights(rights) = message {
+            descriptors.extend(rights);
+        }
+    }
+    Ok(received.bytes)
 }
 
 /// What the answer `frame` says: results or an error.

@@ -42,7 +42,7 @@ pub const fn header(number: i32) -> Header {
 macro_rules! events {
     ($(
         $(#[$meta:meta])*
-        $number:literal $name:ident $event:ident { $($field:ident: $kind:ty),* };
+        $number:literal $name:ident $event:ident { $($field:ident: $kind:ty),* $(,)? };
     )*) => {
         $(
             crate::xdr_struct! {
@@ -76,8 +76,20 @@ events! {
     318 DOMAIN_EVENT_CALLBACK_LIFECYCLE DomainLifecycle { dom: DomainRef, event: i32, detail: i32 };
     /// A guest was reset.
     319 DOMAIN_EVENT_CALLBACK_REBOOT DomainReboot { dom: DomainRef };
+    /// A disk of a guest failed; `action` is what the guest met: 0 nothing, 1 it was stopped, 2 it saw the error.
+    322 DOMAIN_EVENT_CALLBACK_IO_ERROR DomainIoError { dom: DomainRef, src_path: String, dev_alias: String, action: i32 };
+    /// The same with a reason: `enospc`, or nothing that is known.
+    324 DOMAIN_EVENT_CALLBACK_IO_ERROR_REASON DomainIoErrorReason {
+        dom: DomainRef, src_path: String, dev_alias: String, action: i32, reason: String
+    };
     /// The hypervisor of a guest cannot be talked with any more.
     325 DOMAIN_EVENT_CALLBACK_CONTROL_ERROR DomainControlError { dom: DomainRef };
+    /// A guest has let a device go.
+    333 DOMAIN_EVENT_CALLBACK_DEVICE_REMOVED DomainDeviceRemoved { dom: DomainRef, dev_alias: String };
+    /// A guest got a device.
+    354 DOMAIN_EVENT_CALLBACK_DEVICE_ADDED DomainDeviceAdded { dom: DomainRef, dev_alias: String };
+    /// A guest does not let a device go.
+    367 DOMAIN_EVENT_CALLBACK_DEVICE_REMOVAL_FAILED DomainDeviceRemovalFailed { dom: DomainRef, dev_alias: String };
     /// What people or programs wrote about a guest has changed.
     379 DOMAIN_EVENT_CALLBACK_METADATA_CHANGE DomainMetadataChange { dom: DomainRef, kind: i32, nsuri: Option<String> };
 }

@@ -3,6 +3,8 @@
 //! A message is a length word (itself included), a header of six words and a payload. Lengths that cannot be a message
 //! end the connection; everything that is a message gets a say in [`crate::triage`].
 
+use std::os::fd::OwnedFd;
+
 use bytes::{Buf, Bytes, BytesMut};
 
 use crate::error::ErrorReply;
@@ -110,6 +112,27 @@ impl Header {
         seal(out)
     }
 
+    /// The same with the number of descriptors before `body`; they follow the message, one byte each.
+    pub fn message_with_descriptors(&self, descriptors: usize, body: &impl Xdr) -> Result<Bytes, XdrError> {
+        let limit = DESCRIPTOR_LIMIT as usize;
+        let count = u32::try_from(descriptors).unwrap_or(u32::MAX);
+        if descriptors > limit {
+            let length = descriptors;
+            return Err(XdrError::TooLong { length, limit });
+        }
+        let mut out = self.begin(128);
+        out.word(count);
+        body.encode(&mut out);
+        seal(out)
+    }
+
+    /// A whole message with this header and bytes that are no XDR.
+    pub(crate) fn raw_message(&self, bytes: &[u8]) -> Result<Bytes, XdrError> {
+        let mut message = self.begin(HEADER_SIZE + bytes.len()).finish()?;
+        message.extend_from_slice(bytes);
+        sealed(message)
+    }
+
     /// A whole message with this header and no payload.
     pub fn empty_message(&self) -> Bytes {
         let mut message = self.begin(HEADER_SIZE).finish().unwrap_or_default();
@@ -135,7 +158,10 @@ impl Header {
 }
 
 fn seal(out: Encoder) -> Result<Bytes, XdrError> {
-    let mut message = out.finish()?;
+    sealed(out.finish()?)
+}
+
+fn sealed(mut message: Vec<u8>) -> Result<Bytes, XdrError> {
     if message.len() > MESSAGE_LIMIT + 4 {
         return Err(XdrError::TooLong {
             length: message.len() - HEADER_SIZE,
@@ -165,6 +191,20 @@ pub fn reply<R: Xdr>(call: &Header, result: Result<R, ErrorReply>) -> Bytes {
         Ok(message) => message,
         Err(error) => error_reply(call, &error),
     }
+}
+
+/// The answer to `call` that descriptors follow; without any it is an ordinary one.
+pub(crate) fn reply_with_descriptors<R: Xdr>(call: &Header, results: R, descriptors: usize) -> Bytes {
+    if descriptors == 0 {
+        return reply(call, Ok(results));
+    }
+    let header = Header {
+        kind: MessageType::ReplyWithDescriptors as u32,
+        ..call.answer(Status::Ok)
+    };
+    header
+        .message_with_descriptors(descriptors, &results)
+        .unwrap_or_else(|error| error_reply(call, &ErrorReply::rpc(format!("reply: {error}"))))
 }
 
 /// The answer to `call` that carries an error.
@@ -200,11 +240,16 @@ pub enum FrameError {
 }
 
 /// Cuts frames out of bytes that come in any portions.
+///
+/// Descriptors come beside the bytes, each with a byte of its own behind the message that announced it. Whoever reads the
+/// socket puts both in; a frame is whole when the last of those bytes is there.
 #[derive(Debug, Default)]
 pub struct FrameReader {
     buffer: BytesMut,
-    /// Bytes still to come that only carry descriptors.
-    carriers: usize,
+    /// Descriptors that no frame has taken yet.
+    waiting: Vec<OwnedFd>,
+    /// Those of the frame that was cut last.
+    taken: Vec<OwnedFd>,
 }
 
 impl FrameReader {
@@ -213,11 +258,24 @@ impl FrameReader {
         &mut self.buffer
     }
 
+    /// Where the next bytes and the descriptors that come with them go.
+    pub fn buffers(&mut self) -> (&mut BytesMut, &mut Vec<OwnedFd>) {
+        (&mut self.buffer, &mut self.waiting)
+    }
+
+    /// The descriptors of the last frame, in their order: fewer than it announced if the peer, or whoever read its socket,
+    /// lost some.
+    pub fn take_descriptors(&mut self) -> Vec<OwnedFd> {
+        std::mem::take(&mut self.taken)
+    }
+
     /// The next whole frame, if it is there. An error is final.
     pub fn next_frame(&mut self) -> Result<Option<Frame>, FrameError> {
-        let carried = self.carriers.min(self.buffer.len());
-        self.buffer.advance(carried);
-        self.carriers -= carried;
+        self.taken.clear();
+        if self.waiting.len() > DESCRIPTOR_LIMIT as usize {
+            let count = u32::try_from(self.waiting.len()).unwrap_or(u32::MAX);
+            return Err(FrameError::Descriptors(count));
+        }
         let Some(word) = self.buffer.first_chunk::<4>() else {
             return Ok(None);
         };
@@ -226,31 +284,45 @@ impl FrameReader {
         if !(HEADER_SIZE..=MESSAGE_LIMIT + 4).contains(&length) {
             return Err(FrameError::Length(announced));
         }
-        if self.buffer.len() < length {
+        let Some(message) = self.buffer.get(4..length) else {
+            return Ok(None);
+        };
+        let mut input = Decoder::new(message);
+        let header = Header::decode(&mut input).map_err(|_| FrameError::Length(announced))?;
+        let descriptors = descriptor_count(&header, &message[HEADER_SIZE - 4..])?;
+        let carriers = descriptors.unwrap_or(0) as usize;
+        if self.buffer.len() < length + carriers {
             return Ok(None);
         }
         let mut payload = self.buffer.split_to(length).freeze();
-        payload.advance(4);
-        let header =
-            Header::decode(&mut Decoder::new(&payload)).map_err(|_| FrameError::Length(announced))?;
-        payload.advance(HEADER_SIZE - 4);
-        let descriptors = take_descriptor_count(&header, &mut payload)?;
-        self.carriers = descriptors as usize;
+        payload.advance(HEADER_SIZE + if descriptors.is_some() { 4 } else { 0 });
+        self.buffer.advance(carriers);
+        self.taken = self.waiting.drain(..carriers.min(self.waiting.len())).collect();
+        if self.buffer.is_empty() {
+            // Nobody announced these.
+            self.waiting.clear();
+        }
         Ok(Some(Frame {
             header,
             payload,
-            descriptors,
+            descriptors: descriptors.unwrap_or(0),
         }))
     }
 }
 
-fn take_descriptor_count(header: &Header, payload: &mut Bytes) -> Result<u32, FrameError> {
+/// Whether a whole message says that descriptors follow it.
+pub(crate) fn carries_descriptors(message: &[u8]) -> bool {
+    message.get(16..20) == Some(&(MessageType::ReplyWithDescriptors as u32).to_be_bytes())
+}
+
+/// How many descriptors follow a message with this payload; none if it is not of the kind that says so.
+fn descriptor_count(header: &Header, payload: &[u8]) -> Result<Option<u32>, FrameError> {
     let carries = matches!(
         MessageType::from_number(header.kind),
         Some(MessageType::CallWithDescriptors | MessageType::ReplyWithDescriptors)
     );
     if !carries {
-        return Ok(0);
+        return Ok(None);
     }
     let count = payload
         .first_chunk::<4>()
@@ -258,8 +330,7 @@ fn take_descriptor_count(header: &Header, payload: &mut Bytes) -> Result<u32, Fr
     if count > DESCRIPTOR_LIMIT {
         return Err(FrameError::Descriptors(count));
     }
-    payload.advance(4);
-    Ok(count)
+    Ok(Some(count))
 }
 
 #[cfg(test)]

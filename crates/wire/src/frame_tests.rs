@@ -98,6 +98,77 @@ fn results_over_a_limit_become_an_error() {
     );
 }
 
+/// Descriptors that can be told apart: the n-th is a file of n bytes.
+fn files(count: usize) -> Vec<OwnedFd> {
+    let file = |length| {
+        let file = tempfile::tempfile().unwrap();
+        file.set_len(length).unwrap();
+        file.into()
+    };
+    (0..count as u64).map(file).collect()
+}
+
+fn lengths(descriptors: Vec<OwnedFd>) -> Vec<u64> {
+    let files = descriptors.into_iter().map(std::fs::File::from);
+    files.map(|file| file.metadata().unwrap().len()).collect()
+}
+
+#[test]
+fn descriptors_belong_to_the_frame_that_announced_them() {
+    let mut reader = FrameReader::default();
+    let first = header(MessageType::ReplyWithDescriptors)
+        .message_with_descriptors(2, &"first".to_owned())
+        .unwrap();
+    let second = header(MessageType::CallWithDescriptors)
+        .message_with_descriptors(1, &7_u32)
+        .unwrap();
+    let mut files = files(3).into_iter();
+    reader.buffer().extend_from_slice(&first);
+    assert_eq!(reader.next_frame(), Ok(None), "it is not whole without them");
+    for _ in 0..2 {
+        let (buffer, waiting) = reader.buffers();
+        buffer.extend_from_slice(&[0]);
+        waiting.extend(files.next());
+    }
+    reader.buffer().extend_from_slice(&second);
+    let frame = reader.next_frame().unwrap().unwrap();
+    assert_eq!(String::from_payload(&frame.payload).unwrap(), "first");
+    assert_eq!(
+        (frame.descriptors, lengths(reader.take_descriptors())),
+        (2, vec![0, 1])
+    );
+    assert_eq!(reader.next_frame(), Ok(None));
+    let (buffer, waiting) = reader.buffers();
+    buffer.extend_from_slice(&[0]);
+    waiting.extend(files.next());
+    let frame = reader.next_frame().unwrap().unwrap();
+    assert_eq!(u32::from_payload(&frame.payload).unwrap(), 7);
+    assert_eq!(lengths(reader.take_descriptors()), vec![2]);
+}
+
+#[test]
+fn descriptors_that_nobody_announced_are_closed() {
+    let mut reader = FrameReader::default();
+    let call = header(MessageType::Call).empty_message();
+    let (buffer, waiting) = reader.buffers();
+    buffer.extend_from_slice(&call);
+    waiting.extend(files(3));
+    assert!(reader.next_frame().unwrap().is_some());
+    assert!(reader.take_descriptors().is_empty() && reader.waiting.is_empty());
+    reader.waiting.extend(files(DESCRIPTOR_LIMIT as usize + 1));
+    assert_eq!(reader.next_frame(), Err(FrameError::Descriptors(33)));
+}
+
+#[test]
+fn more_descriptors_than_a_message_may_have_are_not_sent() {
+    let call = header(MessageType::Call);
+    assert!(call.message_with_descriptors(33, &0_u32).is_err());
+    let message = reply_with_descriptors(&call, 0_u32, 33);
+    assert_eq!(read_all(&message, 999).unwrap()[0].header.status, 1);
+    let message = reply_with_descriptors(&call, 5_u32, 0);
+    assert_eq!(read_all(&message, 999).unwrap()[0].header.kind, 1);
+}
+
 proptest! {
     #[test]
     fn frames_survive_any_portions(texts in prop::collection::vec("[^\0]{0,60}", 0..5), portion in 1_usize..200) {

@@ -5,10 +5,11 @@
 //! rows. Serving one more procedure is one more row and one more method. What has no row is refused as unknown, which
 //! clients take for "not supported".
 
-use bytes::Bytes;
+use std::os::fd::OwnedFd;
 
+use crate::answer::Answer;
 use crate::error::{ErrorDomain, ErrorReply};
-use crate::frame::{Header, error_reply, reply};
+use crate::frame::{Header, reply};
 use crate::object::{
     DhcpLease, DomainRef, DomainStatsRecord, InterfaceAddresses, NetworkRef, PoolRef, PortRef, UuidBytes,
 };
@@ -26,6 +27,48 @@ pub trait Call: Xdr {
     const NUMBER: i32;
     /// What it answers.
     type Results: Xdr;
+}
+
+/// The method of one row: what else travels with the call is part of its arguments and its results.
+macro_rules! handler {
+    ($(#[$meta:meta])* Plain $number:literal $handler:ident $args:ident $results:ident) => {
+        $(#[$meta])*
+        fn $handler(&self, args: $args) -> impl Future<Output = Result<$results, ErrorReply>> + Send {
+            let _ = args;
+            async { Err(ErrorReply::unknown_procedure($number)) }
+        }
+    };
+    ($(#[$meta:meta])* Stream $number:literal $handler:ident $args:ident $results:ident) => {
+        $(#[$meta])*
+        fn $handler(&self, args: $args) -> impl Future<Output = Result<($results, Self::Stream), ErrorReply>> + Send {
+            let _ = args;
+            async { Err(ErrorReply::unknown_procedure($number)) }
+        }
+    };
+    ($(#[$meta:meta])* Descriptors $number:literal $handler:ident $args:ident $results:ident) => {
+        $(#[$meta])*
+        fn $handler(
+            &self,
+            args: $args,
+            descriptors: Vec<OwnedFd>,
+        ) -> impl Future<Output = Result<($results, Vec<OwnedFd>), ErrorReply>> + Send {
+            let _ = (args, descriptors);
+            async { Err(ErrorReply::unknown_procedure($number)) }
+        }
+    };
+}
+
+/// The answer that a row's method gives.
+macro_rules! answered {
+    (Plain $call:ident $service:ident.$handler:ident($args:ident, $descriptors:ident)) => {
+        reply($call, $service.$handler($args).await).into()
+    };
+    (Stream $call:ident $service:ident.$handler:ident($args:ident, $descriptors:ident)) => {
+        Answer::stream($call, $service.$handler($args).await)
+    };
+    (Descriptors $call:ident $service:ident.$handler:ident($args:ident, $descriptors:ident)) => {
+        Answer::descriptors($call, $service.$handler($args, $descriptors).await)
+    };
 }
 
 macro_rules! procedures {
@@ -69,37 +112,42 @@ macro_rules! procedures {
 
         /// What a server does for each procedure. A method that is left out answers "unknown procedure".
         pub trait RemoteService: Sync {
+            /// What is at the server's end of a stream.
+            type Stream: Send;
+
             /// Whether this procedure may be called now, asked before its handler.
             fn admit(&self, procedure: &Procedure) -> Result<(), ErrorReply> {
                 let _ = procedure;
                 Ok(())
             }
 
-            $(
-                $(#[$meta])*
-                fn $handler(&self, args: $args) -> impl Future<Output = Result<$results, ErrorReply>> + Send {
-                    let _ = args;
-                    async { Err(ErrorReply::unknown_procedure($number)) }
-                }
-            )*
+            $(handler! { $(#[$meta])* $extra $number $handler $args $results })*
         }
 
-        /// Decodes a call's arguments, lets the service do it and encodes the whole answer.
-        pub async fn dispatch<S: RemoteService>(service: &S, call: &Header, payload: &[u8]) -> Bytes {
+        /// Decodes a call's arguments, lets the service do it and encodes the whole answer. Descriptors that came with a
+        /// call of a procedure that takes none are closed.
+        pub async fn dispatch<S: RemoteService>(
+            service: &S,
+            call: &Header,
+            payload: &[u8],
+            descriptors: Vec<OwnedFd>,
+        ) -> Answer<S::Stream> {
+            // Only rows that take descriptors look at them.
+            let _ = &descriptors;
             let Some(procedure) = find(call.procedure) else {
-                return error_reply(call, &ErrorReply::unknown_procedure(call.procedure));
+                return Answer::error(call, &ErrorReply::unknown_procedure(call.procedure));
             };
             match procedure.number {
                 $(
                     $number => match $args::from_payload(payload) {
                         Ok(args) => match service.admit(procedure) {
-                            Ok(()) => reply(call, service.$handler(args).await),
-                            Err(error) => error_reply(call, &error),
+                            Ok(()) => answered! { $extra call service.$handler(args, descriptors) },
+                            Err(error) => Answer::error(call, &error),
                         },
-                        Err(_) => error_reply(call, &ErrorReply::undecodable()),
+                        Err(_) => Answer::error(call, &ErrorReply::undecodable()),
                     },
                 )*
-                unknown => error_reply(call, &ErrorReply::unknown_procedure(unknown)),
+                unknown => Answer::error(call, &ErrorReply::unknown_procedure(unknown)),
             }
         }
 
@@ -281,6 +329,10 @@ procedures! {
     196 DOMAIN_CREATE_WITH_FLAGS "virDomainCreateWithFlags" Domain Hypervisor Write Low Plain
         domain_create_with_flags DomainCreateWithFlagsArgs { dom: DomainRef, flags: u32 }
             -> DomainCreateWithFlagsResults { dom: DomainRef };
+    /// Opens a guest's console as a stream.
+    201 DOMAIN_OPEN_CONSOLE "virDomainOpenConsole" Domain Hypervisor Write Low Stream
+        domain_open_console DomainOpenConsoleArgs { dom: DomainRef, dev_name: Option<String>, flags: u32 }
+            -> DomainOpenConsoleResults {};
     /// A guest's state and why it is in it.
     212 DOMAIN_GET_STATE "virDomainGetState" Domain Hypervisor Read High Plain
         domain_get_state DomainGetStateArgs { dom: DomainRef, flags: u32 } -> DomainGetStateResults { state: i32, reason: i32 };
@@ -317,6 +369,10 @@ procedures! {
     283 CONNECT_LIST_ALL_NETWORKS "virConnectListAllNetworks" Network Networks Read High Plain
         connect_list_all_networks ConnectListAllNetworksArgs { need_results: i32, flags: u32 }
             -> ConnectListAllNetworksResults { nets: List<NetworkRef, LIST_LIMIT>, ret: u32 };
+    /// Opens a channel of a guest as a stream.
+    296 DOMAIN_OPEN_CHANNEL "virDomainOpenChannel" Domain Hypervisor Write Low Stream
+        domain_open_channel DomainOpenChannelArgs { dom: DomainRef, name: Option<String>, flags: u32 }
+            -> DomainOpenChannelResults {};
     /// Asks to be told of an event of one network, or of all.
     313 CONNECT_NETWORK_EVENT_REGISTER_ANY "virConnectNetworkEventRegisterAny" Network Networks Read High Plain
         connect_network_event_register_any ConnectNetworkEventRegisterAnyArgs { event_id: i32, net: Option<NetworkRef> }

@@ -53,6 +53,8 @@ pub enum Needs {
     Networks,
     /// The storage driver.
     Storage,
+    /// A hypervisor driver of containers.
+    Containers,
 }
 
 /// Which workers libvirt's own daemon gives a procedure to. Information only: nothing here waits for a worker.
@@ -112,7 +114,6 @@ pub const fn foreign_function(program: u32, procedure: i32) -> Option<&'static s
         (QEMU, 4) => "virConnectDomainQemuMonitorEventRegister",
         (QEMU, 5) => "virConnectDomainQemuMonitorEventDeregister",
         (QEMU, 7) => "virDomainQemuMonitorCommandWithFiles",
-        (LXC, 1) => "virDomainLxcOpenNamespace",
         _ => return None,
     })
 }

@@ -5,9 +5,11 @@
 
 use crate::error::{ErrorCode, ErrorDomain, ErrorReply};
 use crate::frame::{Frame, MessageType, Status};
+use crate::lxc;
 use crate::own;
 use crate::procedures;
 use crate::program::{self, Procedure};
+use crate::stream::Packet;
 
 /// What to do about a message from a client.
 #[derive(Debug)]
@@ -18,6 +20,8 @@ pub enum Incoming {
     Ping,
     /// The peer is there. Nothing to answer.
     Pong,
+    /// Bring it to the stream that its header names, if that is there.
+    Stream(Packet),
     /// Answer with this error; the connection goes on.
     Refused(ErrorReply),
     /// Say nothing; the connection goes on.
@@ -35,7 +39,10 @@ pub fn triage(frame: &Frame) -> Incoming {
             _ => Incoming::Dropped,
         };
     }
-    // Stream packets may outlive their stream, and clients have no business sending the other kinds.
+    if let Some(packet) = Packet::of(frame) {
+        return Incoming::Stream(packet);
+    }
+    // Clients have no business sending the other kinds.
     if !matches!(kind, Some(MessageType::Call | MessageType::CallWithDescriptors)) {
         return Incoming::Dropped;
     }
@@ -61,6 +68,7 @@ pub fn triage(frame: &Frame) -> Incoming {
     }
     let procedure = match header.program {
         program::REMOTE => procedures::find(header.procedure),
+        program::LXC => lxc::find(header.procedure),
         own::PROGRAM => own::find(header.procedure),
         _ => None,
     };

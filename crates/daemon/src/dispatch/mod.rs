@@ -1,11 +1,13 @@
 //! From procedures to the crates below: one file per kind of object, one function per procedure.
 //!
 //! `read` functions are not async: they take a snapshot and cannot wait, not even by mistake (R90). `wait` functions ask a
-//! hypervisor, a file or a network, or change something; a change carries the origin of the request (R91).
+//! hypervisor, a file or a network, or change something; a change carries the origin of the request (R91). `stream`
+//! functions open something whose bytes then travel beside calls.
 
 mod addresses;
 mod change;
 mod connect;
+mod console;
 mod domain;
 mod event;
 mod metadata;
@@ -16,6 +18,7 @@ mod stats;
 mod storage;
 mod uri;
 
+use std::os::fd::OwnedFd;
 use std::sync::{Arc, OnceLock};
 
 use ferrovirt_guest::{GuestHandle, GuestSet};
@@ -23,6 +26,7 @@ use ferrovirt_hook::Origin;
 use ferrovirt_hook::history::AskedBy;
 use ferrovirt_model::Uuid;
 use ferrovirt_network::NetworkHandle;
+use ferrovirt_wire::lxc::{DomainOpenNamespaceArgs, LxcService};
 use ferrovirt_wire::procedures::*;
 use ferrovirt_wire::{DomainRef, ErrorCode, ErrorDomain, ErrorReply, NetworkRef, Procedure, RemoteService};
 use ferrovirt_xml::UnknownPolicy;
@@ -31,6 +35,7 @@ use crate::access;
 use crate::connection::Peer;
 use crate::host::{Client, Host};
 use crate::settings::own::UnknownXml;
+use crate::stream::Endpoint;
 
 pub use uri::Scheme;
 use uri::Uri;
@@ -192,20 +197,32 @@ fn too_many(domain: ErrorDomain, what: &str, limit: usize) -> ErrorReply {
 macro_rules! serve {
     ($($how:ident $method:ident($args:ty) = $handler:path;)*) => {
         impl RemoteService for Session {
+            type Stream = Endpoint;
+
             fn admit(&self, procedure: &Procedure) -> Result<(), ErrorReply> {
                 let open = self.opened.get().map(|opened| (opened.uri.scheme, self.read_only()));
                 access::admit(procedure, open)
             }
-            $(
-                async fn $method(&self, args: $args) -> Result<<$args as Call>::Results, ErrorReply> {
-                    let answer = serve!(@$how $handler, (self, args));
-                    answer.map_err(|error| self.in_the_words_of_the_driver(error))
-                }
-            )*
+            $(serve!{@$how $method($args) = $handler})*
         }
     };
-    (@read $handler:path, $args:tt) => { $handler $args };
-    (@wait $handler:path, $args:tt) => { $handler $args .await };
+    (@read $method:ident($args:ty) = $handler:path) => {
+        async fn $method(&self, args: $args) -> Result<<$args as Call>::Results, ErrorReply> {
+            $handler(self, args).map_err(|error| self.in_the_words_of_the_driver(error))
+        }
+    };
+    (@wait $method:ident($args:ty) = $handler:path) => {
+        async fn $method(&self, args: $args) -> Result<<$args as Call>::Results, ErrorReply> {
+            let answer = $handler(self, args).await;
+            answer.map_err(|error| self.in_the_words_of_the_driver(error))
+        }
+    };
+    (@stream $method:ident($args:ty) = $handler:path) => {
+        async fn $method(&self, args: $args) -> Result<(<$args as Call>::Results, Endpoint), ErrorReply> {
+            let answer = $handler(self, args).await;
+            answer.map_err(|error| self.in_the_words_of_the_driver(error))
+        }
+    };
 }
 
 serve! {
@@ -257,6 +274,7 @@ serve! {
     read domain_has_managed_save_image(DomainHasManagedSaveImageArgs) = domain::has_managed_save_image;
     read domain_snapshot_num(DomainSnapshotNumArgs) = domain::snapshot_num;
     wait domain_create_with_flags(DomainCreateWithFlagsArgs) = change::create_with_flags;
+    stream domain_open_console(DomainOpenConsoleArgs) = console::open_console;
     read domain_get_state(DomainGetStateArgs) = domain::state;
     wait domain_undefine_flags(DomainUndefineFlagsArgs) = change::undefine_flags;
     wait domain_destroy_flags(DomainDestroyFlagsArgs) = change::destroy_flags;
@@ -267,6 +285,7 @@ serve! {
     read connect_list_all_domains(ConnectListAllDomainsArgs) = domain::list_all;
     read connect_list_all_storage_pools(ConnectListAllStoragePoolsArgs) = storage::list_all;
     read connect_list_all_networks(ConnectListAllNetworksArgs) = network::list_all;
+    stream domain_open_channel(DomainOpenChannelArgs) = console::open_channel;
     read connect_network_event_register_any(ConnectNetworkEventRegisterAnyArgs) = event::register_network;
     read connect_network_event_deregister_any(ConnectNetworkEventDeregisterAnyArgs) = event::deregister_network;
     read connect_domain_event_callback_register_any(ConnectDomainEventCallbackRegisterAnyArgs) = event::register_domain;
@@ -281,6 +300,16 @@ serve! {
     read network_list_all_ports(NetworkListAllPortsArgs) = network::list_all_ports;
     read domain_get_messages(DomainGetMessagesArgs) = domain::messages;
     read domain_get_autostart_once(DomainGetAutostartOnceArgs) = domain::autostart_once;
+}
+
+impl LxcService for Session {
+    fn admit_lxc(&self, procedure: &Procedure) -> Result<(), ErrorReply> {
+        self.admit(procedure)
+    }
+
+    async fn domain_open_namespace(&self, args: DomainOpenNamespaceArgs) -> Result<Vec<OwnedFd>, ErrorReply> {
+        console::open_namespace(self, args)
+    }
 }
 
 #[cfg(test)]

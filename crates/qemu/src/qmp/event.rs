@@ -1,5 +1,6 @@
 //! Events: what QEMU says unasked. Unknown names are ordinary events; who listens decides what to ignore.
 
+use ferrovirt_guest::DiskName;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
@@ -74,12 +75,31 @@ pub struct BalloonChange {
     pub actual: u64,
 }
 
-/// Data of `BLOCK_IO_ERROR`, as far as it decides about a pause.
+/// Data of `BLOCK_IO_ERROR`.
 #[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "kebab-case", default)]
 pub struct BlockIoError {
     /// `stop`, `report`, `ignore`.
-    #[serde(default)]
     pub action: String,
+    /// Place of the device in the composition tree; older QEMUs do not say it.
+    pub qom_path: String,
+    /// The node that failed.
+    pub node_name: String,
+    /// The host has no room for more.
+    pub nospace: bool,
+}
+
+impl BlockIoError {
+    /// The disk that failed; none if it is nothing that we named.
+    #[must_use]
+    pub fn disk(&self) -> Option<DiskName> {
+        let alias = self.qom_path.strip_prefix("/machine/peripheral/");
+        if let Some(alias) = alias.and_then(|rest| rest.split('/').next()) {
+            return Some(DiskName::Alias(alias.to_owned()));
+        }
+        let node = self.node_name.strip_prefix("libvirt-")?;
+        node.split('-').next()?.parse().ok().map(DiskName::Index)
+    }
 }
 
 /// Data of `WATCHDOG`.
