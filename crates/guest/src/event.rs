@@ -65,6 +65,10 @@ pub enum What {
         /// The namespace of an element.
         uri: Option<String>,
     },
+    /// The device of this name was attached to it.
+    DeviceAdded(String),
+    /// The device of this name is not in it any more.
+    DeviceRemoved(String),
 }
 
 impl What {

@@ -8,6 +8,7 @@
 //! * `guests`, `handle`, `snapshot`: the door for the daemon. Reads take a snapshot and never wait (R90).
 //! * `store`, `status`: definitions and live state on disk, written before each step (R96).
 //! * `stats`: figures in groups, asked past the owner.
+//! * `tuning`, `plug`: limits and shares, and devices, of a guest that runs and of its definition.
 //! * `backend`: what a hypervisor must be able to do; it knows nothing of hooks.
 
 mod admission;
@@ -25,6 +26,7 @@ mod jobs;
 mod metadata;
 mod operation;
 mod owner;
+mod plug;
 mod ports;
 mod registry;
 mod request;
@@ -38,6 +40,7 @@ mod stats;
 mod status;
 mod status_xml;
 mod store;
+mod tuning;
 mod walk;
 
 #[cfg(any(test, feature = "testing"))]
@@ -45,7 +48,9 @@ pub mod testing;
 #[cfg(test)]
 mod tests;
 
-pub use backend::{Adopted, Backend, BackendEvent, Figures, Gone, Observed, Power, ReleaseStage, Statistics};
+pub use backend::{
+    Adopted, Backend, BackendEvent, Figures, Gone, Observed, Plug, Power, ReleaseStage, Statistics, Tune,
+};
 pub use config::Config;
 pub use error::{BackendError, Error, Result};
 pub use event::{Event, Lifecycle, Listener, What};
@@ -54,6 +59,7 @@ pub use ferrovirt_hook::Driver;
 pub use flags::{Affect, DestroyFlags, Metadata, ShutdownMode, StartFlags};
 pub use guests::Guests;
 pub use handle::GuestHandle;
+pub use plug::DeviceChange;
 pub use ports::{PortCall, Ports};
 pub use run::Run;
 pub use snapshot::Snapshot;
@@ -65,3 +71,4 @@ pub use stats::{
     InterfaceStats, Requests, StatsAsk, Traffic, VcpuStats,
 };
 pub use status::{Plugged, Status, Step};
+pub use tuning::{Tuned, Tuning};

@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::admission::{Situation, Verdict, judge};
-use crate::backend::{Backend, BackendEvent, Power};
+use crate::backend::{Backend, BackendEvent, Plug, Power, Tune};
 use crate::desk::Desk;
 use crate::error::{Error, Result};
 use crate::handle::not_running;
@@ -80,6 +80,8 @@ pub(crate) struct Owner<B: Backend> {
     pub(crate) waiting: VecDeque<(Instant, Envelope)>,
     pub(crate) happened: Option<mpsc::UnboundedReceiver<BackendEvent>>,
     pub(crate) later: Option<Later>,
+    /// Devices that the guest let go of while a job held it.
+    pub(crate) gone: Vec<String>,
     pub(crate) autodestroy: Option<CancellationToken>,
     /// What the last daemon left, until it is taken over.
     pub(crate) left: Option<Box<Run>>,
@@ -100,7 +102,7 @@ enum Life {
     Vanished,
 }
 
-impl<B: Power> Owner<B> {
+impl<B: Power + Tune + Plug> Owner<B> {
     /// Owns the guest until it vanishes.
     pub(crate) async fn live(mut self, mut mail: Mail) {
         loop {
@@ -295,6 +297,7 @@ impl<B: Power> Owner<B> {
             Finish::Off => {
                 self.happened = None;
                 self.later = None;
+                self.gone.clear();
                 self.autodestroy = None;
                 for reply in job.joined {
                     answer(reply, Ok(()));
@@ -307,7 +310,7 @@ impl<B: Power> Owner<B> {
                         self.begin_end(ShutoffReason::Destroyed, false, &Origin::client(), job.joined)
                     }
                     Some(later) => self.act(later),
-                    None => {}
+                    None => self.next_gone(),
                 }
             }
         }

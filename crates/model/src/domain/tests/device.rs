@@ -21,7 +21,10 @@ fn a_device_is_known_by_its_element() {
     assert_eq!(device("<sound model='ich6'/>"), Device::Other("sound"));
     let why = |text| Device::parse(text, Refuse).unwrap_err().to_string();
     assert_eq!(why("<nonsense/>"), "unknown device type 'nonsense'");
-    assert!(matches!(Device::parse("<disk>", Refuse), Err(XmlError::Malformed { .. })));
+    assert!(matches!(
+        Device::parse("<disk>", Refuse),
+        Err(XmlError::Malformed { .. })
+    ));
     assert!(
         why("<interface type='user'><speed/></interface>").contains("interface/speed (line 1, column 24)")
     );
