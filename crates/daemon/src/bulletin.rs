@@ -202,6 +202,8 @@ impl Bulletin {
                 };
                 told.message()
             }),
+            // No client can ask for these yet.
+            What::DeviceAdded(_) | What::DeviceRemoved(_) => {}
         }
     }
 
