@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, reason = "all of it is tests, also what they share")]
 
+mod attach;
 mod callback;
 mod connect_and_queries;
 mod define_and_errors;
@@ -34,4 +35,5 @@ mod session;
 mod sockets;
 mod stats;
 mod tool;
+mod tune;
 mod why;
