@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, reason = "all of it is tests, also what they share")]
 
+mod attach;
 mod callback;
 mod connect_and_queries;
 mod console;
@@ -35,4 +36,5 @@ mod session;
 mod sockets;
 mod stats;
 mod tool;
+mod tune;
 mod why;

@@ -47,6 +47,9 @@ pub fn guest(error: GuestError) -> ErrorReply {
             (Code::OperationInvalid, ErrorDomain::Domain)
         }
         GuestError::Invalid(_) | GuestError::Busy(_) => (Code::OperationInvalid, ErrorDomain::Qemu),
+        GuestError::Argument(_) => (Code::InvalidArg, ErrorDomain::Qemu),
+        GuestError::NotSupported(_) => (Code::OperationUnsupported, ErrorDomain::Qemu),
+        GuestError::NoDevice(_) => (Code::DeviceMissing, ErrorDomain::Domain),
         GuestError::Xml(_) => (Code::XmlError, ErrorDomain::Domain),
         GuestError::Timeout(_) => (Code::OperationTimeout, ErrorDomain::Qemu),
         GuestError::Aborted(_) => (Code::OperationAborted, ErrorDomain::Qemu),
@@ -73,6 +76,8 @@ fn backend(error: &BackendError) -> ErrorReply {
     let (code, domain) = match error {
         BackendError::Xml(_) => (Code::XmlError, ErrorDomain::Domain),
         BackendError::Unsupported(_) => (Code::ConfigUnsupported, ErrorDomain::Qemu),
+        BackendError::Argument(_) => (Code::InvalidArg, ErrorDomain::Qemu),
+        BackendError::NotSupported(_) => (Code::OperationUnsupported, ErrorDomain::Qemu),
         BackendError::Invalid(_) => (Code::OperationInvalid, ErrorDomain::Qemu),
         BackendError::Internal(_) => (Code::InternalError, ErrorDomain::Qemu),
         BackendError::System(_) => (Code::SystemError, ErrorDomain::Qemu),

@@ -5,7 +5,7 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use ferrovirt_hook::Driver;
-use ferrovirt_model::domain::Domain;
+use ferrovirt_model::domain::{Device, Domain};
 use tokio::sync::mpsc;
 
 use crate::error::BackendError;
@@ -14,6 +14,7 @@ use crate::run::Run;
 use crate::state::ShutoffReason;
 use crate::stats::{GuestStats, StatsAsk};
 use crate::status::Status;
+use crate::tuning::Tuned;
 
 /// A hypervisor. Its methods are called by one operation of one guest at a time, of many guests at once.
 pub trait Backend: Send + Sync + 'static {
@@ -156,6 +157,91 @@ pub trait Power: Backend {
     fn reset(&self, guest: &Self::Guest) -> impl Future<Output = Result<(), BackendError>> + Send;
 }
 
+/// Limits and shares of a running guest: `<memtune>`, `<blkiotune>`, `<cputune>` and `<currentMemory>` of its document.
+pub trait Tune: Backend {
+    /// Holds the guest to `to` where that differs from `from`. What is only found out then goes into `to`.
+    ///
+    /// # Errors
+    /// When the kernel or the hypervisor refuses; a part may hold then, and the caller goes back to `from`.
+    fn tune(
+        &self,
+        guest: &Self::Guest,
+        from: &Domain,
+        to: &mut Domain,
+    ) -> impl Future<Output = Result<(), BackendError>> + Send;
+
+    /// What the guest is held to now. Asked past its owner (R90).
+    ///
+    /// # Errors
+    /// When the kernel does not say.
+    fn tuned(
+        &self,
+        guest: &Self::Guest,
+        doc: &Arc<Domain>,
+    ) -> impl Future<Output = Result<Tuned, BackendError>> + Send;
+}
+
+/// Devices of a running guest. Ports of networks are made and deleted by this crate, not by the backend.
+pub trait Plug: Backend {
+    /// Completes a device for the guest of this document: alias, address, all that has to be free there. It changes
+    /// nothing on the host.
+    ///
+    /// # Errors
+    /// When the guest cannot have it, or cannot have it while it runs.
+    fn fit(&self, doc: &Domain, device: &mut Device)
+    -> impl Future<Output = Result<(), BackendError>> + Send;
+
+    /// Puts the device into the guest. What must be undone at the guest's end is announced with [`Run::journal`] before
+    /// it is made; what is only known now goes into `device`. After a failure [`Plug::withdraw`] follows.
+    ///
+    /// # Errors
+    /// When the host or the guest refuses.
+    fn attach(
+        &self,
+        guest: &Self::Guest,
+        run: &mut Run,
+        device: &mut Device,
+    ) -> impl Future<Output = Result<(), BackendError>> + Send;
+
+    /// Asks the guest to let go of the device; whether it has, within a time of the backend's. One that takes longer is
+    /// told of by [`BackendEvent::DeviceGone`], as is every one.
+    ///
+    /// # Errors
+    /// When it cannot be asked, or says no.
+    fn detach(
+        &self,
+        guest: &Self::Guest,
+        run: &mut Run,
+        device: &Device,
+    ) -> impl Future<Output = Result<bool, BackendError>> + Send;
+
+    /// Takes away what is left of a device that the guest does not have (any more): idempotent, and all that can be
+    /// undone is.
+    fn withdraw(
+        &self,
+        guest: &Self::Guest,
+        run: &mut Run,
+        device: &Device,
+    ) -> impl Future<Output = ()> + Send;
+
+    /// Changes a device; `to` has the alias and the address of `from` where it says none.
+    ///
+    /// # Errors
+    /// When it cannot be changed in this way.
+    fn update(
+        &self,
+        guest: &Self::Guest,
+        from: &Device,
+        to: &mut Device,
+    ) -> impl Future<Output = Result<(), BackendError>> + Send;
+
+    /// The aliases of the devices that the guest has.
+    ///
+    /// # Errors
+    /// When it cannot be asked.
+    fn present(&self, guest: &Self::Guest) -> impl Future<Output = Result<Vec<String>, BackendError>> + Send;
+}
+
 /// Numbers that only the hypervisor knows. They never pass the guest's owner and have a deadline of their own (R90).
 pub trait Statistics: Backend {
     /// Asks for them.
@@ -249,6 +335,8 @@ pub enum BackendEvent {
         /// It asked to be started again: its end is one of the usual kind, and a new start follows (R50).
         again: bool,
     },
+    /// It has let go of the device of this name.
+    DeviceGone(String),
     /// The hypervisor does not talk with us any more; the process is there.
     MonitorLost,
     /// The process is gone.

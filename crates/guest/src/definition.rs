@@ -9,7 +9,9 @@ use crate::error::{Error, Result};
 use crate::event::{Lifecycle, What};
 use crate::flags::Metadata;
 use crate::metadata;
+use crate::plug::DeviceChange;
 use crate::store;
+use crate::tuning::Tuning;
 use crate::walk::Walk;
 
 /// What can be done to a definition.
@@ -19,6 +21,8 @@ pub(crate) enum Edit {
     Autostart(bool),
     Describe(Metadata),
     Rename(String),
+    Tune(Tuning),
+    Device(Box<DeviceChange>),
 }
 
 /// Does it; acknowledged means on disk.
@@ -33,6 +37,8 @@ pub(crate) async fn edit<B: Backend>(walk: &Walk<B>, edit: Edit) -> Result<()> {
             Ok(())
         }
         Edit::Rename(name) => rename(walk, &name).await,
+        Edit::Tune(change) => keep(walk, with_tuning(walk, &change)?),
+        Edit::Device(change) => replace(walk, with_change(walk, &change).await?),
     }
 }
 
@@ -82,17 +88,49 @@ async fn set_autostart<B: Backend>(walk: &Walk<B>, autostart: bool) -> Result<()
 
 /// Changes title, description or metadata of the definition.
 pub(crate) async fn describe<B: Backend>(walk: &Walk<B>, change: &Metadata) -> Result<()> {
-    let seen = walk.desk.look();
-    let Some(config) = seen.config.as_ref().filter(|_| seen.persistent) else {
-        return Err(Error::Invalid(
-            "transient domains do not have any persistent config".to_owned(),
-        ));
-    };
-    let mut doc = Domain::clone(config);
+    let mut doc = definition(walk)?;
     metadata::apply(&mut doc, change)?;
+    keep(walk, doc)
+}
+
+/// The definition, to be changed.
+fn definition<B: Backend>(walk: &Walk<B>) -> Result<Domain> {
+    let seen = walk.desk.look();
+    match seen.config.as_ref().filter(|_| seen.persistent) {
+        Some(config) => Ok(Domain::clone(config)),
+        None => Err(Error::Invalid(
+            "transient domains do not have any persistent config".to_owned(),
+        )),
+    }
+}
+
+/// A changed definition: on disk, then shown.
+pub(crate) fn keep<B: Backend>(walk: &Walk<B>, doc: Domain) -> Result<()> {
     walk.shared.store.save(&doc)?;
     walk.desk.change(|s| s.config = Some(Arc::new(doc)));
     Ok(())
+}
+
+/// The same of a change that counts as a new definition.
+pub(crate) fn replace<B: Backend>(walk: &Walk<B>, doc: Domain) -> Result<()> {
+    keep(walk, doc)?;
+    walk.desk.tell(Lifecycle::DefinedUpdated);
+    Ok(())
+}
+
+/// The definition with other limits and shares.
+pub(crate) fn with_tuning<B: Backend>(walk: &Walk<B>, change: &Tuning) -> Result<Domain> {
+    let mut doc = definition(walk)?;
+    change.apply(&mut doc, false)?;
+    Ok(doc)
+}
+
+/// The definition with another device, or without one, as the hypervisor completes it.
+pub(crate) async fn with_change<B: Backend>(walk: &Walk<B>, change: &DeviceChange) -> Result<Domain> {
+    let mut doc = definition(walk)?;
+    change.apply(&mut doc)?;
+    walk.backend().complete(&mut doc).await?;
+    Ok(doc.to_config()?)
 }
 
 /// The new one first: a sudden death in between leaves two, of which the newer counts.

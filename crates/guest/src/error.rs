@@ -18,6 +18,15 @@ pub enum Error {
     /// Not in this state (55 `OPERATION_INVALID`).
     #[error("{0}")]
     Invalid(String),
+    /// A value that cannot be (8 `INVALID_ARG`).
+    #[error("{0}")]
+    Argument(String),
+    /// Not possible with this hypervisor or this kind of device (84 `OPERATION_UNSUPPORTED`).
+    #[error("{0}")]
+    NotSupported(String),
+    /// The guest has no such device (99 `DEVICE_MISSING`).
+    #[error("{0}")]
+    NoDevice(String),
     /// The document contradicts itself (27 `XML_ERROR`).
     #[error("{0}")]
     Xml(String),
@@ -66,6 +75,12 @@ pub enum BackendError {
     /// Understood, but not implemented or not possible here (67 `CONFIG_UNSUPPORTED`).
     #[error("{0}")]
     Unsupported(String),
+    /// A value that cannot be (8 `INVALID_ARG`).
+    #[error("{0}")]
+    Argument(String),
+    /// Not possible with this hypervisor, while the guest runs (84 `OPERATION_UNSUPPORTED`).
+    #[error("{0}")]
+    NotSupported(String),
     /// The request makes no sense for this guest now (55 `OPERATION_INVALID`).
     #[error("{0}")]
     Invalid(String),

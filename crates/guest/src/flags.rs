@@ -44,6 +44,13 @@ pub struct Affect {
     pub config: bool,
 }
 
+impl Affect {
+    /// Whether the running guest is meant, given whether it runs.
+    pub(crate) fn is_live(self, active: bool) -> bool {
+        self.live || (active && !self.config)
+    }
+}
+
 /// A change of what people write about a guest.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Metadata {

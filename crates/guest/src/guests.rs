@@ -13,7 +13,7 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::backend::{Backend, Power, Statistics};
+use crate::backend::{Backend, Plug, Power, Statistics, Tune};
 use crate::bell::Bell;
 use crate::desk::Desk;
 use crate::error::{Error, Result};
@@ -49,7 +49,7 @@ impl<B: Backend> Clone for Guests<B> {
     }
 }
 
-impl<B: Backend + Power + Statistics> Guests<B> {
+impl<B: Power + Statistics + Tune + Plug> Guests<B> {
     /// No guest yet: [`Guests::load`] reads them.
     pub fn new(config: Config, backend: B, engine: Engine, networks: Networks) -> Self {
         Guests::with_ports(config, backend, engine, Arc::new(networks))
@@ -285,6 +285,7 @@ impl<B: Backend + Power + Statistics> Guests<B> {
             happened: None,
             later: None,
             restart: None,
+            gone: Vec::new(),
             autodestroy: None,
             left: None,
             vanished: false,

@@ -10,17 +10,19 @@ use ferrovirt_model::domain::Domain;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::backend::{Figures, Statistics};
+use crate::backend::{Figures, Statistics, Tune};
 use crate::console::{self, CharDevice};
 use crate::definition::Edit;
 use crate::desk::Desk;
 use crate::error::{BackendError, Error, Result};
 use crate::flags::{Affect, DestroyFlags, Metadata, ShutdownMode, StartFlags};
 use crate::operation::Word;
+use crate::plug::DeviceChange;
 use crate::request::{Envelope, Request};
 use crate::shared::Shared;
 use crate::snapshot::Snapshot;
 use crate::stats::{GuestStats, StatsAsk};
+use crate::tuning::{Tuned, Tuning};
 
 /// How long a hypervisor may take to answer a question about numbers.
 const FIGURES_TIME: Duration = Duration::from_secs(5);
@@ -50,15 +52,30 @@ pub(crate) trait Reader: Send + Sync {
     fn figures(&self) -> BoxFuture<'_, Result<Figures>>;
     fn namespaces(&self) -> Result<Vec<OwnedFd>>;
     fn stats<'a>(&'a self, seen: &'a Snapshot, ask: &'a StatsAsk) -> BoxFuture<'a, GuestStats>;
+    fn tuned<'a>(&'a self, seen: &'a Snapshot) -> BoxFuture<'a, Result<Tuned>>;
 }
 
 /// [`Reader`] for one guest of one backend.
-pub(crate) struct GuestReader<B: Statistics> {
+pub(crate) struct GuestReader<B: Statistics + Tune> {
     pub(crate) shared: Arc<Shared<B>>,
     pub(crate) desk: Arc<Desk<B::Guest>>,
 }
 
-impl<B: Statistics> Reader for GuestReader<B> {
+impl<B: Statistics + Tune> Reader for GuestReader<B> {
+    fn tuned<'a>(&'a self, seen: &'a Snapshot) -> BoxFuture<'a, Result<Tuned>> {
+        Box::pin(async move {
+            let doc = seen.document(false).ok_or_else(not_running)?;
+            if !seen.is_active() {
+                return Ok(Tuned::of(doc));
+            }
+            let guest = self.desk.guest().ok_or_else(not_running)?;
+            match tokio::time::timeout(FIGURES_TIME, self.shared.backend.tuned(&guest, doc)).await {
+                Ok(tuned) => Ok(tuned?),
+                Err(_) => Err(BackendError::Timeout("the hypervisor does not answer".to_owned()).into()),
+            }
+        })
+    }
+
     fn figures(&self) -> BoxFuture<'_, Result<Figures>> {
         Box::pin(async move {
             let guest = self.desk.guest().ok_or_else(not_running)?;
@@ -250,6 +267,33 @@ impl GuestHandle {
     /// `Invalid` when `affect` asks for a document that it does not have; `Xml` for an element that is none.
     pub async fn set_metadata(&self, metadata: Metadata, affect: Affect, origin: Origin) -> Result<()> {
         self.ask(Request::Describe(metadata, affect), origin).await
+    }
+
+    /// What it is held to: asked of the kernel for one that runs as `seen`, past its owner (R90).
+    ///
+    /// # Errors
+    /// `Invalid` when it has just ended, `Timeout`, or the kernel's error.
+    pub async fn tuned(&self, seen: &Snapshot) -> Result<Tuned> {
+        self.reader.tuned(seen).await
+    }
+
+    /// Changes limits and shares.
+    ///
+    /// # Errors
+    /// `Invalid` when `affect` asks for a document that it does not have; `Argument` for values that cannot be; the
+    /// kernel's or the hypervisor's refusal, which changes nothing.
+    pub async fn tune(&self, change: Tuning, affect: Affect, origin: Origin) -> Result<()> {
+        self.ask(Request::Tune(change, affect), origin).await
+    }
+
+    /// Attaches, detaches or changes a device. A device that the guest does not let go of at once stays in its document
+    /// until it has.
+    ///
+    /// # Errors
+    /// `Invalid` when `affect` asks for a document that it does not have; `NoDevice`; `NotSupported` for what cannot be
+    /// done while it runs; `Hook` when the hook of a port says no. Nothing has changed then.
+    pub async fn change_device(&self, change: DeviceChange, affect: Affect, origin: Origin) -> Result<()> {
+        self.ask(Request::Device(Box::new(change), affect), origin).await
     }
 
     /// Gives it another name.

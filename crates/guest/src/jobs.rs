@@ -7,7 +7,7 @@ use ferrovirt_model::domain::{CrashLifecycle, Domain, Lifecycle as Action};
 use tokio_util::sync::CancellationToken;
 
 use crate::admission::{Ask, Verdict, judge};
-use crate::backend::{BackendEvent, DiskName, Power};
+use crate::backend::{BackendEvent, DiskName, Plug, Power, Tune};
 use crate::definition::{self, Edit};
 use crate::error::Error;
 use crate::event::{DiskFailure, Lifecycle, What};
@@ -15,6 +15,7 @@ use crate::flags::{Metadata, StartFlags};
 use crate::handle::not_running;
 use crate::operation::{self, Word};
 use crate::owner::{Job, Later, Note, Owner, answer};
+use crate::plug::{self, DeviceChange};
 use crate::request::{Envelope, Reply, Request};
 use crate::run::Run;
 use crate::sequence;
@@ -22,12 +23,13 @@ use crate::snapshot::Snapshot;
 use crate::state::{
     CrashedReason, PausedReason, Phase, Reason, RunningReason, ShutdownReason, ShutoffReason, State,
 };
+use crate::tuning::Tuning;
 use crate::{status_xml, store};
 
 /// What the job of a reboot is called.
 const REBOOT: &str = "reboot";
 
-impl<B: Power> Owner<B> {
+impl<B: Power + Tune + Plug> Owner<B> {
     /// Begins what the table has let pass.
     pub(crate) fn begin(&mut self, envelope: Envelope) {
         let Envelope {
@@ -43,10 +45,18 @@ impl<B: Power> Owner<B> {
             }
             Request::Say(word) => self.begin_word(word, &origin, Some(reply)),
             Request::Edit(edit) => self.begin_edit(edit, &origin, reply),
-            Request::Describe(change, affect) if affect.live || (active && !affect.config) => {
+            Request::Describe(change, affect) if affect.is_live(active) => {
                 self.begin_describe(change, affect.config, &origin, reply);
             }
             Request::Describe(change, _) => self.begin_edit(Edit::Describe(change), &origin, reply),
+            Request::Tune(change, affect) if affect.is_live(active) => {
+                self.begin_tune(change, affect.config, &origin, reply);
+            }
+            Request::Tune(change, _) => self.begin_edit(Edit::Tune(change), &origin, reply),
+            Request::Device(change, affect) if affect.is_live(active) => {
+                self.begin_device(*change, affect.config, &origin, reply);
+            }
+            Request::Device(change, _) => self.begin_edit(Edit::Device(change), &origin, reply),
         }
     }
 
@@ -119,22 +129,70 @@ impl<B: Power> Owner<B> {
     }
 
     fn begin_describe(&mut self, change: Metadata, also_config: bool, origin: &Origin, reply: Reply) {
-        let Some(run) = self.run.take() else {
-            return nothing_runs(vec![reply]);
+        let Some((walk, run)) = self.take_up("change of metadata", origin, vec![reply]) else {
+            return;
         };
-        let walk = self.hold(
-            "change of metadata",
-            &run,
-            CancellationToken::new(),
-            origin,
-            vec![reply],
-        );
         let work = async move {
             let (finish, result) = operation::describe(&walk, run, change, also_config).await;
             walk.close(&result).await;
             Note::Over(finish, result)
         };
         self.spawn(work, || Note::Broken);
+    }
+
+    fn begin_tune(&mut self, change: Tuning, also_config: bool, origin: &Origin, reply: Reply) {
+        let Some((walk, run)) = self.take_up("change of limits", origin, vec![reply]) else {
+            return;
+        };
+        let work = async move {
+            let (finish, result) = operation::tune(&walk, run, change, also_config).await;
+            walk.close(&result).await;
+            Note::Over(finish, result)
+        };
+        self.spawn(work, || Note::Broken);
+    }
+
+    fn begin_device(&mut self, change: DeviceChange, also_config: bool, origin: &Origin, reply: Reply) {
+        let Some((walk, run)) = self.take_up(change.verb(), origin, vec![reply]) else {
+            return;
+        };
+        let work = async move {
+            let (finish, result) = plug::change(&walk, run, change, also_config).await;
+            walk.close(&result).await;
+            Note::Over(finish, result)
+        };
+        self.spawn(work, || Note::Broken);
+    }
+
+    /// The next device that the guest let go of, now that no job holds it.
+    pub(crate) fn next_gone(&mut self) {
+        if self.run.is_none() || self.gone.is_empty() {
+            return;
+        }
+        let alias = self.gone.remove(0);
+        let held = self.take_up("detachment of a device", &Origin::client(), Vec::new());
+        let Some((walk, run)) = held else { return };
+        let work = async move {
+            let (finish, result) = plug::gone(&walk, run, &alias).await;
+            walk.close(&result).await;
+            Note::Over(finish, result)
+        };
+        self.spawn(work, || Note::Broken);
+    }
+
+    /// The run of a guest that is up, and the walk of an operation that holds its job from now on.
+    fn take_up(
+        &mut self,
+        what: &'static str,
+        origin: &Origin,
+        replies: Vec<Reply>,
+    ) -> Option<(crate::walk::Walk<B>, Box<Run>)> {
+        let Some(run) = self.run.take() else {
+            nothing_runs(replies);
+            return None;
+        };
+        let walk = self.hold(what, &run, CancellationToken::new(), origin, replies);
+        Some((walk, run))
     }
 
     fn begin_edit(&mut self, edit: Edit, origin: &Origin, reply: Reply) {
@@ -300,6 +358,10 @@ impl<B: Power> Owner<B> {
                     Some(Action::Restart) => Later::Restart,
                     _ => Later::End(ShutoffReason::Shutdown),
                 });
+            }
+            BackendEvent::DeviceGone(alias) => {
+                self.gone.push(alias);
+                self.next_gone();
             }
             BackendEvent::MonitorLost => self.desk.announce(What::ControlError),
             BackendEvent::Exited => {

@@ -9,6 +9,7 @@
 //! * `console`: what of a guest can be talked with.
 //! * `store`, `status`: definitions and live state on disk, written before each step (R96).
 //! * `stats`: figures in groups, asked past the owner.
+//! * `tuning`, `plug`: limits and shares, and devices, of a guest that runs and of its definition.
 //! * `backend`: what a hypervisor must be able to do; it knows nothing of hooks.
 
 mod admission;
@@ -24,10 +25,12 @@ mod flags;
 mod guests;
 mod handle;
 mod jobs;
+pub mod limits;
 pub mod log;
 mod metadata;
 mod operation;
 mod owner;
+mod plug;
 mod ports;
 mod registry;
 mod request;
@@ -43,6 +46,7 @@ mod status;
 mod status_xml;
 mod store;
 pub mod traffic;
+mod tuning;
 mod walk;
 
 #[cfg(any(test, feature = "testing"))]
@@ -51,8 +55,8 @@ pub mod testing;
 mod tests;
 
 pub use backend::{
-    Adopted, Backend, BackendEvent, DiskAction, DiskName, Figures, Gone, Habits, Observed, Power, ReleaseStage,
-    Statistics,
+    Adopted, Backend, BackendEvent, DiskAction, DiskName, Figures, Gone, Habits, Observed, Plug, Power, ReleaseStage,
+    Statistics, Tune,
 };
 pub use config::Config;
 pub use console::CharDevice;
@@ -63,6 +67,7 @@ pub use ferrovirt_hook::Driver;
 pub use flags::{Affect, DestroyFlags, Metadata, ShutdownMode, StartFlags};
 pub use guests::Guests;
 pub use handle::GuestHandle;
+pub use plug::DeviceChange;
 pub use ports::{PortCall, Ports};
 pub use run::Run;
 pub use set::GuestSet;
@@ -75,3 +80,4 @@ pub use stats::{
     InterfaceStats, Requests, StatsAsk, Traffic, VcpuStats,
 };
 pub use status::{Plugged, Status, Step};
+pub use tuning::{Tuned, Tuning};

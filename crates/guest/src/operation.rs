@@ -4,13 +4,15 @@ use std::sync::Arc;
 
 use ferrovirt_hook::GuestOperation;
 
-use crate::backend::{Backend, Power};
+use crate::backend::{Backend, Power, Tune};
 use crate::error::{Error, Result};
 use crate::event::{Lifecycle, What};
 use crate::flags::{Metadata, ShutdownMode};
+use crate::handle::not_running;
 use crate::run::Run;
 use crate::sequence::{self, Finish};
 use crate::state::{PausedReason, Reason, RunningReason, ShutoffReason, State};
+use crate::tuning::Tuning;
 use crate::walk::Walk;
 use crate::{definition, metadata};
 
@@ -112,8 +114,44 @@ pub(crate) async fn describe<B: Backend>(
     (Finish::Up(run), result)
 }
 
+/// Changes limits and shares of the running guest, and of its definition when that is asked for too. What the kernel or
+/// the hypervisor refuses changes neither.
+pub(crate) async fn tune<B: Tune>(
+    walk: &Walk<B>,
+    mut run: Box<Run>,
+    change: Tuning,
+    also_config: bool,
+) -> (Finish, Result<()>) {
+    let result = tune_both(walk, &mut run, change, also_config).await;
+    (Finish::Up(run), result)
+}
+
+async fn tune_both<B: Tune>(walk: &Walk<B>, run: &mut Run, change: Tuning, also_config: bool) -> Result<()> {
+    let guest = walk.desk.guest().ok_or_else(not_running)?;
+    let config = match also_config {
+        true => Some(definition::with_tuning(walk, &change)?),
+        false => None,
+    };
+    let mut wanted = run.doc.clone();
+    change.apply(&mut wanted, true)?;
+    if let Err(error) = walk.backend().tune(&guest, &run.doc, &mut wanted).await {
+        // A part of it may hold already.
+        let mut before = run.doc.clone();
+        if let Err(lost) = walk.backend().tune(&guest, &wanted, &mut before).await {
+            tracing::warn!("limits of guest '{}' are not what they were: {lost}", run.name());
+        }
+        return Err(error.into());
+    }
+    run.doc = wanted;
+    publish(walk, run).await?;
+    match config {
+        Some(doc) => definition::keep(walk, doc),
+        None => Ok(()),
+    }
+}
+
 /// The live document and state, to readers and to disk.
-async fn publish<B: Backend>(walk: &Walk<B>, run: &Run) -> Result<()> {
+pub(crate) async fn publish<B: Backend>(walk: &Walk<B>, run: &Run) -> Result<()> {
     let doc = Arc::new(run.doc.clone());
     walk.desk.change(|s| s.live = Some(doc));
     let reason = walk.desk.look().reason;

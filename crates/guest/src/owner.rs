@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::admission::{Situation, Verdict, judge};
-use crate::backend::{Backend, BackendEvent, Power};
+use crate::backend::{Backend, BackendEvent, Plug, Power, Tune};
 use crate::desk::Desk;
 use crate::error::{Error, Result};
 use crate::handle::not_running;
@@ -85,6 +85,8 @@ pub(crate) struct Owner<B: Backend> {
     pub(crate) later: Option<Later>,
     /// What shall be started when the end is over that is under way.
     pub(crate) restart: Option<Box<Domain>>,
+    /// Devices that the guest let go of while a job held it.
+    pub(crate) gone: Vec<String>,
     pub(crate) autodestroy: Option<CancellationToken>,
     /// What the last daemon left, until it is taken over.
     pub(crate) left: Option<Box<Run>>,
@@ -105,7 +107,7 @@ enum Life {
     Vanished,
 }
 
-impl<B: Power> Owner<B> {
+impl<B: Power + Tune + Plug> Owner<B> {
     /// Owns the guest until it vanishes.
     pub(crate) async fn live(mut self, mut mail: Mail) {
         loop {
@@ -304,6 +306,7 @@ impl<B: Power> Owner<B> {
             Finish::Off => {
                 self.happened = None;
                 self.later = None;
+                self.gone.clear();
                 let autodestroy = self.autodestroy.take();
                 for reply in job.joined {
                     answer(reply, Ok(()));
@@ -319,7 +322,7 @@ impl<B: Power> Owner<B> {
                         self.begin_end(ShutoffReason::Destroyed, false, &Origin::client(), job.joined)
                     }
                     Some(later) => self.act(later),
-                    None => {}
+                    None => self.next_gone(),
                 }
             }
         }

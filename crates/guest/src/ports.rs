@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use ferrovirt_hook::{BoxFuture, CallJournal, Origin};
 use ferrovirt_model::Uuid;
-use ferrovirt_model::domain::{Domain, GENERATED_PREFIX, InterfaceType};
+use ferrovirt_model::domain::{Domain, GENERATED_PREFIX, Interface, InterfaceType};
 use ferrovirt_model::network_port::NetworkPort;
 use ferrovirt_network::{Networks, PortRequest};
 use tokio_util::sync::CancellationToken;
@@ -77,31 +77,32 @@ impl Ports for Networks {
 
 /// The ports that this document needs, with the index of each one's interface; their ids are new.
 pub(crate) fn wanted(doc: &Domain) -> Vec<(usize, Plugged)> {
-    let port = |(index, interface): (usize, &ferrovirt_model::domain::Interface)| {
-        let network = interface.source.as_ref()?.network.clone()?;
-        let port = Plugged {
-            network,
-            uuid: Uuid::random(),
-            mac: interface.mac?,
-        };
-        (interface.kind == InterfaceType::Network).then_some((index, port))
-    };
-    doc.devices
-        .interfaces
-        .iter()
-        .enumerate()
-        .filter_map(port)
+    let cards = doc.devices.interfaces.iter().enumerate();
+    cards
+        .filter_map(|(index, card)| Some((index, wanted_by(card)?)))
         .collect()
+}
+
+/// The port that an interface needs; its id is new.
+pub(crate) fn wanted_by(card: &Interface) -> Option<Plugged> {
+    let port = Plugged {
+        network: card.source.as_ref()?.network.clone()?,
+        uuid: Uuid::random(),
+        mac: card.mac?,
+    };
+    (card.kind == InterfaceType::Network).then_some(port)
 }
 
 /// Writes into the document what an interface got.
 pub(crate) fn fill(doc: &mut Domain, index: usize, port: &NetworkPort) {
-    if let Some(source) = doc
-        .devices
-        .interfaces
-        .get_mut(index)
-        .and_then(|i| i.source.as_mut())
-    {
+    if let Some(card) = doc.devices.interfaces.get_mut(index) {
+        fill_card(card, port);
+    }
+}
+
+/// The same of one interface.
+pub(crate) fn fill_card(card: &mut Interface, port: &NetworkPort) {
+    if let Some(source) = &mut card.source {
         source.portid = Some(port.uuid);
         source.bridge = port.plug.as_ref().map(|plug| plug.bridge.clone());
     }

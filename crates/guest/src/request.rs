@@ -9,6 +9,8 @@ use crate::definition::Edit;
 use crate::error::Result;
 use crate::flags::{Affect, DestroyFlags, Metadata, StartFlags};
 use crate::operation::Word;
+use crate::plug::DeviceChange;
+use crate::tuning::Tuning;
 
 /// Where the answer goes. A client that is gone does not end what it asked for.
 pub(crate) type Reply = oneshot::Sender<Result<()>>;
@@ -21,6 +23,8 @@ pub(crate) enum Request {
     Say(Word),
     Edit(Edit),
     Describe(Metadata, Affect),
+    Tune(Tuning, Affect),
+    Device(Box<DeviceChange>, Affect),
 }
 
 impl Request {
@@ -32,9 +36,13 @@ impl Request {
             Request::Say(_) => Ask::Power,
             Request::Edit(Edit::Undefine) => Ask::Undefine,
             Request::Edit(Edit::Rename(_)) => Ask::Rename,
-            Request::Edit(Edit::Define(_) | Edit::Autostart(_) | Edit::Describe(_)) => Ask::Define,
-            Request::Describe(_, affect) if affect.live || (active && !affect.config) => Ask::LiveChange,
-            Request::Describe(..) => Ask::Define,
+            Request::Edit(_) => Ask::Define,
+            Request::Describe(_, affect) | Request::Tune(_, affect) | Request::Device(_, affect) => {
+                match affect.is_live(active) {
+                    true => Ask::LiveChange,
+                    false => Ask::Define,
+                }
+            }
         }
     }
 
@@ -53,6 +61,8 @@ impl Request {
             Request::Edit(Edit::Autostart(_)) => "autostart",
             Request::Edit(Edit::Rename(_)) => "rename",
             Request::Edit(Edit::Describe(_)) | Request::Describe(..) => "change of metadata",
+            Request::Edit(Edit::Tune(_)) | Request::Tune(..) => "change of limits",
+            Request::Edit(Edit::Device(change)) | Request::Device(change, _) => change.verb(),
         }
     }
 }

@@ -12,9 +12,10 @@
 
 use ferrovirt_hook::GuestOperation;
 
-use crate::backend::{Backend, ReleaseStage};
+use crate::backend::{Backend, Plug, ReleaseStage};
 use crate::error::Result;
 use crate::event::Lifecycle;
+use crate::plug;
 use crate::run::Run;
 use crate::state::{PausedReason, Phase, Reason, RunningReason, ShutoffReason, State, Way};
 use crate::status::Status;
@@ -151,7 +152,7 @@ async fn unwind<B: Backend>(walk: &Walk<B>, run: &mut Run, why: ShutoffReason) {
 
 /// A new daemon finds a guest in the state directory: takes it over (R38), or undoes what the last daemon's death cut
 /// short (R96).
-pub(crate) async fn reconnect<B: Backend>(
+pub(crate) async fn reconnect<B: Plug>(
     walk: &Walk<B>,
     mut run: Run,
     status: &Status,
@@ -168,6 +169,7 @@ pub(crate) async fn reconnect<B: Backend>(
         end_left(walk, &mut run, walk.blame(why)).await;
         return (Finish::Off, Ok(()));
     }
+    plug::settle(walk, &mut run).await;
     if let Err(error) = greet(walk, &mut run).await {
         end_left(walk, &mut run, walk.blame(B::HABITS.refused)).await;
         return (Finish::Off, Err(error));

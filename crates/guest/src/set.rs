@@ -7,7 +7,7 @@ use ferrovirt_model::Uuid;
 use ferrovirt_model::domain::Domain;
 
 use crate::Snapshot;
-use crate::backend::{Backend, Power, Statistics};
+use crate::backend::{Plug, Power, Statistics, Tune};
 use crate::error::Result;
 use crate::event::Listener;
 use crate::flags::StartFlags;
@@ -67,7 +67,7 @@ pub trait GuestSet: Send + Sync {
     fn autostart(&self) -> BoxFuture<'_, ()>;
 }
 
-impl<B: Backend + Power + Statistics> GuestSet for Guests<B> {
+impl<B: Power + Statistics + Tune + Plug> GuestSet for Guests<B> {
     fn driver(&self) -> Driver {
         B::DRIVER
     }

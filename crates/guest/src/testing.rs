@@ -1,6 +1,8 @@
 //! Doubles for tests: a hypervisor whose guests are sleeping processes, ports that are nothing but their hooks, and
 //! hook scripts that write down each call. All of them write into one file, so that its lines are the order of things.
 
+mod changes;
+
 use std::collections::HashMap;
 use std::fs::{self, OpenOptions};
 use std::io::Write as _;
@@ -139,6 +141,8 @@ struct Orders {
     panic: HashMap<String, String>,
     hold: HashMap<String, Arc<Semaphore>>,
     observed: Option<Observed>,
+    missing: Vec<String>,
+    clings: bool,
 }
 
 /// A hypervisor whose guests are sleeping processes. Each of its steps is a line `backend STEP`.

@@ -26,7 +26,7 @@ use crate::sheet::KeeperNote;
 use crate::state::{
     CrashedReason, PausedReason, Phase, Reason, RunningReason, ShutdownReason, ShutoffReason,
 };
-use crate::status::Status;
+use crate::status::{Plugged, Status};
 
 /// Who ends a hook and a start (R95).
 const DESTROY: &str = "destroy";
@@ -249,19 +249,25 @@ impl<B: Backend> Walk<B> {
     /// The devices of the guest's interfaces exist: rules that want to know are told of each, and may set it up before the
     /// guest is there. A failure changes nothing.
     pub(crate) async fn ports_ready(&self, run: &Run) -> Result<()> {
-        let interfaces = run.doc.devices.interfaces.iter();
-        for tap in interfaces.filter_map(|interface| interface.target_dev()) {
-            let event = HookEvent::port_ready(self.shared.config.driver, run.name(), tap)
-                .map_err(|e| Error::Internal(e.to_string()))?;
-            if !self.shared.engine.wants(&event) {
-                continue;
-            }
-            drop(self.call(run, event, self.cancel.clone()).await);
-            if self.cancel.is_cancelled() {
-                return Err(self.ended(&format!("the start of guest '{}'", run.name())));
-            }
+        for interface in &run.doc.devices.interfaces {
+            self.port_ready(run, interface.target_dev()).await?;
         }
         Ok(())
+    }
+
+    /// The same of one interface, if it has a device.
+    pub(crate) async fn port_ready(&self, run: &Run, tap: Option<&str>) -> Result<()> {
+        let Some(tap) = tap else { return Ok(()) };
+        let event = HookEvent::port_ready(self.shared.config.driver, run.name(), tap)
+            .map_err(|e| Error::Internal(e.to_string()))?;
+        if !self.shared.engine.wants(&event) {
+            return Ok(());
+        }
+        drop(self.call(run, event, self.cancel.clone()).await);
+        match self.cancel.is_cancelled() {
+            true => Err(self.ended(&format!("the start of guest '{}'", run.name()))),
+            false => Ok(()),
+        }
     }
 
     fn keeper(&self, run: &Run) -> Arc<dyn CallJournal> {
@@ -290,10 +296,10 @@ impl<B: Backend> Walk<B> {
         Ok(())
     }
 
-    async fn create_port(
+    pub(crate) async fn create_port(
         &self,
         run: &Run,
-        port: &crate::status::Plugged,
+        port: &Plugged,
     ) -> Result<Arc<ferrovirt_model::network_port::NetworkPort>> {
         let call = PortCall {
             origin: self.origin.clone(),
@@ -329,17 +335,23 @@ impl<B: Backend> Walk<B> {
 
     /// Takes the ports away, in the order in which they were made.
     pub(crate) async fn unplug(&self, run: &mut Run) {
-        for port in std::mem::take(&mut run.ports) {
-            self.busy(Some(format!("network {} port-deleted begin -", port.network)));
-            if let Err(error) = self.shared.ports.delete(&port, self.origin.clone()).await {
-                tracing::error!(
-                    "port {} of guest '{}' is not deleted: {error}",
-                    port.uuid,
-                    run.name()
-                );
-            }
-            self.busy(None);
+        for port in run.ports.clone() {
+            self.delete_port(run, &port).await;
         }
+    }
+
+    /// Takes one port away, with its hook (R74).
+    pub(crate) async fn delete_port(&self, run: &mut Run, port: &Plugged) {
+        self.busy(Some(format!("network {} port-deleted begin -", port.network)));
+        if let Err(error) = self.shared.ports.delete(port, self.origin.clone()).await {
+            tracing::error!(
+                "port {} of guest '{}' is not deleted: {error}",
+                port.uuid,
+                run.name()
+            );
+        }
+        self.busy(None);
+        run.ports.retain(|other| other != port);
     }
 
     /// The hypervisor's handle is known from now on, to readers and to the owner, who watches it.

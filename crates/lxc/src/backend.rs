@@ -1,6 +1,7 @@
 //! The door of this crate: [`LxcBackend`] is what the guests' owner calls.
 
 use std::collections::HashMap;
+use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use ferrovirt_guest::log::GuestLog;
@@ -161,6 +162,10 @@ impl Backend for LxcBackend {
         let adopted = adopt::adopt(status, &self.inner.config).await?;
         self.keep(&status.doc.name, &adopted.guest);
         Ok(adopted)
+    }
+
+    fn namespaces(&self, guest: &Container) -> std::result::Result<Vec<OwnedFd>, BackendError> {
+        Ok(guest.namespaces()?)
     }
 
     fn events(&self, guest: &Container) -> mpsc::UnboundedReceiver<BackendEvent> {

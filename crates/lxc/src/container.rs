@@ -1,6 +1,8 @@
 //! A running container as this crate holds it: its controller, its init, its control group, and what they say.
 
-use std::path::{Path, PathBuf};
+use std::fs::{self, File};
+use std::os::fd::OwnedFd;
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -20,6 +22,9 @@ pub const PATIENCE: Duration = Duration::from_secs(30);
 
 /// How long everything inside may take to go after SIGKILL.
 pub const AFTER_KILL: Duration = Duration::from_secs(30);
+
+/// The user namespace first: with it come the rights over the others.
+const NAMESPACES: [&str; 7] = ["user", "ipc", "uts", "net", "pid", "cgroup", "mnt"];
 
 const SIGKILL: i32 = 9;
 
@@ -108,13 +113,23 @@ impl Container {
         self.inner.scope.as_ref()
     }
 
-    /// The file of one of its namespaces.
-    #[must_use]
-    pub fn namespace(&self, kind: &str) -> PathBuf {
-        Path::new("/proc")
-            .join(self.inner.init.pid.to_string())
-            .join("ns")
-            .join(kind)
+    /// The namespaces of its first process, those that the host has, too, left out; in the order in which they are entered.
+    ///
+    /// # Errors
+    /// It is gone.
+    pub fn namespaces(&self) -> Result<Vec<OwnedFd>> {
+        let init = self.inner.init.pid.to_string();
+        let mut open = Vec::new();
+        for kind in NAMESPACES {
+            let path = Path::new("/proc").join(&init).join("ns").join(kind);
+            let own = fs::read_link(Path::new("/proc/self/ns").join(kind)).ok();
+            let its = fs::read_link(&path).map_err(Error::io("Cannot look at", &path))?;
+            if own.as_deref() != Some(its.as_path()) {
+                let file = File::open(&path).map_err(Error::io("Cannot open", &path))?;
+                open.push(file.into());
+            }
+        }
+        Ok(open)
     }
 
     /// What it does by itself; for the first who asks.

@@ -17,7 +17,7 @@ use ferrovirt_link::Links;
 use ferrovirt_model::domain::Domain;
 use ferrovirt_sys::blocking;
 use ferrovirt_sys::cgroup::{
-    Access, DeviceKind, DeviceRule, MemoryLimits, Partition, Scope, create_scope_in, rule_of,
+    Access, DeviceKind, DeviceRule, Partition, Scope, create_scope_in, rule_of,
 };
 use ferrovirt_sys::launch::Orders as LaunchOrders;
 use rustix::fs::{MemfdFlags, SealFlags};
@@ -28,6 +28,7 @@ use crate::container::{Container, PATIENCE};
 use crate::controller_client::{Controller, Event};
 use crate::error::{Error, Result};
 use crate::orders::{self, Others};
+use crate::tuning;
 use crate::protocol::{Ask, ORDERS_FD, SOCKET_FD, Source};
 
 /// Where a run remembers the name of its control group, and the partition that it is in.
@@ -213,7 +214,7 @@ fn scope(run: &mut Run) -> Result<Option<Scope>> {
     run.facts.insert(SCOPE.to_owned(), scope.name.clone());
     run.facts
         .insert(PARTITION.to_owned(), partition.path().to_owned());
-    limit(&scope, &run.doc)?;
+    tuning::at_start(&scope, &run.doc)?;
     scope.set_devices(&devices(&run.doc)?)?;
     Ok(Some(scope))
 }
@@ -232,19 +233,6 @@ pub fn partition(doc: &Domain) -> Result<Partition> {
 pub fn scope_of(facts: &std::collections::BTreeMap<String, String>) -> Option<Scope> {
     let partition = Partition::new(facts.get(PARTITION).map_or("/machine", String::as_str)).ok()?;
     Scope::open_in(&partition, facts.get(SCOPE)?)
-}
-
-/// A container's memory is what its document says, unless `<memtune>` says otherwise (as libvirt has it).
-fn limit(scope: &Scope, doc: &Domain) -> Result<()> {
-    let tune = doc.memtune.as_ref();
-    let hard = tune.and_then(|tune| tune.hard_limit).unwrap_or(doc.memory);
-    let bytes = |kib: ferrovirt_model::Kib| kib.0.saturating_mul(1024);
-    let limits = MemoryLimits {
-        hard: Some(bytes(hard)),
-        soft: tune.and_then(|tune| tune.soft_limit).map(bytes),
-        with_swap: tune.and_then(|tune| tune.swap_hard_limit).map(bytes),
-    };
-    Ok(scope.set_memory_limits(&limits)?)
 }
 
 /// The devices that every container has: null, zero, full, random, urandom, tty, ptmx, and all pseudo terminals.

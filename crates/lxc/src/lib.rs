@@ -19,7 +19,9 @@ mod error;
 mod launch;
 mod orders;
 pub mod protocol;
+mod plug;
 mod statistics;
+mod tuning;
 
 pub use backend::LxcBackend;
 pub use config::LxcConfig;

@@ -81,8 +81,16 @@ impl QemuBackend {
         Ok(self.inner.probes.emulator(&path).await?.version_number())
     }
 
+    pub(crate) fn config(&self) -> &QemuConfig {
+        &self.inner.config
+    }
+
+    pub(crate) fn links(&self) -> &Links {
+        &self.inner.links
+    }
+
     /// The emulator of a document.
-    async fn emulator(&self, doc: &Domain) -> Result<Arc<Emulator>> {
+    pub(crate) async fn emulator(&self, doc: &Domain) -> Result<Arc<Emulator>> {
         let path = match &doc.devices.emulator {
             Some(path) => Path::new(path).to_owned(),
             None => self

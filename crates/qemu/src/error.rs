@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use ferrovirt_guest::BackendError;
 use ferrovirt_link::LinkError;
+use ferrovirt_sys::cgroup::CgroupError;
 
 use crate::qmp::QmpError;
 
@@ -43,6 +44,15 @@ pub enum Error {
     /// Not possible in this state.
     #[error("{0}")]
     Invalid(String),
+    /// Not possible while the guest runs.
+    #[error("{0}")]
+    NotSupported(String),
+    /// QEMU has no place for it.
+    #[error("{0}")]
+    Internal(String),
+    /// Limits and shares.
+    #[error("{0}")]
+    Cgroup(#[from] CgroupError),
     /// It took too long.
     #[error("{0}")]
     Timeout(String),
@@ -89,7 +99,11 @@ impl From<Error> for BackendError {
             Error::Monitor(QmpError::Timeout { .. }) | Error::Timeout(_) => Self::Timeout(text),
             Error::Monitor(_) | Error::Died(_) => Self::Internal(text),
             Error::Link(_) | Error::Io { .. } | Error::Launch(_) => Self::System(text),
-            Error::Invalid(_) => Self::Invalid(text),
+            Error::Invalid(_) | Error::Cgroup(CgroupError::NoController(_)) => Self::Invalid(text),
+            Error::Cgroup(CgroupError::Range { .. } | CgroupError::NotBlock(_)) => Self::Argument(text),
+            Error::Cgroup(_) => Self::System(text),
+            Error::NotSupported(_) => Self::NotSupported(text),
+            Error::Internal(_) => Self::Internal(text),
             Error::Failed(_) => Self::Failed(text),
             Error::Cancelled => Self::Cancelled,
         }

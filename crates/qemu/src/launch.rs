@@ -34,6 +34,7 @@ use crate::machine::{DEADLINE, Machine};
 use crate::places::{Places, give};
 use crate::prepare::Prepared;
 use crate::qmp::{Monitor, QmpError, commands};
+use crate::tuning;
 
 /// Where a run remembers the name of its control group.
 pub const SCOPE: &str = "scope";
@@ -105,6 +106,7 @@ pub async fn launch(
     } else {
         None
     };
+    blocking::here(|| tuning::limit_at_start(scope.as_ref(), &run.doc))?;
     if let Some(scope) = &scope {
         orders.cgroup_procs.clone_from(&scope.procs_files);
     }
@@ -132,7 +134,8 @@ pub async fn launch(
         blocking::here(|| {
             place_threads(&scope, &found);
             weigh(&scope, 1);
-        });
+            tuning::share_at_start(&scope, &run.doc)
+        })?;
     }
     machine.set_balloon(has_balloon(&run.doc));
     Ok(machine)

@@ -18,12 +18,14 @@ mod log;
 mod machine;
 mod ownership;
 mod places;
+mod plug;
 mod prepare;
 pub mod qmp;
 mod release;
 mod statistics;
 #[cfg(test)]
 mod testing;
+mod tuning;
 
 pub use backend::QemuBackend;
 pub use config::QemuConfig;

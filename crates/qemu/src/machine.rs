@@ -12,11 +12,11 @@ use ferrovirt_sys::cgroup::Scope;
 use ferrovirt_sys::pidfd::PidFd;
 use ferrovirt_sys::process::ProcessId;
 use tokio::net::UnixStream;
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{Semaphore, broadcast, mpsc};
 
 use crate::error::{Error, Plain, Result};
 use crate::qmp::commands::Cpu;
-use crate::qmp::event::{BlockIoError, Reset, Shutdown};
+use crate::qmp::event::{BlockIoError, DeviceEvent, Reset, Shutdown};
 use crate::qmp::{Event, Monitor};
 
 /// For an answer of a monitor: QEMU may be busy with a disk, but not for ever.
@@ -73,6 +73,7 @@ struct Inner {
     /// Its control group, found when it is first asked for.
     scope: OnceLock<Option<Scope>>,
     ending: Arc<Ending>,
+    released: broadcast::Sender<Release>,
     events: Mutex<Option<mpsc::UnboundedReceiver<BackendEvent>>>,
 }
 
@@ -83,7 +84,20 @@ struct Translator {
     /// The stop that follows belongs to an end that was told already.
     ended: bool,
     io_error: bool,
+    released: broadcast::Sender<Release>,
 }
+
+/// What a guest does about a device that it was asked to let go of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Release {
+    /// It has let go.
+    Gone(String),
+    /// It says no.
+    Refused(String),
+}
+
+/// How many of them may be unheard; who waits for one asks for few at a time.
+const RELEASES: usize = 64;
 
 impl Translator {
     fn hear(&mut self, event: &Event) {
@@ -95,6 +109,22 @@ impl Translator {
                 Some(BackendEvent::Shutdown {
                     guest_initiated: data.guest,
                 })
+            }
+            "DEVICE_DELETED" => {
+                let data: DeviceEvent = event.data_or_default();
+                let alias = data.device;
+                if let Some(alias) = &alias {
+                    // Nobody may wait for it.
+                    let _ = self.released.send(Release::Gone(alias.clone()));
+                }
+                alias.map(BackendEvent::DeviceGone)
+            }
+            "DEVICE_UNPLUG_GUEST_ERROR" => {
+                let data: DeviceEvent = event.data_or_default();
+                if let Some(alias) = data.device {
+                    let _ = self.released.send(Release::Refused(alias));
+                }
+                None
             }
             "GUEST_PANICKED" => {
                 self.ended = true;
@@ -168,7 +198,9 @@ impl Machine {
         })?;
         let (tell, events) = mpsc::unbounded_channel();
         let ending = Arc::new(Ending::default());
+        let (released, _) = broadcast::channel(RELEASES);
         let mut translator = Translator {
+            released: released.clone(),
             tell: tell.clone(),
             ending: Arc::clone(&ending),
             ended: false,
@@ -210,6 +242,7 @@ impl Machine {
                 figures: Arc::new(Semaphore::new(1)),
                 scope: OnceLock::new(),
                 ending,
+                released,
                 events: Mutex::new(Some(events)),
             }),
         })
@@ -270,6 +303,11 @@ impl Machine {
     pub(crate) fn scope(&self) -> Option<&Scope> {
         let find = || Scope::of_process(self.inner.process.pid);
         self.inner.scope.get_or_init(find).as_ref()
+    }
+
+    /// What it does from now on about devices that it is asked to let go of.
+    pub(crate) fn releases(&self) -> broadcast::Receiver<Release> {
+        self.inner.released.subscribe()
     }
 
     /// What happens to it; the second call gets a receiver that never yields anything.
@@ -346,6 +384,7 @@ mod tests {
         let (ours, mut theirs) = UnixStream::pair().unwrap();
         let machine = Machine::new("g1", process, ours).unwrap();
         let mut events = machine.events();
+        let mut releases = machine.releases();
         let says = [
             r#"{"event": "STOP"}"#,
             r#"{"event": "RESUME"}"#,
@@ -360,6 +399,9 @@ mod tests {
             r#"{"event": "SHUTDOWN", "data": {"guest": true, "reason": "guest-shutdown"}}"#,
             r#"{"event": "STOP"}"#,
             r#"{"event": "NOBODY_KNOWS_THIS"}"#,
+            r#"{"event": "DEVICE_DELETED", "data": {"path": "/machine/peripheral/net1/virtio-backend"}}"#,
+            r#"{"event": "DEVICE_UNPLUG_GUEST_ERROR", "data": {"device": "net2", "path": "/x"}}"#,
+            r#"{"event": "DEVICE_DELETED", "data": {"device": "net1", "path": "/machine/peripheral/net1"}}"#,
         ];
         theirs
             .write_all((says.map(|line| line.replace('\n', "")).join("\n") + "\n").as_bytes())
@@ -386,10 +428,13 @@ mod tests {
             BackendEvent::Shutdown {
                 guest_initiated: true,
             },
+            BackendEvent::DeviceGone("net1".to_owned()),
         ];
         for event in expected {
             assert_eq!(events.recv().await, Some(event));
         }
+        assert_eq!(releases.recv().await, Ok(Release::Refused("net2".to_owned())));
+        assert_eq!(releases.recv().await, Ok(Release::Gone("net1".to_owned())));
         machine.kill(false).await.unwrap();
         drop(theirs);
         assert_eq!(events.recv().await, Some(BackendEvent::Exited));

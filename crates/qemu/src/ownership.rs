@@ -6,7 +6,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use ferrovirt_guest::{BackendError, Run, Step};
-use ferrovirt_model::domain::{BackingStore, CharType, Domain, SecLabel, SecLabelType};
+use ferrovirt_model::domain::{BackingStore, CharType, Disk, DiskSource, Domain, SecLabel, SecLabelType};
 use ferrovirt_sys::blocking;
 
 use crate::config::QemuConfig;
@@ -59,23 +59,7 @@ pub fn unlabel(doc: &mut Domain) {
 fn files(doc: &Domain) -> Vec<PathBuf> {
     let mut files = Vec::new();
     for disk in &doc.devices.disks {
-        files.extend(
-            disk.source
-                .as_ref()
-                .and_then(|source| source.path())
-                .map(PathBuf::from),
-        );
-        let mut below: Option<&BackingStore> = disk.backing_store.as_deref();
-        while let Some(store) = below {
-            files.extend(
-                store
-                    .source
-                    .as_ref()
-                    .and_then(|source| source.path())
-                    .map(PathBuf::from),
-            );
-            below = store.backing_store.as_deref();
-        }
+        files.extend(images(disk));
     }
     files.extend(
         [&doc.os.kernel, &doc.os.initrd]
@@ -87,6 +71,18 @@ fn files(doc: &Domain) -> Vec<PathBuf> {
         if backend.kind == CharType::File {
             files.extend(backend.path().map(PathBuf::from));
         }
+    }
+    files
+}
+
+/// The images of a disk.
+fn images(disk: &Disk) -> Vec<PathBuf> {
+    let path = |source: &Option<DiskSource>| source.as_ref().and_then(|s| s.path()).map(PathBuf::from);
+    let mut files: Vec<PathBuf> = path(&disk.source).into_iter().collect();
+    let mut below: Option<&BackingStore> = disk.backing_store.as_deref();
+    while let Some(store) = below {
+        files.extend(path(&store.source));
+        below = store.backing_store.as_deref();
     }
     files
 }
@@ -106,8 +102,41 @@ fn is_off(doc: &Domain, config: &QemuConfig) -> bool {
 /// # Errors
 /// A file is missing, or its owner cannot be changed.
 pub async fn take(run: &mut Run, config: &QemuConfig) -> std::result::Result<(), BackendError> {
+    let files = files(&run.doc);
+    take_files(run, config, files).await
+}
+
+/// The same of a disk that comes to a running guest.
+///
+/// # Errors
+/// As [`take`].
+pub async fn take_disk(
+    run: &mut Run,
+    config: &QemuConfig,
+    disk: &Disk,
+) -> std::result::Result<(), BackendError> {
+    take_files(run, config, images(disk)).await
+}
+
+/// Gives the images of a disk that has gone back to whom they belonged, but for those that other disks use.
+pub fn leave_disk(run: &mut Run, disk: &Disk) {
+    let (gone, used) = (images(disk), files(&run.doc));
+    for step in run.steps().iter().filter(|step| step.kind == STEP) {
+        let path = Path::new(step.get("path")).to_owned();
+        if gone.contains(&path) && !used.contains(&path) {
+            give_back(step);
+            run.undone(step);
+        }
+    }
+}
+
+async fn take_files(
+    run: &mut Run,
+    config: &QemuConfig,
+    files: Vec<PathBuf>,
+) -> std::result::Result<(), BackendError> {
     let off = is_off(&run.doc, config);
-    for path in files(&run.doc) {
+    for path in files {
         let meta = blocking::here(|| std::fs::metadata(&path)).map_err(Error::io("unable to stat", &path))?;
         if off || (meta.uid() == config.uid && meta.gid() == config.gid) {
             continue;

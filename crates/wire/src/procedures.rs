@@ -14,6 +14,7 @@ use crate::object::{
     DhcpLease, DomainRef, DomainStatsRecord, InterfaceAddresses, NetworkRef, PoolRef, PortRef, UuidBytes,
 };
 use crate::program::{Access, Extra, Needs, Priority, Procedure};
+use crate::typed::TypedParam;
 use crate::xdr::{Char, FixedText, List, Xdr};
 
 /// Most objects of one kind in a list.
@@ -195,6 +196,10 @@ procedures! {
     /// The capabilities document.
     7 CONNECT_GET_CAPABILITIES "virConnectGetCapabilities" Domain Hypervisor Read Low Plain
         connect_get_capabilities ConnectGetCapabilitiesArgs {} -> ConnectGetCapabilitiesResults { capabilities: String };
+    /// Adds a device to a running guest.
+    8 DOMAIN_ATTACH_DEVICE "virDomainAttachDevice" Domain Hypervisor Write Low Plain
+        domain_attach_device DomainAttachDeviceArgs { dom: DomainRef, xml: String }
+            -> DomainAttachDeviceResults {};
     /// Starts a defined guest.
     9 DOMAIN_CREATE "virDomainCreate" Domain Hypervisor Write Low Plain
         domain_create DomainCreateArgs { dom: DomainRef } -> DomainCreateResults {};
@@ -207,6 +212,10 @@ procedures! {
     /// Ends a guest at once.
     12 DOMAIN_DESTROY "virDomainDestroy" Domain Hypervisor Write High Plain
         domain_destroy DomainDestroyArgs { dom: DomainRef } -> DomainDestroyResults {};
+    /// Takes a device away from a running guest.
+    13 DOMAIN_DETACH_DEVICE "virDomainDetachDevice" Domain Hypervisor Write Low Plain
+        domain_detach_device DomainDetachDeviceArgs { dom: DomainRef, xml: String }
+            -> DomainDetachDeviceResults {};
     /// A guest's document.
     14 DOMAIN_GET_XML_DESC "virDomainGetXMLDesc" Domain Hypervisor Read Low Plain
         domain_get_xml_desc DomainGetXmlDescArgs { dom: DomainRef, flags: u32 } -> DomainGetXmlDescResults { xml: String };
@@ -218,6 +227,14 @@ procedures! {
         domain_get_info DomainGetInfoArgs { dom: DomainRef } -> DomainGetInfoResults {
             state: u32, max_mem: u64, memory: u64, nr_virt_cpu: u32, cpu_time: u64
         };
+    /// Memory that a guest boots with, in KiB.
+    17 DOMAIN_GET_MAX_MEMORY "virDomainGetMaxMemory" Domain Hypervisor Read High Plain
+        domain_get_max_memory DomainGetMaxMemoryArgs { dom: DomainRef }
+            -> DomainGetMaxMemoryResults { memory: u64 };
+    /// Processors that a guest can have.
+    18 DOMAIN_GET_MAX_VCPUS "virDomainGetMaxVcpus" Domain Hypervisor Read High Plain
+        domain_get_max_vcpus DomainGetMaxVcpusArgs { dom: DomainRef }
+            -> DomainGetMaxVcpusResults { num: i32 };
     /// What kind of operating system a guest boots.
     19 DOMAIN_GET_OS_TYPE "virDomainGetOSType" Domain Hypervisor Read High Plain
         domain_get_os_type DomainGetOsTypeArgs { dom: DomainRef } -> DomainGetOsTypeResults { kind: String };
@@ -239,6 +256,18 @@ procedures! {
     /// Says whether a guest starts with the host.
     29 DOMAIN_SET_AUTOSTART "virDomainSetAutostart" Domain Hypervisor Write High Plain
         domain_set_autostart DomainSetAutostartArgs { dom: DomainRef, autostart: i32 } -> DomainSetAutostartResults {};
+    /// Sets the memory that a guest boots with, in KiB.
+    30 DOMAIN_SET_MAX_MEMORY "virDomainSetMaxMemory" Domain Hypervisor Write High Plain
+        domain_set_max_memory DomainSetMaxMemoryArgs { dom: DomainRef, memory: u64 }
+            -> DomainSetMaxMemoryResults {};
+    /// Sets the memory that a running guest has, in KiB.
+    31 DOMAIN_SET_MEMORY "virDomainSetMemory" Domain Hypervisor Write Low Plain
+        domain_set_memory DomainSetMemoryArgs { dom: DomainRef, memory: u64 }
+            -> DomainSetMemoryResults {};
+    /// Sets the number of processors of a running guest.
+    32 DOMAIN_SET_VCPUS "virDomainSetVcpus" Domain Hypervisor Write Low Plain
+        domain_set_vcpus DomainSetVcpusArgs { dom: DomainRef, nvcpus: u32 }
+            -> DomainSetVcpusResults {};
     /// Asks a guest to shut down.
     33 DOMAIN_SHUTDOWN "virDomainShutdown" Domain Hypervisor Write Low Plain
         domain_shutdown DomainShutdownArgs { dom: DomainRef } -> DomainShutdownResults {};
@@ -281,6 +310,18 @@ procedures! {
     /// Forgets a network's definition.
     49 NETWORK_UNDEFINE "virNetworkUndefine" Network Networks Write High Plain
         network_undefine NetworkUndefineArgs { net: NetworkRef } -> NetworkUndefineResults {};
+    /// How processors are given out, and how many parameters that has.
+    56 DOMAIN_GET_SCHEDULER_TYPE "virDomainGetSchedulerType" Domain Hypervisor Read Low Plain
+        domain_get_scheduler_type DomainGetSchedulerTypeArgs { dom: DomainRef }
+            -> DomainGetSchedulerTypeResults { kind: String, nparams: i32 };
+    /// Shares and limits of processor time.
+    57 DOMAIN_GET_SCHEDULER_PARAMETERS "virDomainGetSchedulerParameters" Domain Hypervisor Read Low Plain
+        domain_get_scheduler_parameters DomainGetSchedulerParametersArgs { dom: DomainRef, nparams: i32 }
+            -> DomainGetSchedulerParametersResults { params: List<TypedParam, 16> };
+    /// Sets shares and limits of processor time of a running guest.
+    58 DOMAIN_SET_SCHEDULER_PARAMETERS "virDomainSetSchedulerParameters" Domain Hypervisor Write Low Plain
+        domain_set_scheduler_parameters DomainSetSchedulerParametersArgs { dom: DomainRef, params: List<TypedParam, 16> }
+            -> DomainSetSchedulerParametersResults {};
     /// The host's name.
     59 CONNECT_GET_HOSTNAME "virConnectGetHostname" Domain Hypervisor Read High Plain
         connect_get_hostname ConnectGetHostnameArgs {} -> ConnectGetHostnameResults { hostname: String };
@@ -318,6 +359,18 @@ procedures! {
     /// The version of libvirt that the daemon behaves like.
     157 CONNECT_GET_LIB_VERSION "virConnectGetLibVersion" Domain Connection Read High Plain
         connect_get_lib_version ConnectGetLibVersionArgs {} -> ConnectGetLibVersionResults { lib_ver: u64 };
+    /// Adds a device to a running guest, to its definition, or to both.
+    160 DOMAIN_ATTACH_DEVICE_FLAGS "virDomainAttachDeviceFlags" Domain Hypervisor Write Low Plain
+        domain_attach_device_flags DomainAttachDeviceFlagsArgs { dom: DomainRef, xml: String, flags: u32 }
+            -> DomainAttachDeviceFlagsResults {};
+    /// Takes a device away from a running guest, from its definition, or from both.
+    161 DOMAIN_DETACH_DEVICE_FLAGS "virDomainDetachDeviceFlags" Domain Hypervisor Write Low Plain
+        domain_detach_device_flags DomainDetachDeviceFlagsArgs { dom: DomainRef, xml: String, flags: u32 }
+            -> DomainDetachDeviceFlagsResults {};
+    /// Changes a device of a running guest, of its definition, or of both.
+    174 DOMAIN_UPDATE_DEVICE_FLAGS "virDomainUpdateDeviceFlags" Domain Hypervisor Write Low Plain
+        domain_update_device_flags DomainUpdateDeviceFlagsArgs { dom: DomainRef, xml: String, flags: u32 }
+            -> DomainUpdateDeviceFlagsResults {};
     /// Whether a guest has a saved image that its next start would restore.
     183 DOMAIN_HAS_MANAGED_SAVE_IMAGE "virDomainHasManagedSaveImage" Domain Hypervisor Read Low Plain
         domain_has_managed_save_image DomainHasManagedSaveImageArgs { dom: DomainRef, flags: u32 }
@@ -329,13 +382,49 @@ procedures! {
     196 DOMAIN_CREATE_WITH_FLAGS "virDomainCreateWithFlags" Domain Hypervisor Write Low Plain
         domain_create_with_flags DomainCreateWithFlagsArgs { dom: DomainRef, flags: u32 }
             -> DomainCreateWithFlagsResults { dom: DomainRef };
+    /// Sets limits of memory.
+    197 DOMAIN_SET_MEMORY_PARAMETERS "virDomainSetMemoryParameters" Domain Hypervisor Write Low Plain
+        domain_set_memory_parameters DomainSetMemoryParametersArgs { dom: DomainRef, params: List<TypedParam, 16>, flags: u32 }
+            -> DomainSetMemoryParametersResults {};
+    /// Limits of memory; asked for none of them, how many there are.
+    198 DOMAIN_GET_MEMORY_PARAMETERS "virDomainGetMemoryParameters" Domain Hypervisor Read Low Plain
+        domain_get_memory_parameters DomainGetMemoryParametersArgs { dom: DomainRef, nparams: i32, flags: u32 }
+            -> DomainGetMemoryParametersResults { params: List<TypedParam, 16>, nparams: i32 };
+    /// Sets the number of processors.
+    199 DOMAIN_SET_VCPUS_FLAGS "virDomainSetVcpusFlags" Domain Hypervisor Write Low Plain
+        domain_set_vcpus_flags DomainSetVcpusFlagsArgs { dom: DomainRef, nvcpus: u32, flags: u32 }
+            -> DomainSetVcpusFlagsResults {};
+    /// The number of processors.
+    200 DOMAIN_GET_VCPUS_FLAGS "virDomainGetVcpusFlags" Domain Hypervisor Read Low Plain
+        domain_get_vcpus_flags DomainGetVcpusFlagsArgs { dom: DomainRef, flags: u32 }
+            -> DomainGetVcpusFlagsResults { num: i32 };
     /// Opens a guest's console as a stream.
     201 DOMAIN_OPEN_CONSOLE "virDomainOpenConsole" Domain Hypervisor Write Low Stream
         domain_open_console DomainOpenConsoleArgs { dom: DomainRef, dev_name: Option<String>, flags: u32 }
             -> DomainOpenConsoleResults {};
+    /// Sets the memory that a guest has or boots with, in KiB.
+    204 DOMAIN_SET_MEMORY_FLAGS "virDomainSetMemoryFlags" Domain Hypervisor Write Low Plain
+        domain_set_memory_flags DomainSetMemoryFlagsArgs { dom: DomainRef, memory: u64, flags: u32 }
+            -> DomainSetMemoryFlagsResults {};
+    /// Sets shares and limits of block I/O.
+    205 DOMAIN_SET_BLKIO_PARAMETERS "virDomainSetBlkioParameters" Domain Hypervisor Write Low Plain
+        domain_set_blkio_parameters DomainSetBlkioParametersArgs { dom: DomainRef, params: List<TypedParam, 16>, flags: u32 }
+            -> DomainSetBlkioParametersResults {};
+    /// Shares and limits of block I/O; asked for none of them, how many there are.
+    206 DOMAIN_GET_BLKIO_PARAMETERS "virDomainGetBlkioParameters" Domain Hypervisor Read Low Plain
+        domain_get_blkio_parameters DomainGetBlkioParametersArgs { dom: DomainRef, nparams: i32, flags: u32 }
+            -> DomainGetBlkioParametersResults { params: List<TypedParam, 16>, nparams: i32 };
     /// A guest's state and why it is in it.
     212 DOMAIN_GET_STATE "virDomainGetState" Domain Hypervisor Read High Plain
         domain_get_state DomainGetStateArgs { dom: DomainRef, flags: u32 } -> DomainGetStateResults { state: i32, reason: i32 };
+    /// Sets shares and limits of processor time.
+    219 DOMAIN_SET_SCHEDULER_PARAMETERS_FLAGS "virDomainSetSchedulerParametersFlags" Domain Hypervisor Write Low Plain
+        domain_set_scheduler_parameters_flags DomainSetSchedulerParametersFlagsArgs { dom: DomainRef, params: List<TypedParam, 16>, flags: u32 }
+            -> DomainSetSchedulerParametersFlagsResults {};
+    /// Shares and limits of processor time.
+    223 DOMAIN_GET_SCHEDULER_PARAMETERS_FLAGS "virDomainGetSchedulerParametersFlags" Domain Hypervisor Read Low Plain
+        domain_get_scheduler_parameters_flags DomainGetSchedulerParametersFlagsArgs { dom: DomainRef, nparams: i32, flags: u32 }
+            -> DomainGetSchedulerParametersFlagsResults { params: List<TypedParam, 16> };
     /// Forgets a guest's definition and, by its flags, more.
     231 DOMAIN_UNDEFINE_FLAGS "virDomainUndefineFlags" Domain Hypervisor Write High Plain
         domain_undefine_flags DomainUndefineFlagsArgs { dom: DomainRef, flags: u32 } -> DomainUndefineFlagsResults {};
@@ -415,6 +504,10 @@ procedures! {
     /// Takes that back.
     361 CONNECT_UNREGISTER_CLOSE_CALLBACK "virConnectUnregisterCloseCallback" Domain Connection Read High Plain
         connect_unregister_close_callback ConnectUnregisterCloseCallbackArgs {} -> ConnectUnregisterCloseCallbackResults {};
+    /// Takes the device of this name away.
+    392 DOMAIN_DETACH_DEVICE_ALIAS "virDomainDetachDeviceAlias" Domain Hypervisor Write Low Plain
+        domain_detach_device_alias DomainDetachDeviceAliasArgs { dom: DomainRef, alias: String, flags: u32 }
+            -> DomainDetachDeviceAliasResults {};
     /// The ports of a network.
     404 NETWORK_LIST_ALL_PORTS "virNetworkListAllPorts" Network Networks Read High Plain
         network_list_all_ports NetworkListAllPortsArgs { network: NetworkRef, need_results: i32, flags: u32 }

@@ -5,9 +5,11 @@
 //! functions open something whose bytes then travel beside calls.
 
 mod addresses;
+mod affect;
 mod change;
 mod connect;
 mod console;
+mod device;
 mod domain;
 mod event;
 mod metadata;
@@ -16,6 +18,7 @@ mod node;
 mod own;
 mod stats;
 mod storage;
+mod tune;
 mod uri;
 
 use std::os::fd::OwnedFd;
@@ -232,13 +235,17 @@ serve! {
     wait connect_get_version(ConnectGetVersionArgs) = node::version;
     read node_get_info(NodeGetInfoArgs) = node::info;
     wait connect_get_capabilities(ConnectGetCapabilitiesArgs) = node::capabilities;
+    wait domain_attach_device(DomainAttachDeviceArgs) = device::attach;
     wait domain_create(DomainCreateArgs) = change::create;
     wait domain_create_xml(DomainCreateXmlArgs) = change::create_xml;
     wait domain_define_xml(DomainDefineXmlArgs) = change::define_xml;
     wait domain_destroy(DomainDestroyArgs) = change::destroy;
+    wait domain_detach_device(DomainDetachDeviceArgs) = device::detach;
     read domain_get_xml_desc(DomainGetXmlDescArgs) = domain::xml_desc;
     read domain_get_autostart(DomainGetAutostartArgs) = domain::autostart;
     wait domain_get_info(DomainGetInfoArgs) = domain::info;
+    read domain_get_max_memory(DomainGetMaxMemoryArgs) = tune::max_memory;
+    read domain_get_max_vcpus(DomainGetMaxVcpusArgs) = tune::max_vcpus;
     read domain_get_os_type(DomainGetOsTypeArgs) = domain::os_type;
     read domain_lookup_by_id(DomainLookupByIdArgs) = domain::lookup_by_id;
     read domain_lookup_by_name(DomainLookupByNameArgs) = domain::lookup_by_name;
@@ -246,6 +253,9 @@ serve! {
     wait domain_reboot(DomainRebootArgs) = change::reboot;
     wait domain_resume(DomainResumeArgs) = change::resume;
     wait domain_set_autostart(DomainSetAutostartArgs) = change::set_autostart;
+    wait domain_set_max_memory(DomainSetMaxMemoryArgs) = tune::set_max_memory;
+    wait domain_set_memory(DomainSetMemoryArgs) = tune::set_memory;
+    wait domain_set_vcpus(DomainSetVcpusArgs) = tune::set_vcpus;
     wait domain_shutdown(DomainShutdownArgs) = change::shutdown;
     wait domain_suspend(DomainSuspendArgs) = change::suspend;
     wait domain_undefine(DomainUndefineArgs) = change::undefine;
@@ -260,6 +270,9 @@ serve! {
     read network_lookup_by_uuid(NetworkLookupByUuidArgs) = network::lookup_by_uuid;
     wait network_set_autostart(NetworkSetAutostartArgs) = network::set_autostart;
     wait network_undefine(NetworkUndefineArgs) = network::undefine;
+    read domain_get_scheduler_type(DomainGetSchedulerTypeArgs) = tune::scheduler_type;
+    wait domain_get_scheduler_parameters(DomainGetSchedulerParametersArgs) = tune::scheduler;
+    wait domain_set_scheduler_parameters(DomainSetSchedulerParametersArgs) = tune::set_scheduler;
     read connect_get_hostname(ConnectGetHostnameArgs) = node::hostname;
     read connect_supports_feature(ConnectSupportsFeatureArgs) = connect::supports_feature;
     read auth_list(AuthListArgs) = connect::auth_list;
@@ -271,11 +284,23 @@ serve! {
     read network_is_active(NetworkIsActiveArgs) = network::is_active;
     read network_is_persistent(NetworkIsPersistentArgs) = network::is_persistent;
     read connect_get_lib_version(ConnectGetLibVersionArgs) = connect::lib_version;
+    wait domain_attach_device_flags(DomainAttachDeviceFlagsArgs) = device::attach_flags;
+    wait domain_detach_device_flags(DomainDetachDeviceFlagsArgs) = device::detach_flags;
+    wait domain_update_device_flags(DomainUpdateDeviceFlagsArgs) = device::update_flags;
     read domain_has_managed_save_image(DomainHasManagedSaveImageArgs) = domain::has_managed_save_image;
     read domain_snapshot_num(DomainSnapshotNumArgs) = domain::snapshot_num;
     wait domain_create_with_flags(DomainCreateWithFlagsArgs) = change::create_with_flags;
     stream domain_open_console(DomainOpenConsoleArgs) = console::open_console;
+    wait domain_set_memory_parameters(DomainSetMemoryParametersArgs) = tune::set_memory_parameters;
+    wait domain_get_memory_parameters(DomainGetMemoryParametersArgs) = tune::memory_parameters;
+    wait domain_set_vcpus_flags(DomainSetVcpusFlagsArgs) = tune::set_vcpus_flags;
+    read domain_get_vcpus_flags(DomainGetVcpusFlagsArgs) = tune::vcpus_flags;
+    wait domain_set_memory_flags(DomainSetMemoryFlagsArgs) = tune::set_memory_flags;
+    wait domain_set_blkio_parameters(DomainSetBlkioParametersArgs) = tune::set_blkio_parameters;
+    wait domain_get_blkio_parameters(DomainGetBlkioParametersArgs) = tune::blkio_parameters;
     read domain_get_state(DomainGetStateArgs) = domain::state;
+    wait domain_set_scheduler_parameters_flags(DomainSetSchedulerParametersFlagsArgs) = tune::set_scheduler_flags;
+    wait domain_get_scheduler_parameters_flags(DomainGetSchedulerParametersFlagsArgs) = tune::scheduler_flags;
     wait domain_undefine_flags(DomainUndefineFlagsArgs) = change::undefine_flags;
     wait domain_destroy_flags(DomainDestroyFlagsArgs) = change::destroy_flags;
     wait domain_reset(DomainResetArgs) = change::reset;
@@ -297,6 +322,7 @@ serve! {
     wait domain_rename(DomainRenameArgs) = change::rename;
     read connect_register_close_callback(ConnectRegisterCloseCallbackArgs) = connect::register_close_callback;
     read connect_unregister_close_callback(ConnectUnregisterCloseCallbackArgs) = connect::unregister_close_callback;
+    wait domain_detach_device_alias(DomainDetachDeviceAliasArgs) = device::detach_alias;
     read network_list_all_ports(NetworkListAllPortsArgs) = network::list_all_ports;
     read domain_get_messages(DomainGetMessagesArgs) = domain::messages;
     read domain_get_autostart_once(DomainGetAutostartOnceArgs) = domain::autostart_once;

@@ -2,6 +2,7 @@
 //! after what. A daemon is a runtime: dropping it is its sudden death.
 
 mod cancel;
+mod change;
 mod define;
 mod fault;
 mod power;

@@ -202,10 +202,13 @@ impl Devices {
         }
     }
 
-    /// Adds a device behind those of its kind. One of another kind is not added.
+    /// Adds a device behind those of its kind, a disk in libvirt's order. One of another kind is not added.
     pub fn insert(&mut self, device: Device) {
         match device {
-            Device::Disk(disk) => self.disks.push(*disk),
+            Device::Disk(disk) => {
+                let at = super::normalize::disk_position(&self.disks, &disk.target);
+                self.disks.insert(at, *disk);
+            }
             Device::Interface(card) => self.interfaces.push(*card),
             Device::Other(_) => {}
         }

@@ -2,7 +2,7 @@
 
 use ferrovirt_model::domain::{
     Address, BackingStore, ControllerType, DetectZeroes, Discard, Disk, DiskBus, DiskCache, DiskDevice,
-    DiskIo, DiskType, ErrorPolicy,
+    DiskIo, DiskType, Domain, ErrorPolicy,
 };
 
 use super::json::Object;
@@ -21,9 +21,22 @@ pub(super) fn all(context: &mut Context<'_>, args: &mut Arguments) -> Result<()>
         };
         let boot = disk.info.boot.or(class.take());
         let drive = nodes(disk, args)?;
-        device(context, disk, drive.as_deref(), boot, args);
+        args.device(device(context.doc, disk, drive.as_deref(), boot)?);
     }
     Ok(())
+}
+
+/// Arguments of `blockdev-add`, lowest node first, and of `device_add` for a disk that is plugged into the running guest of
+/// this document.
+///
+/// # Errors
+/// The disk was not prepared.
+pub(crate) fn hot(doc: &Domain, disk: &Disk) -> Result<(Vec<String>, String)> {
+    let mut args = Arguments::default();
+    let drive = nodes(disk, &mut args)?;
+    let device = device(doc, disk, drive.as_deref(), disk.info.boot)?;
+    let nodes = args.0.into_iter().filter(|arg| arg != "-blockdev").collect();
+    Ok((nodes, device.finish()))
 }
 
 /// How the page cache is used: directly past it, and whether flushes are kept.
@@ -238,19 +251,23 @@ fn zeroes(driver: &ferrovirt_model::domain::DiskDriver) -> Option<&'static str> 
     }
 }
 
-fn device(context: &Context<'_>, disk: &Disk, drive: Option<&str>, boot: Option<u32>, args: &mut Arguments) {
+fn device(doc: &Domain, disk: &Disk, drive: Option<&str>, boot: Option<u32>) -> Result<Object> {
     let driver = disk.driver.clone().unwrap_or_default();
     let cd = disk.device == DiskDevice::Cdrom;
     let object = match disk.target.bus.unwrap_or(DiskBus::Virtio) {
         DiskBus::Virtio => Object::driver("virtio-blk-pci")
             .maybe_number("num-queues", driver.queues)
-            .append(&place(context.doc, &disk.info)),
-        DiskBus::Ide => ide(context, disk, if cd { "ide-cd" } else { "ide-hd" }),
-        DiskBus::Sata => sata(context, disk, if cd { "ide-cd" } else { "ide-hd" }),
-        DiskBus::Scsi => scsi(context, disk, if cd { "scsi-cd" } else { "scsi-hd" }),
-        DiskBus::Usb => Object::driver("usb-storage").append(&place(context.doc, &disk.info)),
+            .append(&place(doc, &disk.info)),
+        DiskBus::Ide => ide(doc, disk, if cd { "ide-cd" } else { "ide-hd" }),
+        DiskBus::Sata => sata(doc, disk, if cd { "ide-cd" } else { "ide-hd" }),
+        DiskBus::Scsi => scsi(doc, disk, if cd { "scsi-cd" } else { "scsi-hd" }),
+        DiskBus::Usb => Object::driver("usb-storage").append(&place(doc, &disk.info)),
         DiskBus::Fdc => Object::driver("floppy").number("unit", drive_address(disk).unit),
-        DiskBus::Xen | DiskBus::Uml | DiskBus::Sd | DiskBus::Nvme => return,
+        bus @ (DiskBus::Xen | DiskBus::Uml | DiskBus::Sd | DiskBus::Nvme) => {
+            return Err(Error::unsupported(format!(
+                "disk bus '{bus}' is not supported with qemu"
+            )));
+        }
     };
     let usb = disk.target.bus == Some(DiskBus::Usb);
     let floppy = disk.device == DiskDevice::Floppy;
@@ -258,7 +275,7 @@ fn device(context: &Context<'_>, disk: &Disk, drive: Option<&str>, boot: Option<
         .filter(|_| !floppy && !cd)
         .map(|c| if c.write_cache { "on" } else { "off" });
     let (werror, rerror) = policies(&driver);
-    let object = object
+    Ok(object
         .maybe_boolean("share-rw", disk.shareable.then_some(true))
         .maybe_text("drive", drive)
         .text("id", alias(&disk.info))
@@ -267,8 +284,7 @@ fn device(context: &Context<'_>, disk: &Disk, drive: Option<&str>, boot: Option<
         .maybe_text("write-cache", write_cache)
         .maybe_text("serial", disk.serial.as_deref())
         .maybe_text("werror", werror)
-        .maybe_text("rerror", rerror);
-    args.device(object);
+        .maybe_text("rerror", rerror))
 }
 
 fn drive_address(disk: &Disk) -> ferrovirt_model::domain::DriveAddress {
@@ -278,25 +294,25 @@ fn drive_address(disk: &Disk) -> ferrovirt_model::domain::DriveAddress {
     }
 }
 
-fn ide(context: &Context<'_>, disk: &Disk, driver: &str) -> Object {
+fn ide(doc: &Domain, disk: &Disk, driver: &str) -> Object {
     let address = drive_address(disk);
-    let bus = controller_alias(context.doc, ControllerType::Ide, address.controller);
+    let bus = controller_alias(doc, ControllerType::Ide, address.controller);
     Object::driver(driver)
         .text("bus", &format!("{bus}.{}", address.bus))
         .number("unit", address.unit)
 }
 
-fn sata(context: &Context<'_>, disk: &Disk, driver: &str) -> Object {
+fn sata(doc: &Domain, disk: &Disk, driver: &str) -> Object {
     let address = drive_address(disk);
-    let bus = controller_alias(context.doc, ControllerType::Sata, address.controller);
+    let bus = controller_alias(doc, ControllerType::Sata, address.controller);
     Object::driver(driver).text("bus", &format!("{bus}.{}", address.unit))
 }
 
-fn scsi(context: &Context<'_>, disk: &Disk, driver: &str) -> Object {
+fn scsi(doc: &Domain, disk: &Disk, driver: &str) -> Object {
     let address = drive_address(disk);
-    let bus = controller_alias(context.doc, ControllerType::Scsi, address.controller);
+    let bus = controller_alias(doc, ControllerType::Scsi, address.controller);
     let object = Object::driver(driver).text("bus", &format!("{bus}.0"));
-    let object = if crate::live::is_lsilogic(context.doc, address.controller) {
+    let object = if crate::live::is_lsilogic(doc, address.controller) {
         object.number("scsi-id", address.unit)
     } else {
         object

@@ -5,12 +5,12 @@
 
 mod chardev;
 mod controller;
-mod disk;
+pub(crate) mod disk;
 mod display;
 mod json;
 mod lesser;
 mod machine;
-mod net;
+pub(crate) mod net;
 mod place;
 #[cfg(test)]
 mod tests;

@@ -55,6 +55,19 @@ pub fn complete(doc: &mut Domain, emulator: &Emulator) -> Result<()> {
     Ok(())
 }
 
+/// Completes the devices of a running guest's document to which one was added.
+///
+/// # Errors
+/// As [`complete`].
+pub(crate) fn complete_devices(doc: &mut Domain, emulator: &Emulator) -> Result<()> {
+    let chipset = Chipset::of(doc);
+    disk::settle(doc)?;
+    interface::settle(doc, emulator)?;
+    controllers::settle(doc, emulator, chipset)?;
+    addresses::settle(doc)?;
+    pci::settle(doc, chipset)
+}
+
 /// The architecture of a document; the host's when it names none.
 #[must_use]
 pub fn architecture(doc: &Domain) -> &str {

@@ -1,7 +1,7 @@
 //! libvirt's names for devices: people look for them in QEMU's command line and in hooks.
 
 use ferrovirt_model::domain::{
-    Address, Controller, ControllerType, DeviceInfo, Disk, DiskBus, Domain, DriveAddress,
+    Address, Controller, ControllerType, Device, DeviceInfo, Disk, DiskBus, Domain, DriveAddress,
 };
 
 use super::is_lsilogic;
@@ -102,17 +102,54 @@ fn disks(doc: &mut Domain) {
     }
     let mut number = 0;
     for disk in doc.devices.disks.iter_mut().rev() {
-        number += 1;
-        disk.source.get_or_insert_default().index = Some(number);
-        let mut below = disk.backing_store.as_deref_mut();
-        while let Some(store) = below {
-            if store.kind.is_some() {
-                number += 1;
-                store.index = Some(number);
-            }
-            below = store.backing_store.as_deref_mut();
-        }
+        number_images(disk, &mut number);
     }
+}
+
+/// Names a disk or a card that comes to a running guest: as at a start, but for numbers that others have.
+pub(crate) fn assign_to(doc: &Domain, device: &mut Device) {
+    match device {
+        Device::Disk(disk) => {
+            let mut number = doc.devices.disks.iter().map(last_number).max().unwrap_or(0);
+            if let Some(name) = disk_name(doc, disk) {
+                set(&mut disk.info, name);
+            }
+            number_images(disk, &mut number);
+        }
+        Device::Interface(card) => {
+            let taken = |name: &String| doc.devices.find_alias(name).is_some();
+            let free = (0..)
+                .map(|number| format!("net{number}"))
+                .find(|name| !taken(name));
+            set(&mut card.info, free.unwrap_or_default());
+        }
+        Device::Other(_) => {}
+    }
+}
+
+/// Numbers a disk's image and those below it, from the next number on.
+fn number_images(disk: &mut Disk, number: &mut u32) {
+    *number += 1;
+    disk.source.get_or_insert_default().index = Some(*number);
+    let mut below = disk.backing_store.as_deref_mut();
+    while let Some(store) = below {
+        if store.kind.is_some() {
+            *number += 1;
+            store.index = Some(*number);
+        }
+        below = store.backing_store.as_deref_mut();
+    }
+}
+
+/// The highest number of a disk's images.
+fn last_number(disk: &Disk) -> u32 {
+    let mut last = disk.source.as_ref().and_then(|source| source.index).unwrap_or(0);
+    let mut below = disk.backing_store.as_deref();
+    while let Some(store) = below {
+        last = last.max(store.index.unwrap_or(0));
+        below = store.backing_store.as_deref();
+    }
+    last
 }
 
 fn disk_name(doc: &Domain, disk: &Disk) -> Option<String> {

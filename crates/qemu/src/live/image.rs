@@ -28,7 +28,11 @@ pub fn inspect(doc: &mut Domain) -> Result<()> {
     Ok(())
 }
 
-fn inspect_disk(disk: &mut Disk) -> Result<()> {
+/// Looks at the images of one disk.
+///
+/// # Errors
+/// As [`inspect`].
+pub fn inspect_disk(disk: &mut Disk) -> Result<()> {
     let Some(source) = disk.source.clone() else {
         return Ok(());
     };

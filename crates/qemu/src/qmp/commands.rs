@@ -58,6 +58,34 @@ command!(
     }
 );
 command!(
+    /// Closes a descriptor that was received and not used.
+    CloseFd = "closefd" -> Empty {
+        /// Its name.
+        fdname: String,
+    }
+);
+command!(
+    /// Asks the guest to let go of a device.
+    DeviceDel = "device_del" -> Empty {
+        /// Its id.
+        id: String,
+    }
+);
+command!(
+    /// Takes the host's end of a network card away.
+    NetdevDel = "netdev_del" -> Empty {
+        /// Its id.
+        id: String,
+    }
+);
+command!(
+    /// Takes a node of the block layer away.
+    BlockdevDel = "blockdev-del" -> Empty {
+        /// Its name.
+        node_name: String,
+    }
+);
+command!(
     /// QEMU's version.
     QueryVersion = "query-version" -> Version {}
 );

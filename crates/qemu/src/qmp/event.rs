@@ -102,6 +102,14 @@ impl BlockIoError {
     }
 }
 
+/// Data of `DEVICE_DELETED` and `DEVICE_UNPLUG_GUEST_ERROR`.
+#[derive(Debug, Clone, Default, Deserialize)]
+pub struct DeviceEvent {
+    /// The device's id; parts of devices have none.
+    #[serde(default)]
+    pub device: Option<String>,
+}
+
 /// Data of `WATCHDOG`.
 #[derive(Debug, Clone, Default, Deserialize)]
 pub struct Watchdog {

@@ -151,7 +151,7 @@ fn usual_bus(disk: &Disk) -> Option<DiskBus> {
 }
 
 /// Where libvirt puts a disk: before the first on its bus with a later name, else after the last on its bus, else last.
-fn position_for(disks: &[Disk], target: &DiskTarget) -> usize {
+pub(in crate::domain) fn position_for(disks: &[Disk], target: &DiskTarget) -> usize {
     let same_bus = || {
         disks
             .iter()

@@ -27,6 +27,8 @@ fn unsupported(text: impl Into<String>) -> XmlError {
     XmlError::Unsupported(text.into())
 }
 
+pub(super) use disk::position_for as disk_position;
+
 /// Completes a device on its own.
 pub(super) fn device(device: &mut Device) -> Result<(), XmlError> {
     match device {
