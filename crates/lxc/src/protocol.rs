@@ -8,7 +8,8 @@
 //! The daemon may be newer or older than the controller, so fields that are not known are passed over and
 //! a request that is not known is answered with an error. Within one [`VERSION`] nothing changes its meaning.
 //!
-//! The way of a container: [`Phase::Starting`], `Cloned` (the namespaces are there, the daemon moves interfaces in and says
+//! The controller makes nothing before the first connection, so that somebody hears what comes of it; nobody within a minute, and it
+//! exits. The way of a container: [`Phase::Starting`], `Cloned` (the namespaces are there, the daemon moves interfaces in and says
 //! [`Ask::Go`]), `Running`, `Ended`; or `Failed` at any point before `Running`. After `Ended` and `Failed` the controller exits.
 
 use std::fmt;

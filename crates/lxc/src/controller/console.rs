@@ -39,6 +39,8 @@ pub(super) struct Console {
     stuck: Option<Instant>,
     /// Descriptor of the watch for being opened.
     watch: Option<i32>,
+    /// Where it cannot be watched: its other side, so that it counts as open.
+    _held: Option<OwnedFd>,
 }
 
 /// The two ends of a console.
@@ -54,8 +56,10 @@ impl Console {
     pub(super) fn new(host: OwnedFd, watcher: &Watcher) -> Console {
         make_raw(&host);
         let _ = set_nonblocking(&host);
+        let watch = watcher.add(&host);
         Console {
-            watch: watcher.add(&host),
+            watch,
+            _held: watch.is_none().then(|| dev::other_side(&host).ok()).flatten(),
             host,
             inside: None,
             to_host: VecDeque::new(),
@@ -83,8 +87,7 @@ impl Console {
             true => flags,
             false => PollFlags::empty(),
         };
-        // A terminal that cannot be watched is looked at in any case.
-        let host = (self.is_open || self.watch.is_none()).then(|| {
+        let host = self.is_open.then(|| {
             let wanted = when(self.to_inside.len() < TYPED, PollFlags::IN)
                 | when(!self.to_host.is_empty(), PollFlags::OUT);
             (Half::Host, self.host.as_fd(), wanted)
