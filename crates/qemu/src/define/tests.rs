@@ -105,15 +105,6 @@ const OF_CONTAINERS: &[(&str, &str)] = &[
         "</os><resource><partition>/machine</partition></resource>",
         "domain/resource",
     ),
-    ("</os><cputune><shares>5</shares></cputune>", "domain/cputune"),
-    (
-        "</os><memtune><hard_limit>5</hard_limit></memtune>",
-        "domain/memtune",
-    ),
-    (
-        "</os><blkiotune><weight>5</weight></blkiotune>",
-        "domain/blkiotune",
-    ),
     (
         "</os><numatune><memory nodeset='0'/></numatune>",
         "domain/numatune",
