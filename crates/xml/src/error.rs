@@ -98,7 +98,7 @@ fn list(unknown: &[Unknown]) -> String {
     parts.join("; ")
 }
 
-/// What a path leads to, in words: `element 'speed'`, `attribute 'chek'`, `text in 'place'`.
+/// What a path leads to, in words: `element 'speed'` (without its namespace's prefix), `attribute 'chek'`, `text in 'place'`.
 pub fn what_is(path: &str) -> String {
     let (above, last) = path.rsplit_once('/').unwrap_or(("", path));
     match (last.strip_prefix('@'), last) {
@@ -107,6 +107,9 @@ pub fn what_is(path: &str) -> String {
             let holder = above.rsplit('/').next().unwrap_or_default();
             format!("text in '{holder}'")
         }
-        (None, element) => format!("element '{element}'"),
+        (None, element) => {
+            let name = element.rsplit(':').next().unwrap_or(element);
+            format!("element '{name}'")
+        }
     }
 }

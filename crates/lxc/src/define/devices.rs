@@ -5,6 +5,8 @@ use ferrovirt_model::domain::{
     FilesystemType, Hostdev, HostdevKind, Interface, InterfaceType,
 };
 
+use ferrovirt_xml::what_is;
+
 use crate::error::{Error, Result};
 
 /// The longest name of a network device (`IFNAMSIZ` without its end).
@@ -42,8 +44,8 @@ fn info(element: &str, info: &mut DeviceInfo) -> Result<()> {
         ("address", info.address.is_some()),
     ] {
         if there {
-            let text = format!("not supported: element '{part}', domain/devices/{element}/{part}");
-            return unsupported(text);
+            let path = format!("domain/devices/{element}/{part}");
+            return unsupported(format!("not supported: {}, {path}", what_is(&path)));
         }
     }
     Ok(())
@@ -53,7 +55,8 @@ fn info(element: &str, info: &mut DeviceInfo) -> Result<()> {
 fn absolute(element: &str, path: Option<&str>) -> Result<()> {
     match path {
         Some(path) if !path.starts_with('/') => unsupported(format!(
-            "path '{path}' in element domain/devices/{element} must be absolute"
+            "path '{path}' must be absolute: {}, domain/devices/{element}",
+            what_is(element)
         )),
         _ => Ok(()),
     }

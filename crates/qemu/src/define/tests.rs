@@ -94,62 +94,56 @@ fn what_cannot_be_is_refused_with_what_it_is_about() {
     }
 }
 
+/// After the type in `<os>`, and what the refusal names.
+const OF_CONTAINERS: &[(&str, &str)] = &[
+    ("<init>/sbin/init</init></os>", "domain/os/init"),
+    (
+        "</os><idmap><uid start='0' target='1' count='2'/><gid start='0' target='1' count='2'/></idmap>",
+        "domain/idmap",
+    ),
+    (
+        "</os><resource><partition>/machine</partition></resource>",
+        "domain/resource",
+    ),
+    (
+        "</os><numatune><memory nodeset='0'/></numatune>",
+        "domain/numatune",
+    ),
+    ("</os><vcpu cpuset='0'>1</vcpu>", "domain/vcpu/@cpuset"),
+    (
+        "</os><features><capabilities policy='deny'/></features>",
+        "domain/features/capabilities",
+    ),
+    (
+        "</os><devices><filesystem><source dir='/a'/><target dir='b'/></filesystem></devices>",
+        "domain/devices/filesystem",
+    ),
+    (
+        "</os><devices><hostdev mode='capabilities' type='misc'><source><char>/dev/x</char></source></hostdev></devices>",
+        "domain/devices/hostdev",
+    ),
+    (
+        "</os><devices><interface type='network'><source network='n'/><guest dev='e'/></interface></devices>",
+        "domain/devices/interface/guest",
+    ),
+    (
+        "</os><devices><interface type='network'><source network='n'/><ip address='10.0.0.1'/></interface></devices>",
+        "domain/devices/interface/ip",
+    ),
+    (
+        "</os><devices><interface type='direct'><source dev='e'/></interface></devices>",
+        "interface type 'direct'",
+    ),
+    (
+        "</os><devices><interface type='ethernet'/></devices>",
+        "interface type 'ethernet'",
+    ),
+];
+
 #[test]
 fn what_only_containers_have_is_refused_by_name() {
     let start = "<domain type='qemu'><name>g</name><memory>1024</memory><os><type>hvm</type>";
-    for (inside, words) in [
-        ("<init>/sbin/init</init></os>", "domain/os/init"),
-        (
-            "</os><idmap><uid start='0' target='1' count='2'/><gid start='0' target='1' count='2'/></idmap>",
-            "domain/idmap",
-        ),
-        (
-            "</os><resource><partition>/machine</partition></resource>",
-            "domain/resource",
-        ),
-        ("</os><cputune><shares>5</shares></cputune>", "domain/cputune"),
-        (
-            "</os><memtune><hard_limit>5</hard_limit></memtune>",
-            "domain/memtune",
-        ),
-        (
-            "</os><blkiotune><weight>5</weight></blkiotune>",
-            "domain/blkiotune",
-        ),
-        (
-            "</os><numatune><memory nodeset='0'/></numatune>",
-            "domain/numatune",
-        ),
-        ("</os><vcpu cpuset='0'>1</vcpu>", "domain/vcpu/@cpuset"),
-        (
-            "</os><features><capabilities policy='deny'/></features>",
-            "domain/features/capabilities",
-        ),
-        (
-            "</os><devices><filesystem><source dir='/a'/><target dir='b'/></filesystem></devices>",
-            "domain/devices/filesystem",
-        ),
-        (
-            "</os><devices><hostdev mode='capabilities' type='misc'><source><char>/dev/x</char></source></hostdev></devices>",
-            "domain/devices/hostdev",
-        ),
-        (
-            "</os><devices><interface type='network'><source network='n'/><guest dev='e'/></interface></devices>",
-            "domain/devices/interface/guest",
-        ),
-        (
-            "</os><devices><interface type='network'><source network='n'/><ip address='10.0.0.1'/></interface></devices>",
-            "domain/devices/interface/ip",
-        ),
-        (
-            "</os><devices><interface type='direct'><source dev='e'/></interface></devices>",
-            "interface type 'direct'",
-        ),
-        (
-            "</os><devices><interface type='ethernet'/></devices>",
-            "interface type 'ethernet'",
-        ),
-    ] {
+    for (inside, words) in OF_CONTAINERS {
         let error = completed(&format!("{start}{inside}</domain>"))
             .map(|_| ())
             .unwrap_err();
