@@ -99,6 +99,11 @@ pub async fn launch(
                 None => return Err(died(String::new())),
             }
         };
+        // Not earlier: the controller itself has used /dev/fuse and loop devices.
+        if let Some(scope) = &scope {
+            let rules = devices(&run.doc)?;
+            blocking::here(|| scope.set_devices(&rules))?;
+        }
         if !prepared.cards.is_empty() || orders.namespaces.private_network {
             cards::move_in(links, &cards::netns_of(init), &prepared.cards).await?;
         }
@@ -215,7 +220,6 @@ fn scope(run: &mut Run) -> Result<Option<Scope>> {
     run.facts
         .insert(PARTITION.to_owned(), partition.path().to_owned());
     tuning::at_start(&scope, &run.doc)?;
-    scope.set_devices(&devices(&run.doc)?)?;
     Ok(Some(scope))
 }
 
@@ -239,10 +243,6 @@ pub fn scope_of(facts: &std::collections::BTreeMap<String, String>) -> Option<Sc
 const USUAL: [(u32, u32); 7] = [(1, 3), (1, 5), (1, 7), (1, 8), (1, 9), (5, 0), (5, 2)];
 const PTYS: u32 = 136;
 
-/// What the controller needs for an image.
-const LOOP_CONTROL: (u32, u32) = (10, 237);
-const LOOP: u32 = 7;
-
 /// The devices that this one may use.
 fn devices(doc: &Domain) -> Result<Vec<DeviceRule>> {
     let mut rules: Vec<_> = USUAL
@@ -261,23 +261,8 @@ fn devices(doc: &Domain) -> Result<Vec<DeviceRule>> {
         }
     }
     for filesystem in &doc.devices.filesystems {
-        match orders::filesystem(filesystem)?.source {
-            Source::Block { path, .. } => rules.push(rule_of(&path, Access::ALL)?),
-            Source::File { .. } => {
-                rules.push(DeviceRule::new(
-                    DeviceKind::Character,
-                    LOOP_CONTROL.0,
-                    LOOP_CONTROL.1,
-                    Access::ALL,
-                ));
-                rules.push(DeviceRule {
-                    kind: DeviceKind::Block,
-                    major: Some(LOOP),
-                    minor: None,
-                    access: Access::ALL,
-                });
-            }
-            Source::Mount(_) | Source::Bind(_) | Source::Ram { .. } => {}
+        if let Source::Block { path, .. } = orders::filesystem(filesystem)?.source {
+            rules.push(rule_of(&path, Access::ALL)?);
         }
     }
     Ok(rules)
