@@ -153,7 +153,30 @@ pub(crate) fn check(root: &Path) -> Result<Vec<String>, String> {
         serde_json::from_slice(&output.stdout).map_err(|e| format!("cargo metadata: {e}"))?;
     let path = root.join("docs/architecture.md");
     let reasons = std::fs::read_to_string(&path).map_err(|e| format!("{}: {e}", path.display()))?;
-    Ok(findings(PLAN, &metadata, &reasons))
+    let mut found = findings(PLAN, &metadata, &reasons);
+    let sequence = root.join(SEQUENCE);
+    let text = std::fs::read_to_string(&sequence).map_err(|e| format!("{}: {e}", sequence.display()))?;
+    found.extend(drivers_in(SEQUENCE, &text));
+    Ok(found)
+}
+
+/// The order of hooks and work, one for all hypervisors: it must not know any of them.
+const SEQUENCE: &str = "crates/guest/src/sequence.rs";
+
+/// What hypervisors are called.
+const DRIVERS: [&str; 6] = ["qemu", "lxc", "libxl", "xen", "container", "Driver::"];
+
+/// Lines that name a driver.
+fn drivers_in(file: &str, text: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    for (number, line) in (1..).zip(text.lines()) {
+        let lower = line.to_lowercase();
+        let named = DRIVERS
+            .iter()
+            .find(|driver| lower.contains(&driver.to_lowercase()));
+        found.extend(named.map(|driver| format!("{file}:{number}: names a driver ({driver})")));
+    }
+    found
 }
 
 /// The comparison itself, on data.
@@ -226,6 +249,16 @@ fn broken_plan(plan: &[Room]) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_sequence_that_knows_a_driver_is_found() {
+        let text = "//! For all.\nif B::DRIVER == Driver::Lxc {\n    // as QEMU does\n}\n";
+        assert_eq!(
+            drivers_in("s.rs", text),
+            ["s.rs:2: names a driver (lxc)", "s.rs:3: names a driver (qemu)"]
+        );
+        assert!(drivers_in("s.rs", "walk.hook(run, GuestOperation::Start).await?;").is_empty());
+    }
 
     const SMALL: &[Room] = &[
         Room {

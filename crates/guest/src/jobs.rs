@@ -281,6 +281,22 @@ impl<B: Power + Tune + Plug> Owner<B> {
         }
     }
 
+    fn was_reset(&mut self, guest_initiated: bool, seen: &Snapshot) {
+        self.desk.announce(What::Rebooted);
+        // A reset by our own hand within a reboot is that reboot.
+        let reboots = self.job.as_ref().is_some_and(|job| job.what == REBOOT);
+        self.desk.ring(match guest_initiated || reboots {
+            true => GuestOperation::Rebooted,
+            false => GuestOperation::Reset,
+        });
+        let doc = seen.live.as_ref();
+        if doc.is_some_and(|doc| doc.on_reboot == Action::Destroy) {
+            self.by_itself(Later::End(ShutoffReason::Shutdown));
+        } else if let Some(sheet) = self.sheet() {
+            sheet.note(|status| status.fake_reboot = false);
+        }
+    }
+
     /// The guest did something by itself.
     pub(crate) fn observe(&mut self, event: BackendEvent) {
         let seen = self.desk.look();
@@ -303,20 +319,7 @@ impl<B: Power + Tune + Plug> Owner<B> {
                 self.note(Reason::Shutdown(ShutdownReason::Unknown));
                 self.by_itself(Later::End(ShutoffReason::Shutdown));
             }
-            BackendEvent::Reset { guest_initiated } => {
-                self.desk.announce(What::Rebooted);
-                // A reset by our own hand within a reboot is that reboot.
-                let reboots = self.job.as_ref().is_some_and(|job| job.what == REBOOT);
-                self.desk.ring(match guest_initiated || reboots {
-                    true => GuestOperation::Rebooted,
-                    false => GuestOperation::Reset,
-                });
-                if doc.is_some_and(|doc| doc.on_reboot == Action::Destroy) {
-                    self.by_itself(Later::End(ShutoffReason::Shutdown));
-                } else if let Some(sheet) = self.sheet() {
-                    sheet.note(|status| status.fake_reboot = false);
-                }
-            }
+            BackendEvent::Reset { guest_initiated } => self.was_reset(guest_initiated, &seen),
             BackendEvent::DiskFailed { disk, action, reason } => {
                 let failure = doc.and_then(|doc| DiskFailure::of(&doc, &disk, action, reason));
                 self.disk_failed(&disk, failure);

@@ -16,9 +16,7 @@ use ferrovirt_guest::{BackendError, Run};
 use ferrovirt_link::Links;
 use ferrovirt_model::domain::Domain;
 use ferrovirt_sys::blocking;
-use ferrovirt_sys::cgroup::{
-    Access, DeviceKind, DeviceRule, Partition, Scope, create_scope_in, rule_of,
-};
+use ferrovirt_sys::cgroup::{Access, DeviceKind, DeviceRule, Partition, Scope, create_scope_in, rule_of};
 use ferrovirt_sys::launch::Orders as LaunchOrders;
 use rustix::fs::{MemfdFlags, SealFlags};
 
@@ -28,8 +26,8 @@ use crate::container::{Container, PATIENCE};
 use crate::controller_client::{Controller, Event};
 use crate::error::{Error, Result};
 use crate::orders::{self, Others};
-use crate::tuning;
 use crate::protocol::{Ask, ORDERS_FD, SOCKET_FD, Source};
+use crate::tuning;
 
 /// Where a run remembers the name of its control group, and the partition that it is in.
 pub const SCOPE: &str = "scope";

@@ -179,16 +179,15 @@ impl ErrorReply {
         let fields = &mut self.0;
         if fields.domain == from.number() {
             fields.domain = to.number();
-            for text in [
+            let texts = [
                 &mut fields.message,
                 &mut fields.str1,
                 &mut fields.str2,
                 &mut fields.str3,
-            ] {
-                if let Some(text) = text {
-                    for (theirs, own) in words {
-                        *text = text.replace(theirs, own);
-                    }
+            ];
+            for text in texts.into_iter().flatten() {
+                for (theirs, own) in words {
+                    *text = text.replace(theirs, own);
                 }
             }
         }

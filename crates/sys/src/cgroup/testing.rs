@@ -14,14 +14,14 @@ pub(super) struct Tree {
 impl Tree {
     pub(super) fn version_1(controller: &str) -> Tree {
         Tree {
-            root: tempfile::tempdir().unwrap(),
+            root: tempfile::tempdir().expect("a test tree"),
             controllers: vec![controller.to_owned()],
         }
     }
 
     pub(super) fn version_2() -> Tree {
         Tree {
-            root: tempfile::tempdir().unwrap(),
+            root: tempfile::tempdir().expect("a test tree"),
             controllers: Vec::new(),
         }
     }
@@ -36,8 +36,8 @@ impl Tree {
 
     pub(super) fn scope(&self) -> Scope {
         create_in(&[self.hierarchy()], &super::Partition::default(), "s.scope")
-            .unwrap()
-            .unwrap()
+            .expect("a test tree")
+            .expect("a test tree")
     }
 
     /// A file below the scope.
@@ -47,12 +47,12 @@ impl Tree {
 
     pub(super) fn put(&self, file: &str, text: &str) {
         let path = self.at(file);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, text).unwrap();
+        fs::create_dir_all(path.parent().expect("a test tree")).expect("a test tree");
+        fs::write(path, text).expect("a test tree");
     }
 
     /// What was written last into a file: plain files keep what is behind a shorter text, the kernel's do not.
     pub(super) fn get(&self, file: &str) -> String {
-        fs::read_to_string(self.at(file)).unwrap()
+        fs::read_to_string(self.at(file)).expect("a test tree")
     }
 }
