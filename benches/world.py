@@ -1,4 +1,5 @@
 """The private world of one daemon under measurement: namespaces, empty directories, the daemon's process."""
+import ctypes
 import os
 import shutil
 import subprocess
@@ -45,12 +46,67 @@ def enter(kind, disk):
         slim_drivers()
 
 
+CGROUPS = "/sys/fs/cgroup"
+CLONE_NEWCGROUP = 0x02000000
+
+
+def hierarchies():
+    """Where control groups are mounted: (directory, kind)."""
+    for line in open("/proc/mounts"):
+        _, where, kind = line.split()[:3]
+        if kind in ("cgroup", "cgroup2"):
+            yield where, kind
+
+
+def enter_cgroup(name):
+    """Become the only member of a new control group in each hierarchy, and see it as the root."""
+    for where, kind in hierarchies():
+        own = os.path.join(where, name)
+        os.makedirs(own, exist_ok=True)
+        for f in ("cpuset.cpus", "cpuset.mems"):
+            if kind == "cgroup" and os.path.exists(own + "/" + f):
+                open(own + "/" + f, "w").write(open(where + "/" + f).read())
+        open(own + "/cgroup.procs", "w").write("0")
+    # os.unshare is of Python 3.12
+    if ctypes.CDLL(None, use_errno=True).unshare(CLONE_NEWCGROUP):
+        raise OSError(ctypes.get_errno(), "unshare")
+
+
+def remove_cgroup(name):
+    """What is left of such a group once nobody is in it."""
+    for where, _ in hierarchies():
+        for directory, _, _ in os.walk(os.path.join(where, name), topdown=False):
+            try:
+                os.rmdir(directory)
+            except OSError:
+                pass                         # something still is in it: it stays to be seen
+
+
+def mount_cgroups():
+    """In our namespace of control groups: mount what the machine has, version 1 or 2."""
+    controllers = [line.split(":")[1] for line in open("/proc/self/cgroup")]
+    old = [c for c in controllers if c and not c.startswith("name=")]
+    subprocess.run(["umount", "-R", "-l", "/sys"], capture_output=True)
+    run("mount", "-t", "sysfs", "sysfs", "/sys")
+    if not old:
+        run("mount", "-t", "cgroup2", "cgroup2", CGROUPS)
+        os.mkdir(CGROUPS + "/init")          # processes must leave the root before it is divided
+        open(CGROUPS + "/init/cgroup.procs", "w").write("0")
+        for c in open(CGROUPS + "/cgroup.controllers").read().split():
+            open(CGROUPS + "/cgroup.subtree_control", "w").write("+" + c)
+        return
+    run("mount", "-t", "tmpfs", "-o", "mode=755", "tmpfs", CGROUPS)
+    for c in old:
+        os.mkdir(os.path.join(CGROUPS, c))
+        run("mount", "-t", "cgroup", "-o", c, "cgroup", os.path.join(CGROUPS, c))
+
+
 def slim_drivers():
     """Only the drivers that the comparison is about (the node device driver needs udev)."""
     for base in ("/usr/lib/x86_64-linux-gnu/libvirt/connection-driver", "/usr/lib/libvirt/connection-driver"):
         if os.path.isdir(base):
             os.makedirs("/run/drivers", exist_ok=True)
-            for module in ("qemu", "network", "storage", "secret", "nwfilter"):
+            for module in ("qemu", "lxc", "network", "storage", "secret", "nwfilter"):
                 path = "%s/libvirt_driver_%s.so" % (base, module)
                 if os.path.exists(path):
                     shutil.copy(path, "/run/drivers")
