@@ -129,7 +129,7 @@ fn number(file: &std::path::Path) -> Result<u64> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::Tree;
+    use super::super::tree_tests::Tree;
     use super::*;
 
     fn bandwidth(period: u64, quota: Option<u64>) -> Bandwidth {

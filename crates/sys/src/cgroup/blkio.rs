@@ -205,7 +205,7 @@ fn work_2(text: &str) -> BlockWork {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::Tree;
+    use super::super::tree_tests::Tree;
     use super::*;
 
     const DISK: BlockDevice = BlockDevice {

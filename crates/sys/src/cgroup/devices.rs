@@ -187,7 +187,7 @@ pub fn rule_of(path: &Path, access: Access) -> Result<DeviceRule> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::Tree;
+    use super::super::tree_tests::Tree;
     use super::*;
 
     #[test]

@@ -129,7 +129,7 @@ fn until(patience: Duration, mut done: impl FnMut() -> Result<bool>) -> Result<b
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::Tree;
+    use super::super::tree_tests::Tree;
     use super::*;
 
     #[test]

@@ -128,7 +128,7 @@ impl Scope {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::Tree;
+    use super::super::tree_tests::Tree;
     use super::*;
 
     fn limits(hard: Option<u64>, soft: Option<u64>, with_swap: Option<u64>) -> MemoryLimits {

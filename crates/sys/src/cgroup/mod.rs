@@ -29,7 +29,7 @@ mod name;
 mod part;
 mod partition;
 #[cfg(test)]
-mod testing;
+mod tree_tests;
 
 use std::fs;
 use std::io;
