@@ -93,6 +93,19 @@ async fn r91_each_hook_has_its_own_origin() {
         let is_qemu = hook.event.driver() == Driver::Qemu;
         assert_eq!(origin.waiting_for(&g1).is_some(), is_qemu);
         assert_eq!(origin.waiting_for(&c1).is_some(), !is_qemu);
+        // The history of what it asks for names it.
+        assert_eq!(
+            origin.asked_by().hook,
+            Some(ferrovirt_hook::history::RunId(hook.id))
+        );
+        let serves = [
+            (Driver::Qemu, "g1"),
+            (Driver::Lxc, "c1"),
+            (Driver::Lxc, "g1"),
+            (Driver::Qemu, "c1"),
+        ]
+        .map(|(driver, name)| hook.serves(driver, name));
+        assert_eq!(serves, [is_qemu, !is_qemu, false, false]);
     }
     qemu.await.unwrap().unwrap();
     lxc.await.unwrap().unwrap();
@@ -459,4 +472,23 @@ async fn r92_one_script_is_ended_by_its_number_and_the_next_one_runs() {
     assert_eq!(world.text("next"), "yes\n");
     assert!(world.engine.running().is_empty());
     assert!(world.engine.cancel(id, "too late").is_none());
+}
+
+#[tokio::test]
+async fn r95_a_destroy_says_more_than_whoever_ended_the_script_before() {
+    let world = World::with(&[(
+        "qemu",
+        &format!("trap 'sleep 0.5; exit 1' TERM; {NOTE_PID} while :; do sleep 0.1; done"),
+    )]);
+    let call = prepare(None);
+    let cancel = call.cancel.clone();
+    let running = started(&world, call).await;
+    let id = world.engine.running()[0].id;
+    world.engine.cancel(id, "root").unwrap();
+    cancel.cancel();
+    let error = running.await.unwrap().unwrap_err();
+    assert!(
+        matches!(error, ferrovirt_hook::HookError::Cancelled { .. }),
+        "{error}"
+    );
 }

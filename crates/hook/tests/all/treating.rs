@@ -202,6 +202,46 @@ async fn r8_a_script_gets_what_its_rule_says() {
 }
 
 #[tokio::test]
+async fn r8_a_script_of_another_user_has_that_user_s_home_and_name() {
+    use std::os::unix::fs::PermissionsExt;
+    let body = r#"echo "$(id -un) $HOME $USER $LOGNAME" >&2"#;
+    let world = world(&[("qemu", body)], "[[rule]]\nuser = 'daemon'\n");
+    fs::set_permissions(world.dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let report = world.prepare("x").await.unwrap();
+    assert_eq!(report.runs[0].stderr.text(), "daemon /usr/sbin daemon daemon\n");
+}
+
+#[tokio::test]
+async fn other_rules_count_from_the_next_call_on() {
+    let world = world(&[("qemu", "exit 1")], "[[rule]]\non_failure = 'ignore'\n");
+    world.prepare("x").await.unwrap();
+    assert!(!world.engine.policy().rules().is_empty());
+    world.engine.set_policy(Policy::empty());
+    world.prepare("x").await.unwrap_err();
+    assert!(world.engine.policy().rules().is_empty());
+}
+
+#[tokio::test]
+async fn who_has_its_lock_waits_for_it_no_more() {
+    let world = world(
+        &[(
+            "qemu",
+            "while [ ! -e \"$(dirname \"$0\")/../go\" ]; do sleep 0.05; done",
+        )],
+        "[[rule]]\nlock = 'l'\n",
+    );
+    let engine = world.engine.clone();
+    let call = tokio::spawn(async move { engine.call(prepare(None)).await });
+    until("the script runs", || {
+        world.engine.running().iter().any(|hook| hook.pid.is_some())
+    })
+    .await;
+    assert_eq!(world.engine.running()[0].waits_for, None);
+    fs::write(world.file("go"), "").unwrap();
+    call.await.unwrap().unwrap();
+}
+
+#[tokio::test]
 async fn r34_a_rule_for_one_script_goes_before_the_setting_for_all() {
     let note = r#"echo "${0##*/} $4" >> "$(dirname "$0")/../told""#;
     let world = World::changed(&[("qemu", note)], |config| {
