@@ -397,6 +397,8 @@ async fn r2_a_script_with_the_name_of_a_guest_is_no_broken_tree() {
     world.prepare("x").await.unwrap();
     assert_eq!(called(&world), ["g1"]);
     assert_eq!(world.log(), []);
+    let plan = world.engine.plan(prepare(None).event, None, None).await;
+    assert!(plan.iter().all(|planned| planned.skipped.is_none()), "{plan:?}");
     // What is in the way of a whole directory is said.
     fs::create_dir_all(world.hook("qemu.d/g2")).unwrap();
     symlink("prepare", world.hook("qemu.d/g2/prepare")).unwrap();
