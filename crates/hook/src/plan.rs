@@ -181,4 +181,32 @@ mod tests {
         std::fs::write(&path, "x").unwrap();
         assert_ne!(digests.of(&path), Some(empty));
     }
+
+    #[test]
+    fn r93_what_is_too_large_for_a_script_has_no_digest() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("s");
+        let digests = Digests::default();
+        let file = std::fs::File::create(&path).unwrap();
+        file.set_len(16 << 20).unwrap();
+        assert!(digests.of(&path).is_some());
+        file.set_len((16 << 20) + 1).unwrap();
+        assert_eq!(digests.of(&path), None);
+    }
+
+    #[test]
+    fn r93_so_many_digests_are_remembered_and_no_more() {
+        let dir = tempfile::tempdir().unwrap();
+        let digests = Digests::default();
+        let known = |digests: &Digests| digests.known.lock().unwrap().len();
+        for number in 0..MOST_DIGESTS {
+            let path = dir.path().join(number.to_string());
+            std::fs::write(&path, "").unwrap();
+            digests.of(&path).unwrap();
+        }
+        assert_eq!(known(&digests), MOST_DIGESTS);
+        std::fs::write(dir.path().join("one-more"), "").unwrap();
+        digests.of(&dir.path().join("one-more")).unwrap();
+        assert_eq!(known(&digests), 1);
+    }
 }

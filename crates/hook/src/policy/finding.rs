@@ -111,6 +111,18 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_line_is_shown_as_far_as_its_mark_can_be_seen() {
+        let lines = |blanks: usize| {
+            let text = format!("{}x", "y".repeat(blanks));
+            let finding = Finding::new(Path::new("r.toml"), &text, blanks, "odd".to_owned());
+            finding.to_string().lines().count()
+        };
+        assert_eq!(lines(0), 3);
+        assert_eq!(lines(SHOWN - 1), 3);
+        assert_eq!(lines(SHOWN), 1);
+    }
+
+    #[test]
     fn a_finding_shows_its_line() {
         let text = "a = 1\n\tä = \u{1b}2\r\n";
         let finding = Finding::new(

@@ -46,11 +46,6 @@ impl Rule {
         self.line
     }
 
-    /// The commands that it adds; with none it says how scripts are run.
-    pub fn commands(&self) -> &[Command] {
-        &self.run
-    }
-
     /// The events that it names: driver and operation. Those that this build does not raise are among them.
     pub fn events(&self) -> impl Iterator<Item = (crate::Driver, &'static crate::Row)> {
         self.when.events()

@@ -46,6 +46,34 @@ mod tests {
     use super::*;
 
     #[test]
+    fn every_kind_of_slip_costs_one() {
+        for (word, meant, slips) in [
+            ("", "abc", 3),
+            ("abc", "", 3),
+            ("kitten", "sitting", 3),
+            ("ab", "ba", 1),
+            ("timeuot", "timeout", 1),
+            ("pyaload", "payload", 1),
+            ("on_fialure", "on_failure", 1),
+            ("warn_aftre", "warn_after", 1),
+            ("abcd", "badc", 2),
+            ("aab", "aba", 1),
+            ("abc", "cba", 2),
+        ] {
+            assert_eq!(distance(word, meant), slips, "{word} {meant}");
+        }
+    }
+
+    #[test]
+    fn a_third_of_the_letters_may_be_wrong_of_a_word_of_any_usual_length() {
+        assert_eq!(closest("prpar", &["prepare"]), Some("prepare"));
+        assert_eq!(closest("prpa", &["prepare"]), None);
+        let (longest, longer) = ("x".repeat(40), "x".repeat(41));
+        assert_eq!(closest(&longest, &[&longest]), Some(longest.as_str()));
+        assert_eq!(closest(&longer, &[&longest]), None);
+    }
+
+    #[test]
     fn slips_are_recognised() {
         let known = ["prepare", "release", "port-created", "user"];
         for (word, meant) in [

@@ -79,7 +79,6 @@ pub(super) fn after(facts: &Facts, operation: Option<&Operation>, found: &Found<
     let mut next = match (&found.class, found.row) {
         (Class::Hook, Some(row)) => about_hook(row),
         (Class::Destroyed | Class::DaemonDied, Some(row)) => vec![show(row)],
-        (Class::DaemonDied, None) => Vec::new(),
         (Class::Disk(path), _) => vec![format!(
             "ls -l {} # whether it is there, and for whom",
             shell_word(path)

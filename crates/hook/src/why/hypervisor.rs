@@ -105,6 +105,17 @@ pub(super) fn is_oom(words: &str, crashed: bool) -> bool {
 mod tests {
     use super::*;
 
+    #[test]
+    fn only_the_name_of_qemu_is_taken_off() {
+        for (line, rest) in [
+            ("qemu-system-x86_64: no disk", "no disk"),
+            ("error: no disk", "error: no disk"),
+            ("the qemu of old: no disk", "the qemu of old: no disk"),
+        ] {
+            assert_eq!(essence(line), rest);
+        }
+    }
+
     const LOG: &str = "\
 2026-02-28 09:00:00.000+0000: starting up ferrovirt version: 0.1.0, qemu version: 10.0.2
 LC_ALL=C \\

@@ -1,5 +1,6 @@
 //! Stories on constructed facts. Here is what constructs them; the stories are in the modules below.
 
+mod choosing;
 mod ends;
 mod hooks;
 mod hypervisor;
@@ -7,6 +8,7 @@ mod manual;
 mod networks;
 mod now;
 mod text;
+mod trifles;
 
 use std::time::{Duration, SystemTime};
 

@@ -340,3 +340,35 @@ fn calls_of_any_thread_can_ask() {
     shared::<Moment<'_>>();
     shared::<Treatment>();
 }
+
+#[test]
+fn only_interfaces_of_networks_are_on_a_network() {
+    let with = |device: &str| format!("<domain><name>web-1</name><devices>{device}</devices></domain>");
+    let on = |device: &str| {
+        let event = guest(GuestOperation::Release);
+        applies("on_network = 'lan'", &event, Some(&with(device)))
+    };
+    assert!(on(
+        "<interface type='network'><source network='lan'/></interface>"
+    ));
+    assert!(!on(
+        "<interface type='bridge'><source network='lan'/></interface>"
+    ));
+    assert!(!on("<disk type='network'><source network='lan'/></disk>"));
+}
+
+#[test]
+fn what_is_waited_for_is_never_run_beside() {
+    let settings = crate::policy::treatment::Settings {
+        run_async: Some(true),
+        ..Default::default()
+    };
+    let is_async = |event: HookEvent| {
+        let mut treatment = Treatment::default();
+        settings.apply("r", &event, &mut treatment);
+        treatment.run_async
+    };
+    assert!(is_async(guest(GuestOperation::Release)));
+    assert!(!is_async(guest(GuestOperation::Prepare)));
+    assert!(!is_async(guest(GuestOperation::Restore)));
+}

@@ -537,3 +537,44 @@ fn deep_nesting_is_an_error_and_no_more() {
     assert!(!errors(&text).is_empty());
     assert!(rules("").rules().is_empty());
 }
+
+#[test]
+fn a_file_may_be_as_large_as_is_said() {
+    let directory = Directory::new(&[]);
+    fs::write(directory.path().join("a.toml"), vec![b'#'; 1 << 20]).unwrap();
+    assert!(directory.load().is_ok());
+}
+
+#[test]
+fn only_a_whole_command_in_one_text_is_told_that_there_is_no_shell() {
+    for (run, is_told) in [
+        ("'/no/such x'", true),
+        ("['/no/such x']", true),
+        ("'/no/such'", false),
+        ("[['/no/such x', 'argument']]", false),
+    ] {
+        let text = format!("[[rule]]\nrun = {run}\nwhen = {{ operation = 'release' }}\n");
+        let told = warnings(&text);
+        assert_eq!(told.len(), 1, "{run}: {told:?}");
+        assert_eq!(told[0].contains("there is no shell"), is_told, "{run}: {told:?}");
+    }
+}
+
+#[test]
+fn r8_the_name_of_a_variable_has_letters_digits_and_underscores() {
+    let text =
+        |name: &str| format!("[[rule]]\nenv = {{ \"{name}\" = '1' }}\nwhen = {{ operation = 'release' }}\n");
+    assert_eq!(errors(&text("FERROVIRT_A_1")), Vec::<String>::new());
+    for name in ["FERROVIRT_", "FERROVIRT_A-1", "FERROVIRT_\u{e9}", "A"] {
+        assert!(errors(&text(name))[0].contains("cannot be set"), "{name}");
+    }
+}
+
+#[test]
+fn a_rule_for_all_events_may_abort_those_that_can_be() {
+    let text = "[[rule]]\non_failure = 'abort'\nwhen = { driver = 'qemu' }\n";
+    assert_eq!(errors(text), Vec::<String>::new());
+    // What is named is told of by its name alone.
+    let text = "[[rule]]\non_failure = 'abort'\nwhen = { driver = 'qemu', operation = 'release' }\n";
+    assert_eq!(errors(text).len(), 1, "{:?}", errors(text));
+}
