@@ -178,7 +178,7 @@ fn remove_scope(run: &Run) {
     let Some(scope) = launch::scope_of(&run.facts) else {
         return;
     };
-    let emptied = scope.kill_all(container::AFTER_KILL);
+    let emptied = container::empty(&scope);
     if let Err(error) = emptied {
         tracing::error!("container '{}': {error}", run.name());
     }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use ferrovirt_guest::BackendEvent;
 use ferrovirt_sys::blocking;
-use ferrovirt_sys::cgroup::Scope;
+use ferrovirt_sys::cgroup::{CgroupError, Scope};
 use ferrovirt_sys::pidfd::PidFd;
 use ferrovirt_sys::process::ProcessId;
 use tokio::sync::mpsc;
@@ -157,26 +157,33 @@ impl Container {
     /// # Errors
     /// Something does not go: a process that waits for a disk, for example.
     pub async fn kill(&self) -> Result<()> {
-        end(self.inner.init, self.inner.scope.as_ref())?;
-        for signalled in [false, true] {
-            let patience = if signalled {
-                AFTER_KILL
-            } else {
-                Duration::from_secs(2)
-            };
-            if tokio::time::timeout(patience, self.inner.pidfd.exited())
-                .await
-                .is_ok()
-            {
-                return Ok(());
+        let inner = &self.inner;
+        if inner.scope.as_ref().is_some_and(Scope::is_frozen) {
+            // A process that is stopped cannot end.
+            self.thaw()?;
+        }
+        // With its init the kernel ends all that is in its namespace, and its controller follows by itself.
+        signal(inner.init);
+        for hurry in [false, true] {
+            let patience = if hurry { AFTER_KILL } else { Duration::from_secs(2) };
+            if tokio::time::timeout(patience, inner.pidfd.exited()).await.is_ok() {
+                return self.sweep();
             }
-            // The controller follows its init by itself; one that hangs does not.
-            let _ = self.inner.pidfd.kill(SIGKILL);
+            // One that hangs does not.
+            let _ = inner.pidfd.kill(SIGKILL);
         }
         Err(Error::Timeout(format!(
             "the controller of container '{}' does not go after SIGKILL",
-            self.inner.name
+            inner.name
         )))
+    }
+
+    /// Ends what else is in its control group: whoever entered the container from outside.
+    fn sweep(&self) -> Result<()> {
+        match &self.inner.scope {
+            Some(scope) => Ok(blocking::here(|| empty(scope))?),
+            None => Ok(()),
+        }
     }
 
     /// Stops everything in it.
@@ -213,18 +220,20 @@ impl Container {
     }
 }
 
-/// Ends all processes of a container: its init, with which the kernel ends what is in its namespace, and what else is in
-/// its control group (who entered the container from outside).
-///
-/// # Errors
-/// Something in the control group does not go.
-pub fn end(init: ProcessId, scope: Option<&Scope>) -> Result<()> {
-    if let Ok(pidfd) = PidFd::open(init) {
+fn signal(process: ProcessId) {
+    if let Ok(pidfd) = PidFd::open(process) {
         // One that went meanwhile is no error.
         let _ = pidfd.kill(SIGKILL);
     }
-    match scope {
-        Some(scope) => Ok(blocking::here(|| scope.kill_all(AFTER_KILL))?),
-        None => Ok(()),
+}
+
+/// Ends all processes in a control group, if there are any.
+///
+/// # Errors
+/// One does not go.
+pub fn empty(scope: &Scope) -> std::result::Result<(), CgroupError> {
+    match scope.pids().is_empty() {
+        true => Ok(()),
+        false => scope.kill_all(AFTER_KILL),
     }
 }

@@ -211,13 +211,15 @@ pub fn forget(config: &LxcConfig, name: &str) {
 fn scope(run: &mut Run) -> Result<Option<Scope>> {
     let partition = partition(&run.doc)?;
     let made = create_scope_in(&partition, "lxc", run.id, run.name());
-    let Some(scope) = made.map_err(Error::io("Cannot create the control group of", run.name()))? else {
-        return Ok(None);
+    let made = made.map_err(Error::io("Cannot create the control group of", run.name()))?;
+    let Some(scope) = made else {
+        return tuning::none_asked(&run.doc).map(|()| None);
     };
     run.facts.insert(SCOPE.to_owned(), scope.name.clone());
     run.facts
         .insert(PARTITION.to_owned(), partition.path().to_owned());
     tuning::at_start(&scope, &run.doc)?;
+    tuning::place(&scope, &run.doc)?;
     Ok(Some(scope))
 }
 

@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use ferrovirt_model::domain::{
-    CapabilityPolicy, Domain, Filesystem, FilesystemType, HostdevKind, IdMap, Share, ShareType,
+    CapabilityPolicy, Domain, Filesystem, FilesystemDriverType, FilesystemType, HostdevKind, IdMap, Share,
+    ShareType,
 };
 
 use crate::config::LxcConfig;
@@ -146,6 +147,11 @@ pub fn filesystem(filesystem: &Filesystem) -> Result<protocol::Filesystem> {
             value.ok_or_else(|| Error::Xml(format!("the filesystem for '{target}' has no source")))?;
         Ok::<_, Error>(PathBuf::from(value))
     };
+    if filesystem.driver.as_ref().and_then(|driver| driver.kind) == Some(FilesystemDriverType::Nbd) {
+        return Err(Error::unsupported(format!(
+            "the filesystem for '{target}' has the driver 'nbd': images are mounted through loop devices only"
+        )));
+    }
     let dir = || path(source.and_then(|source| source.dir.as_ref()));
     let source = match filesystem.kind {
         FilesystemType::Mount => Source::Mount(dir()?),

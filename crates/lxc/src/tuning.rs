@@ -60,6 +60,37 @@ pub fn at_start(scope: &Scope, doc: &Domain) -> Result<()> {
     }
 }
 
+/// A host without control groups has containers without limits; one that asks for some is refused.
+///
+/// # Errors
+/// What is asked for.
+pub fn none_asked(doc: &Domain) -> Result<()> {
+    let asked = [
+        (doc.memtune.is_some(), "memory"),
+        (doc.blkiotune.is_some(), "blkio"),
+        (doc.cputune.is_some(), "cpu"),
+        (doc.vcpu.cpuset.is_some() || doc.numatune.is_some(), "cpuset"),
+    ];
+    match asked.into_iter().find(|(asked, _)| *asked) {
+        Some((_, controller)) => Err(CgroupError::NoController(controller).into()),
+        None => Ok(()),
+    }
+}
+
+/// Keeps a container that starts on its processors and nodes.
+///
+/// # Errors
+/// As [`at_start`].
+pub fn place(scope: &Scope, doc: &Domain) -> Result<()> {
+    if let Some(processors) = &doc.vcpu.cpuset {
+        scope.set_processors(&processors.to_string())?;
+    }
+    if let Some(memory) = doc.numatune.as_ref().and_then(|tune| tune.memory.as_ref()) {
+        scope.set_memory_nodes(&memory.nodeset.to_string())?;
+    }
+    Ok(())
+}
+
 fn change(scope: Option<&Scope>, old: &Tuned, new: &Tuned) -> Result<()> {
     limits::limit(scope, old, new)?;
     if old.cpu == new.cpu {

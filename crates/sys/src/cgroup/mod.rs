@@ -19,6 +19,7 @@ mod bandwidth;
 mod blkio;
 mod bpf;
 mod cpu;
+mod cpuset;
 mod device_program;
 mod devices;
 mod error;
