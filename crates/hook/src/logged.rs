@@ -1,6 +1,6 @@
 //! What a piece of code writes to the log, for tests.
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Metadata, Subscriber, span};
@@ -28,7 +28,10 @@ impl Subscriber for Recorder {
     fn event(&self, event: &Event<'_>) {
         let mut message = Message(String::new());
         event.record(&mut message);
-        self.0.lock().unwrap().push(message.0);
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(message.0);
     }
     fn enter(&self, _: &span::Id) {}
     fn exit(&self, _: &span::Id) {}
@@ -38,6 +41,6 @@ impl Subscriber for Recorder {
 pub(crate) fn logged<T>(work: impl FnOnce() -> T) -> (T, Vec<String>) {
     let said = Arc::new(Mutex::new(Vec::new()));
     let done = tracing::subscriber::with_default(Recorder(said.clone()), work);
-    let said = said.lock().unwrap().clone();
+    let said = said.lock().unwrap_or_else(PoisonError::into_inner).clone();
     (done, said)
 }
