@@ -217,6 +217,10 @@ mod tests {
         let long: String = (0..30).map(|n| format!("line {n}\n")).collect();
         assert!(tail(&long).starts_with("…\nline 20\n"));
         assert_eq!(tail(&"x".repeat(5000)).chars().count(), 2 + CHARACTERS);
+        // What fits is shown whole, and nothing says that more was there.
+        let ten: String = (0..LINES).map(|n| format!("line {n}\n")).collect();
+        assert_eq!(tail(&ten), ten.trim_end());
+        assert_eq!(tail(&"x".repeat(CHARACTERS)), "x".repeat(CHARACTERS));
     }
 
     #[test]

@@ -146,6 +146,7 @@ fn r93_the_last_byte_of_the_queue_is_used() {
     let queue = Queue::default();
     queue.push(later(1, BYTES - 2 * OVERHEAD - 1));
     queue.push(later(2, 1));
+    assert_eq!(queue.waiting(), 2);
     queue.push(later(3, 0));
     let taken = queue.take(Duration::ZERO);
     assert_eq!((taken.entries.len(), taken.missed.count), (1, 1));

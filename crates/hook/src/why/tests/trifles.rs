@@ -210,6 +210,13 @@ fn failures_of_a_guest_that_runs_are_counted_and_each_has_its_advice() {
     );
     let alone = told(vec![harmless]);
     assert_eq!(alone.headline, head);
+    assert_eq!(alone.next.len(), 1, "{:?}", alone.next);
+    // A replay says nothing about the guest.
+    let mut replay = broken_run(4, true);
+    replay.kind = KindRow::Replay(RunId(1));
+    let only_tried = told(vec![replay]);
+    assert_eq!(only_tried.headline, format!("{head}; nothing failed"));
+    assert!(only_tried.next.is_empty(), "{:?}", only_tried.next);
 }
 
 #[test]
