@@ -239,6 +239,9 @@ pub fn scope_of(facts: &std::collections::BTreeMap<String, String>) -> Option<Sc
 const USUAL: [(u32, u32); 7] = [(1, 3), (1, 5), (1, 7), (1, 8), (1, 9), (5, 0), (5, 2)];
 const PTYS: u32 = 136;
 
+/// What the controller needs for the container's `/proc/meminfo`.
+const FUSE: (u32, u32) = (10, 229);
+
 /// What the controller needs for an image.
 const LOOP_CONTROL: (u32, u32) = (10, 237);
 const LOOP: u32 = 7;
@@ -247,6 +250,7 @@ const LOOP: u32 = 7;
 fn devices(doc: &Domain) -> Result<Vec<DeviceRule>> {
     let mut rules: Vec<_> = USUAL
         .iter()
+        .chain([&FUSE])
         .map(|(major, minor)| DeviceRule::new(DeviceKind::Character, *major, *minor, Access::ALL))
         .collect();
     rules.push(DeviceRule {
