@@ -20,7 +20,7 @@ const FORCE: u32 = 1;
 const LXC: (u32, u32) = (0x0006_8000, 1);
 
 /// `virsh console` in a terminal of its own.
-struct Session {
+pub(crate) struct Session {
     child: Child,
     keys: ChildStdin,
     screen: String,
@@ -29,9 +29,14 @@ struct Session {
 impl Session {
     /// `script` makes the terminal; what is shown there is in a file with this name.
     fn start(w: &World, screen: &str, line: &str) -> Self {
+        Self::start_at(w, URI, screen, line)
+    }
+
+    /// The same at another connection.
+    pub(crate) fn start_at(w: &World, uri: &str, screen: &str, line: &str) -> Self {
         let mut child = Command::new("timeout")
             .args(["100", "script", "-qefc"])
-            .arg(format!("virsh -c {URI} console {line}"))
+            .arg(format!("virsh -c {uri} console {line}"))
             .arg(screen)
             .current_dir(&w.dir)
             .env_clear()
@@ -48,16 +53,16 @@ impl Session {
         }
     }
 
-    fn shows(&self, w: &World, text: &str) {
+    pub(crate) fn shows(&self, w: &World, text: &str) {
         w.wait_text(&self.screen, text, 60);
     }
 
-    fn types(&mut self, keys: &str) {
+    pub(crate) fn types(&mut self, keys: &str) {
         self.keys.write_all(keys.as_bytes()).unwrap();
     }
 
     /// Waits for its end; its exit code.
-    fn ends(mut self, w: &World) -> i32 {
+    pub(crate) fn ends(mut self, w: &World) -> i32 {
         w.wait_for("the session is over", Duration::from_secs(30), || {
             self.child.try_wait().unwrap().is_some()
         });
@@ -66,7 +71,7 @@ impl Session {
 }
 
 const UP: &str = "Connected to domain 'g'";
-const ESCAPE: &str = "\x1d";
+pub(crate) const ESCAPE: &str = "\x1d";
 
 #[test]
 fn text_goes_both_ways_and_the_escape_ends_it() {

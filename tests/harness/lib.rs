@@ -3,8 +3,10 @@
 //! new mount, network, pid, uts and ipc namespaces ([`world`]); only there its body runs, as if the machine
 //! were its own. When it is over, everything it started ends with its pid namespace.
 
+pub mod containers;
 pub mod daemon;
 pub mod documents;
+pub mod groups;
 pub mod hooks;
 pub mod network;
 pub mod raw;
@@ -12,6 +14,7 @@ pub mod tools;
 pub mod virsh;
 pub mod world;
 
+pub use containers::Container;
 pub use documents::{Guest, Net};
 pub use tools::Tool;
 pub use virsh::{Background, Output};

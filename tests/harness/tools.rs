@@ -21,6 +21,10 @@ pub enum Tool {
     Iptables,
     /// The small Linux guest (`tests/guest/build`): apt, busybox
     Linux,
+    /// `busybox`, linked statically, for the roots of containers
+    Busybox,
+    /// Control groups of the world's own, for the scopes of containers
+    Cgroups,
 }
 
 /// What every test needs.
@@ -35,7 +39,8 @@ impl Tool {
             Tool::Dnsmasq => "dnsmasq",
             Tool::Nft => "nft",
             Tool::Iptables => "iptables",
-            Tool::Linux => "busybox",
+            Tool::Linux | Tool::Busybox => "busybox",
+            Tool::Cgroups => "unshare",
         }
     }
 }

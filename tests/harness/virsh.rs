@@ -87,9 +87,14 @@ impl World {
 
     /// `virsh ARGS`.
     pub fn virsh_args(&self, args: &[&str]) -> Output {
+        self.virsh_at(URI, args)
+    }
+
+    /// `virsh -c URI ARGS`.
+    pub fn virsh_at(&self, uri: &str, args: &[&str]) -> Output {
         let start = Instant::now();
         let line = format!("virsh {}", args.join(" "));
-        finish(line, start, self.virsh_command(args).output())
+        finish(line, start, self.virsh_command_at(uri, args).output())
     }
 
     /// `virsh LINE` on the side; [`Background::join`] waits for it.
@@ -97,9 +102,17 @@ impl World {
     /// # Panics
     /// When it cannot be started.
     pub fn virsh_background(&self, line: &str) -> Background {
+        self.virsh_background_at(URI, line)
+    }
+
+    /// `virsh -c URI LINE` on the side.
+    ///
+    /// # Panics
+    /// When it cannot be started.
+    pub fn virsh_background_at(&self, uri: &str, line: &str) -> Background {
         let args: Vec<&str> = line.split_whitespace().collect();
         let child = self
-            .virsh_command(&args)
+            .virsh_command_at(uri, &args)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn();
@@ -156,9 +169,14 @@ impl World {
 
     /// The command itself, for other surroundings.
     pub fn virsh_command(&self, args: &[&str]) -> Command {
+        self.virsh_command_at(URI, args)
+    }
+
+    /// The same at another connection.
+    pub fn virsh_command_at(&self, uri: &str, args: &[&str]) -> Command {
         let mut command = Command::new("timeout");
         command
-            .args([LIMIT, "virsh", "-c", URI])
+            .args([LIMIT, "virsh", "-c", uri])
             .args(args)
             .current_dir(&self.dir)
             .stdin(Stdio::null());

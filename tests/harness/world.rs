@@ -7,6 +7,7 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use crate::daemon::Daemon;
+use crate::groups::{ENTER, Groups, MOUNTS};
 use crate::tools::{self, Tool};
 
 /// Set inside a world: the name of the test that runs there.
@@ -20,6 +21,7 @@ set -e
 mount --make-rprivate /
 umount --recursive --lazy /sys
 mount -t sysfs sysfs /sys
+eval "$CGROUP_MOUNTS"
 for d in /run /etc/libvirt /etc/ferrovirt /var/lib/libvirt /var/lib/ferrovirt /var/log/libvirt /var/cache/libvirt; do
     mkdir -p "$d"
     mount -t tmpfs -o mode=755 tmpfs "$d"
@@ -55,6 +57,10 @@ pub fn in_world<F: FnOnce(&World)>(needs: &[Tool], body: F) {
         println!("{name}: skipped: {reason}");
         return;
     }
+    let groups = match needs.contains(&Tool::Cgroups) {
+        true => Groups::make(),
+        false => Groups::default(),
+    };
     let output = Command::new("setpriv")
         .args([
             "--pdeathsig",
@@ -77,11 +83,14 @@ pub fn in_world<F: FnOnce(&World)>(needs: &[Tool], body: F) {
             "--fork",
             "--kill-child=KILL",
         ])
-        .args(["--mount-proc", "sh", "-c", SETUP, "world"])
+        .args(["--mount-proc", "sh", "-c", ENTER, "enter"])
+        .args(["sh", "-c", SETUP, "world"])
         .arg(std::env::current_exe().expect("a running program has a file"))
         .args(["--exact", &name, "--nocapture", "--test-threads=1"])
         .env(INSIDE, &name)
         .env("RUST_BACKTRACE", "0")
+        .env("CGROUPS", groups.list())
+        .env("CGROUP_MOUNTS", MOUNTS)
         .env("CACHE", target_dir().join("e2e-cache"))
         .stdin(Stdio::null())
         .output()
