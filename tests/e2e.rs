@@ -7,6 +7,7 @@ mod attach;
 mod callback;
 mod connect_and_queries;
 mod console;
+mod containers_attach;
 mod define_and_errors;
 mod destroy_through_hook;
 mod discovery;

@@ -11,7 +11,7 @@ const NETWORK: &[Tool] = &[Tool::Virsh, Tool::Dnsmasq, Tool::Nft];
 const UUID: &str = "11111111-2222-4333-8444-555555555555";
 
 /// What one can register for: the procedures to register and to take it back, and an event that never happens here.
-const DOMAIN: (u32, u32, u32) = (316, 317, 27);
+pub(crate) const DOMAIN: (u32, u32, u32) = (316, 317, 27);
 const NETWORKS: (u32, u32, u32) = (313, 314, 1);
 
 fn words(words: &[u32]) -> Vec<u8> {
@@ -35,7 +35,7 @@ fn next_number(raw: &mut Raw, (register, deregister, event): (u32, u32, u32)) ->
 }
 
 /// `virsh LINE`, which has made so many registrations when this returns.
-fn listen(w: &World, line: &str, kind: (u32, u32, u32), registrations: u32) -> Background {
+pub(crate) fn listen(w: &World, line: &str, kind: (u32, u32, u32), registrations: u32) -> Background {
     let mut raw = raw();
     let mut expected = next_number(&mut raw, kind) + registrations;
     let ear = w.virsh_background(line);
@@ -47,7 +47,7 @@ fn listen(w: &World, line: &str, kind: (u32, u32, u32), registrations: u32) -> B
 }
 
 /// What it was told until now.
-fn heard(ear: Background) -> Vec<String> {
+pub(crate) fn heard(ear: Background) -> Vec<String> {
     // The last message is on its way.
     std::thread::sleep(Duration::from_millis(500));
     let output = ear.interrupt();
