@@ -11,7 +11,7 @@ const NETWORK: &[Tool] = &[Tool::Virsh, Tool::Dnsmasq, Tool::Nft];
 const UUID: &str = "11111111-2222-4333-8444-555555555555";
 
 /// What one can register for: the procedures to register and to take it back, and an event that never happens here.
-pub(crate) const DOMAIN: (u32, u32, u32) = (316, 317, 27);
+const DOMAIN: (u32, u32, u32) = (316, 317, 27);
 const NETWORKS: (u32, u32, u32) = (313, 314, 1);
 
 fn words(words: &[u32]) -> Vec<u8> {
@@ -20,8 +20,12 @@ fn words(words: &[u32]) -> Vec<u8> {
 
 /// A client that does not read what it is not asked for.
 fn raw() -> Raw {
+    raw_to("qemu:///system")
+}
+
+fn raw_to(uri: &str) -> Raw {
     let mut raw = Raw::connect();
-    let opened = raw.call(CONNECT_OPEN, 1, &open_arguments("qemu:///system"));
+    let opened = raw.call(CONNECT_OPEN, 1, &open_arguments(uri));
     assert_eq!(opened.unwrap().status, 0);
     raw
 }
@@ -35,8 +39,22 @@ fn next_number(raw: &mut Raw, (register, deregister, event): (u32, u32, u32)) ->
 }
 
 /// `virsh LINE`, which has made so many registrations when this returns.
-pub(crate) fn listen(w: &World, line: &str, kind: (u32, u32, u32), registrations: u32) -> Background {
-    let mut raw = raw();
+fn listen(w: &World, line: &str, kind: (u32, u32, u32), registrations: u32) -> Background {
+    listen_with(w, raw(), line, (kind, registrations))
+}
+
+/// The same of containers, for one event of domains.
+pub(crate) fn listen_to_containers(w: &World, event: &str) -> Background {
+    let line = format!("-c lxc:///system event --event {event} --loop");
+    listen_with(w, raw_to("lxc:///system"), &line, (DOMAIN, 1))
+}
+
+fn listen_with(
+    w: &World,
+    mut raw: Raw,
+    line: &str,
+    (kind, registrations): ((u32, u32, u32), u32),
+) -> Background {
     let mut expected = next_number(&mut raw, kind) + registrations;
     let ear = w.virsh_background(line);
     w.wait_for(line, Duration::from_secs(20), || {
