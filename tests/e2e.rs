@@ -8,6 +8,7 @@ mod callback;
 mod connect_and_queries;
 mod console;
 mod containers;
+mod containers_attach;
 mod define_and_errors;
 mod destroy_through_hook;
 mod discovery;

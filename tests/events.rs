@@ -20,8 +20,12 @@ fn words(words: &[u32]) -> Vec<u8> {
 
 /// A client that does not read what it is not asked for.
 fn raw() -> Raw {
+    raw_to("qemu:///system")
+}
+
+fn raw_to(uri: &str) -> Raw {
     let mut raw = Raw::connect();
-    let opened = raw.call(CONNECT_OPEN, 1, &open_arguments("qemu:///system"));
+    let opened = raw.call(CONNECT_OPEN, 1, &open_arguments(uri));
     assert_eq!(opened.unwrap().status, 0);
     raw
 }
@@ -36,7 +40,21 @@ fn next_number(raw: &mut Raw, (register, deregister, event): (u32, u32, u32)) ->
 
 /// `virsh LINE`, which has made so many registrations when this returns.
 fn listen(w: &World, line: &str, kind: (u32, u32, u32), registrations: u32) -> Background {
-    let mut raw = raw();
+    listen_with(w, raw(), line, (kind, registrations))
+}
+
+/// The same of containers, for one event of domains.
+pub(crate) fn listen_to_containers(w: &World, event: &str) -> Background {
+    let line = format!("-c lxc:///system event --event {event} --loop");
+    listen_with(w, raw_to("lxc:///system"), &line, (DOMAIN, 1))
+}
+
+fn listen_with(
+    w: &World,
+    mut raw: Raw,
+    line: &str,
+    (kind, registrations): ((u32, u32, u32), u32),
+) -> Background {
     let mut expected = next_number(&mut raw, kind) + registrations;
     let ear = w.virsh_background(line);
     w.wait_for(line, Duration::from_secs(20), || {
@@ -47,7 +65,7 @@ fn listen(w: &World, line: &str, kind: (u32, u32, u32), registrations: u32) -> B
 }
 
 /// What it was told until now.
-fn heard(ear: Background) -> Vec<String> {
+pub(crate) fn heard(ear: Background) -> Vec<String> {
     // The last message is on its way.
     std::thread::sleep(Duration::from_millis(500));
     let output = ear.interrupt();

@@ -28,6 +28,9 @@ pub trait Backend: Send + Sync + 'static {
         stopped_shows_the_run: false,
     };
 
+    /// Kinds of devices that are attached and detached one by one, by their elements.
+    const DEVICES: &'static [&'static str] = &["disk", "interface"];
+
     /// A handle to one running guest (its monitor connection and process).
     type Guest: Clone + Send + Sync + 'static;
 
@@ -235,11 +238,15 @@ pub trait Plug: Backend {
         to: &mut Device,
     ) -> impl Future<Output = Result<(), BackendError>> + Send;
 
-    /// The aliases of the devices that the guest has.
+    /// The aliases of the devices that the guest of this run has, at least of those in its document.
     ///
     /// # Errors
     /// When it cannot be asked.
-    fn present(&self, guest: &Self::Guest) -> impl Future<Output = Result<Vec<String>, BackendError>> + Send;
+    fn present(
+        &self,
+        guest: &Self::Guest,
+        run: &Run,
+    ) -> impl Future<Output = Result<Vec<String>, BackendError>> + Send;
 }
 
 /// Numbers that only the hypervisor knows. They never pass the guest's owner and have a deadline of their own (R90).

@@ -128,7 +128,7 @@ pub(crate) fn with_tuning<B: Backend>(walk: &Walk<B>, change: &Tuning) -> Result
 /// The definition with another device, or without one, as the hypervisor completes it.
 pub(crate) async fn with_change<B: Backend>(walk: &Walk<B>, change: &DeviceChange) -> Result<Domain> {
     let mut doc = definition(walk)?;
-    change.apply(&mut doc)?;
+    change.apply(&mut doc, B::DEVICES)?;
     walk.backend().complete(&mut doc).await?;
     Ok(doc.to_config()?)
 }

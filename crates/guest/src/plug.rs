@@ -13,7 +13,7 @@ use ferrovirt_model::domain::{Device, Domain, NotFound, Place};
 use ferrovirt_xml::Form;
 
 use crate::backend::Plug;
-use crate::error::{Error, Result};
+use crate::error::{BackendError, Error, Result};
 use crate::event::What;
 use crate::handle::not_running;
 use crate::operation::publish;
@@ -25,6 +25,9 @@ use crate::{definition, ports};
 
 /// Kind of the step that stands for a device that is being attached.
 const STEP: &str = "plug";
+
+/// How libvirt calls a change of the running guest.
+const LIVE: &str = "live";
 
 /// What can be done with a device.
 #[derive(Debug, Clone, PartialEq)]
@@ -49,22 +52,34 @@ impl DeviceChange {
         }
     }
 
-    /// Changes a definition.
+    /// Refuses kinds that this driver does not change one by one, in libvirt's words.
+    fn refuse_others(&self, whose: &str, kinds: &[&str]) -> Result<()> {
+        let (verb, device) = match self {
+            DeviceChange::Attach(device) => ("attach", device),
+            DeviceChange::Detach(device) => ("detach", device),
+            DeviceChange::Update(device) => ("update", device),
+            DeviceChange::DetachAlias(_) => return Ok(()),
+        };
+        let kind = device.kind();
+        if kinds.contains(&kind) && !matches!(device, Device::Other(_)) {
+            return Ok(());
+        }
+        let text = format!("{whose} {verb} of device '{kind}' is not supported");
+        Err(match self {
+            DeviceChange::Update(_) if whose == LIVE => BackendError::Unsupported(text).into(),
+            _ => Error::NotSupported(text),
+        })
+    }
+
+    /// Changes a definition of a driver that attaches devices of these kinds.
     ///
     /// # Errors
     /// The device is there already, or is not; `NotSupported` for kinds that are not changed one by one.
-    pub(crate) fn apply(&self, doc: &mut Domain) -> Result<()> {
-        let refuse = |verb: &str, kind: &str| {
-            let text = format!("persistent {verb} of device '{kind}' is not supported");
-            Err(Error::NotSupported(text))
-        };
+    pub(crate) fn apply(&self, doc: &mut Domain, kinds: &[&str]) -> Result<()> {
+        self.refuse_others("persistent", kinds)?;
         match self {
-            DeviceChange::Attach(Device::Other(kind)) => return refuse("attach", kind),
-            DeviceChange::Detach(Device::Other(kind)) => return refuse("detach", kind),
-            DeviceChange::Update(Device::Other(kind)) => return refuse("update", kind),
             DeviceChange::Attach(device) => {
-                if let (Device::Disk(disk), Ok(_)) = (device, doc.devices.find(device)) {
-                    let text = format!("target {} already exists", disk.target.dev);
+                if let Some(text) = already(doc, device) {
                     return Err(Error::Invalid(text));
                 }
                 doc.devices.insert(device.clone());
@@ -90,14 +105,21 @@ impl DeviceChange {
     }
 }
 
+/// The words for a device whose place in the definition is taken, as libvirt has them.
+fn already(doc: &Domain, device: &Device) -> Option<String> {
+    let text = match device {
+        Device::Disk(disk) => format!("target {} already exists", disk.target.dev),
+        Device::Filesystem(_) => "Target already exists".to_owned(),
+        Device::Hostdev(_) => "device is already in the domain configuration".to_owned(),
+        Device::Interface(_) | Device::Other(_) => return None,
+    };
+    doc.devices.find(device).is_ok().then_some(text)
+}
+
 /// A device that does not say where it sits stays where it is.
 fn keep_place(device: &mut Device, old: &Device) {
     let Some(old) = old.info().cloned() else { return };
-    let info = match device {
-        Device::Disk(disk) => &mut disk.info,
-        Device::Interface(card) => &mut card.info,
-        Device::Other(_) => return,
-    };
+    let Some(info) = device.info_mut() else { return };
     info.address = info.address.take().or(old.address);
     info.alias = info.alias.take().or(old.alias);
 }
@@ -137,12 +159,9 @@ async fn change_both<B: Plug>(
         true => Some(definition::with_change(walk, &change).await?),
         false => None,
     };
+    change.refuse_others(LIVE, B::DEVICES)?;
     match change {
         DeviceChange::Attach(device) => attach(walk, run, device).await?,
-        DeviceChange::Detach(Device::Other(kind)) => {
-            let text = format!("live detach of device '{kind}' is not supported");
-            return Err(Error::NotSupported(text));
-        }
         DeviceChange::Detach(device) => {
             let place = find(&run.doc, &device)?;
             detach(walk, run, place).await?;
@@ -257,8 +276,7 @@ async fn remove<B: Plug>(walk: &Walk<B>, run: &mut Run, place: Place) -> Result<
         }
     }
     publish(walk, run).await?;
-    let alias = device.alias().unwrap_or_default().to_owned();
-    walk.desk.announce(What::DeviceRemoved(alias));
+    walk.desk.announce(What::DeviceRemoved(device.known_as()));
     Ok(())
 }
 
@@ -272,10 +290,6 @@ pub(crate) async fn gone<B: Plug>(walk: &Walk<B>, mut run: Box<Run>, alias: &str
 }
 
 async fn update<B: Plug>(walk: &Walk<B>, run: &mut Run, mut device: Device) -> Result<()> {
-    if let Device::Other(kind) = device {
-        let text = format!("live update of device '{kind}' is not supported");
-        return Err(crate::BackendError::Unsupported(text).into());
-    }
     let guest = walk.desk.guest().ok_or_else(not_running)?;
     let place = find(&run.doc, &device)?;
     let Some(old) = run.doc.devices.device(place) else {
@@ -292,7 +306,7 @@ async fn update<B: Plug>(walk: &Walk<B>, run: &mut Run, mut device: Device) -> R
 /// forgotten (R96).
 pub(crate) async fn settle<B: Plug>(walk: &Walk<B>, run: &mut Run) {
     let Some(guest) = walk.desk.guest() else { return };
-    let present = match walk.backend().present(&guest).await {
+    let present = match walk.backend().present(&guest, run).await {
         Ok(present) => present,
         Err(error) => {
             return tracing::error!("devices of guest '{}' are not known: {error}", run.name());
@@ -302,16 +316,11 @@ pub(crate) async fn settle<B: Plug>(walk: &Walk<B>, run: &mut Run) {
         undo(walk, &guest, run, step, &present).await;
         run.undone(step);
     }
-    let devices = &run.doc.devices;
-    let aliases = devices
-        .disks
-        .iter()
-        .map(|disk| &disk.info)
-        .chain(devices.interfaces.iter().map(|card| &card.info));
-    let missing: Vec<String> = aliases
-        .filter_map(|info| info.alias.clone())
-        .filter(|alias| !present.contains(alias))
-        .collect();
+    let aliases = run.doc.devices.single().filter_map(|device| {
+        let alias = device.alias()?;
+        Some(alias.to_owned())
+    });
+    let missing: Vec<String> = aliases.filter(|alias| !present.contains(alias)).collect();
     for alias in missing {
         tracing::warn!("guest '{}' has no device '{alias}' any more", run.name());
         if let Some(place) = run.doc.devices.find_alias(&alias)

@@ -164,7 +164,10 @@ impl Links {
     }
 
     /// Name of the device with this number.
-    pub(crate) async fn name_of(&self, index: u32) -> Result<String, LinkError> {
+    ///
+    /// # Errors
+    /// `Missing`, `Kernel`.
+    pub async fn name_of(&self, index: u32) -> Result<String, LinkError> {
         let number = || format!("number {index}");
         let mut answer = std::pin::pin!(self.handle.link().get().match_index(index).execute());
         let link = match answer.next().await {

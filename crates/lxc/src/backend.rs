@@ -25,7 +25,7 @@ use crate::error::Error;
 use crate::launch::{self, Prepared};
 use crate::orders::Others;
 use crate::protocol::{Ask, Ways};
-use crate::{adopt, statistics};
+use crate::{adopt, plug, statistics};
 
 /// Kind of the step that stands for socket, pid file and control group.
 const STEP: &str = "run";
@@ -78,6 +78,11 @@ impl LxcBackend {
         capabilities::document(blocking::here(host::describe), host_uuid, &define::Host::this())
     }
 
+    /// The host's network devices.
+    pub(crate) fn links(&self) -> &Links {
+        &self.inner.links
+    }
+
     fn keep(&self, name: &str, container: &Container) {
         lock(&self.inner.running.0).insert(name.to_owned(), container.init().pid);
     }
@@ -90,6 +95,7 @@ impl Backend for LxcBackend {
         refused: ShutoffReason::Failed,
         stopped_shows_the_run: true,
     };
+    const DEVICES: &'static [&'static str] = &["filesystem", "interface", "hostdev"];
     type Guest = Container;
 
     async fn complete(&self, doc: &mut Domain) -> std::result::Result<(), BackendError> {
@@ -158,6 +164,7 @@ impl Backend for LxcBackend {
             run.undone(step);
         }
         cards::remove(&inner.links, run).await;
+        plug::forget(run);
     }
 
     async fn adopt(&self, status: &Status) -> std::result::Result<Adopted<Container>, Gone> {

@@ -8,9 +8,10 @@ use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
 use ferrovirt_guest::{BackendError, Run, Step};
-use ferrovirt_link::{Address, Links, MacvlanMode as LinkMode, Route, VethSpec};
+use ferrovirt_link::{Address, LinkError, Links, MacvlanMode as LinkMode, Route, VethSpec};
+use ferrovirt_model::MacAddress;
 use ferrovirt_model::domain::{
-    CardAddress, Domain, HostdevKind, Interface, InterfaceType, LinkState, MacvlanMode,
+    CardAddress, Hostdev, HostdevKind, Interface, InterfaceType, LinkState, MacvlanMode,
 };
 
 use crate::error::{Error, Result};
@@ -21,6 +22,10 @@ const STEP: &str = "card";
 const DEVICE: &str = "device";
 /// Its number, once it is there: another device may have its name by then.
 const INDEX: &str = "index";
+/// The hardware address of one that is to go inside under another name than the step knows.
+const MAC: &str = "mac";
+/// The name of the document's device in a step, where it has one.
+pub const ALIAS: &str = "alias";
 
 /// Names of the host's ends that the daemon chooses.
 const PATTERN: &str = "vnet%d";
@@ -54,59 +59,87 @@ fn passing_name(run: i32, number: usize) -> String {
 pub async fn make(links: &Links, run: &mut Run) -> std::result::Result<Vec<Waiting>, BackendError> {
     let mut waiting = Vec::new();
     for number in 0..run.doc.devices.interfaces.len() {
-        let device = passing_name(run.id, number);
-        run.journal(Step::new(STEP).with(DEVICE, &device)).await?;
-        let card = run.doc.devices.interfaces[number].clone();
-        let host_end = connect(links, &card, &device).await?;
-        let remaining = host_end.as_deref().unwrap_or(&device);
-        let index = links.index_of(remaining).await.map_err(Error::from)?;
-        let index = index.map(|index| index.to_string()).unwrap_or_default();
-        run.journal(Step::new(STEP).with(DEVICE, remaining).with(INDEX, index))
-            .await?;
-        if let Some(name) = &host_end {
-            give_addresses(links, name, &card).await?;
-        }
-        // The names that libvirt gives; scripts see them at `start`.
-        let pattern = if host_end.is_some() {
-            PATTERN
-        } else {
-            DIRECT_PATTERN
-        };
-        let device = links.rename(&device, pattern).await.map_err(Error::from)?;
-        let card = &mut run.doc.devices.interfaces[number];
-        card.guest.get_or_insert_default().actual = Some(device.clone());
-        card.target.get_or_insert_default().dev = Some(host_end.unwrap_or_else(|| device.clone()));
-        waiting.push(Waiting {
-            device,
-            inside: card
-                .guest
-                .as_ref()
-                .and_then(|guest| guest.dev.clone())
-                .unwrap_or_else(|| format!("eth{number}")),
-            ips: card.ips.clone(),
-            routes: card.routes.clone(),
-            up: card.link != Some(LinkState::Down),
-        });
+        let mut card = run.doc.devices.interfaces[number].clone();
+        waiting.push(make_numbered(links, run, &mut card, number).await?);
+        run.doc.devices.interfaces[number] = card;
     }
-    waiting.extend(given(&run.doc));
+    waiting.extend(run.doc.devices.hostdevs.iter().filter_map(given));
     Ok(waiting)
 }
 
-/// Devices of the host that go inside as they are.
-fn given(doc: &Domain) -> impl Iterator<Item = Waiting> {
-    doc.devices
-        .hostdevs
-        .iter()
-        .filter_map(|hostdev| match &hostdev.kind {
-            HostdevKind::Net(net) => Some(Waiting {
-                device: net.source.interface.clone(),
-                inside: net.source.interface.clone(),
-                ips: net.ips.clone(),
-                routes: net.routes.clone(),
-                up: true,
-            }),
-            HostdevKind::Storage(_) | HostdevKind::Misc(_) => None,
-        })
+/// Makes the host's side of a card that comes to a container that runs.
+///
+/// # Errors
+/// As [`make`].
+pub async fn make_one(
+    links: &Links,
+    run: &mut Run,
+    card: &mut Interface,
+) -> std::result::Result<Waiting, BackendError> {
+    let number = run.doc.devices.interfaces.len();
+    make_numbered(links, run, card, number).await
+}
+
+async fn make_numbered(
+    links: &Links,
+    run: &mut Run,
+    card: &mut Interface,
+    number: usize,
+) -> std::result::Result<Waiting, BackendError> {
+    let device = passing_name(run.id, number);
+    let step = match &card.info.alias {
+        Some(alias) => Step::new(STEP).with(ALIAS, alias),
+        None => Step::new(STEP),
+    };
+    let before = step.clone().with(DEVICE, &device);
+    run.journal(before.clone()).await?;
+    let host_end = connect(links, card, &device).await?;
+    let remaining = host_end.as_deref().unwrap_or(&device);
+    let index = links.index_of(remaining).await.map_err(Error::from)?;
+    let index = index.map(|index| index.to_string()).unwrap_or_default();
+    let mut made = step.with(DEVICE, remaining).with(INDEX, index);
+    if let (None, Some(mac)) = (&host_end, card.mac) {
+        made = made.with(MAC, mac.to_string());
+    }
+    run.journal(made).await?;
+    run.undone(&before);
+    if let Some(name) = &host_end {
+        give_addresses(links, name, card).await?;
+    }
+    // The names that libvirt gives; scripts see them at `start`.
+    let pattern = if host_end.is_some() {
+        PATTERN
+    } else {
+        DIRECT_PATTERN
+    };
+    let device = links.rename(&device, pattern).await.map_err(Error::from)?;
+    card.guest.get_or_insert_default().actual = Some(device.clone());
+    card.target.get_or_insert_default().dev = Some(host_end.unwrap_or_else(|| device.clone()));
+    Ok(Waiting {
+        device,
+        inside: name_inside(card).unwrap_or_else(|| format!("eth{number}")),
+        ips: card.ips.clone(),
+        routes: card.routes.clone(),
+        up: card.link != Some(LinkState::Down),
+    })
+}
+
+fn name_inside(card: &Interface) -> Option<String> {
+    card.guest.as_ref().and_then(|guest| guest.dev.clone())
+}
+
+/// A device of the host that goes inside as it is.
+pub fn given(hostdev: &Hostdev) -> Option<Waiting> {
+    match &hostdev.kind {
+        HostdevKind::Net(net) => Some(Waiting {
+            device: net.source.interface.clone(),
+            inside: net.source.interface.clone(),
+            ips: net.ips.clone(),
+            routes: net.routes.clone(),
+            up: true,
+        }),
+        HostdevKind::Storage(_) | HostdevKind::Misc(_) => None,
+    }
 }
 
 /// Makes one card; the name of the host's end, where there is one.
@@ -197,14 +230,27 @@ pub fn netns_of(pid: i32) -> PathBuf {
     PathBuf::from(format!("/proc/{pid}/ns/net"))
 }
 
+/// The file of the host's network namespace.
+pub fn netns_of_host() -> PathBuf {
+    PathBuf::from("/proc/self/ns/net")
+}
+
 /// Moves the devices inside and sets them up there; the loopback device, too.
 ///
 /// # Errors
 /// A device is gone, or its name inside is taken.
 pub async fn move_in(links: &Links, netns: &Path, waiting: &[Waiting]) -> Result<()> {
+    Links::open_in(netns)?.set_up("lo").await?;
+    move_in_later(links, netns, waiting).await
+}
+
+/// The same in a container that runs, whose loopback device is its own matter.
+///
+/// # Errors
+/// As [`move_in`].
+pub async fn move_in_later(links: &Links, netns: &Path, waiting: &[Waiting]) -> Result<()> {
     let file = File::open(netns).map_err(Error::io("Cannot open network namespace", netns))?;
     let inside = Links::open_in(netns)?;
-    inside.set_up("lo").await?;
     for card in waiting {
         links.move_to(&card.device, file.as_fd(), &card.inside).await?;
         // Addresses first for those that are given; a route needs a device that is on.
@@ -226,13 +272,86 @@ pub async fn remove(links: &Links, run: &mut Run) {
     }
 }
 
+/// Whether a step stands for this card: by its name, or, from the start of the container, by the host's end.
+fn is_for(step: &Step, card: &Interface) -> bool {
+    step.kind == STEP
+        && match card.info.alias.as_deref() {
+            Some(alias) => step.get(ALIAS) == alias,
+            None => step.get(ALIAS).is_empty() && card.target_dev() == Some(step.get(DEVICE)),
+        }
+}
+
+/// Takes a card out of a container that runs. With one end of a pair the other goes.
+///
+/// # Errors
+/// The kernel refuses.
+pub async fn take_out(links: &Links, netns: &Path, run: &mut Run, card: &Interface) -> Result<()> {
+    for step in run.steps().iter().filter(|step| is_for(step, card)) {
+        remove_one(links, step).await?;
+        run.undone(step);
+    }
+    if let (InterfaceType::Direct, Some(name)) = (card.kind, name_inside(card)) {
+        let inside = Links::open_in(netns)?;
+        // Who has the name inside may be another one by now.
+        if mac_of(&inside, &name).await? == card.mac {
+            inside.delete(&name).await?;
+        }
+    }
+    Ok(())
+}
+
+async fn mac_of(links: &Links, device: &str) -> Result<Option<MacAddress>> {
+    match links.mac(device).await {
+        Ok(mac) => Ok(Some(MacAddress(mac))),
+        Err(LinkError::Missing { .. }) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Whether a card is still there: of a pair the host's end; what a container does with its own end is its own matter.
+///
+/// # Errors
+/// The kernel does not say.
+pub async fn is_there(links: &Links, run: &Run, card: &Interface) -> Result<bool> {
+    let steps = run.steps();
+    let pair = steps
+        .iter()
+        .find(|step| is_for(step, card) && step.get(MAC).is_empty());
+    match pair {
+        Some(step) => Ok(index_now(links, step.get(DEVICE)).await? == step.get(INDEX)),
+        None => Ok(true),
+    }
+}
+
+/// The number of a device, empty when there is none of this name.
+async fn index_now(links: &Links, device: &str) -> Result<String> {
+    let index = links.index_of(device).await?;
+    Ok(index.map(|index| index.to_string()).unwrap_or_default())
+}
+
 async fn remove_one(links: &Links, step: &Step) -> Result<()> {
-    let device = step.get(DEVICE);
-    let index = links.index_of(device).await?.map(|index| index.to_string());
-    match (index, step.get(INDEX)) {
+    let (device, then) = (step.get(DEVICE), step.get(INDEX));
+    let now = index_now(links, device).await?;
+    match (now.as_str(), then) {
         // A name of ours, which nobody else has.
-        (Some(_), "") => Ok(links.delete(device).await?),
-        (Some(now), then) if now == then => Ok(links.delete(device).await?),
+        (now, "") if !now.is_empty() => Ok(links.delete(device).await?),
+        (now, then) if now == then => Ok(links.delete(device).await?),
+        _ => remove_renamed(links, step).await,
+    }
+}
+
+/// A device that has got its name for the inside, but has not gone there.
+async fn remove_renamed(links: &Links, step: &Step) -> Result<()> {
+    let (Ok(index), false) = (step.get(INDEX).parse(), step.get(MAC).is_empty()) else {
+        return Ok(());
+    };
+    let name = match links.name_of(index).await {
+        Ok(name) => name,
+        Err(LinkError::Missing { .. }) => return Ok(()),
+        Err(error) => return Err(error.into()),
+    };
+    match mac_of(links, &name).await? {
+        Some(mac) if mac.to_string() == step.get(MAC) => Ok(links.delete(&name).await?),
         _ => Ok(()),
     }
 }

@@ -16,7 +16,7 @@ use ferrovirt_guest::{BackendError, Run};
 use ferrovirt_link::Links;
 use ferrovirt_model::domain::Domain;
 use ferrovirt_sys::blocking;
-use ferrovirt_sys::cgroup::{Access, DeviceKind, DeviceRule, Partition, Scope, create_scope_in, rule_of};
+use ferrovirt_sys::cgroup::{Partition, Scope, create_scope_in};
 use ferrovirt_sys::launch::Orders as LaunchOrders;
 use rustix::fs::{MemfdFlags, SealFlags};
 
@@ -26,8 +26,8 @@ use crate::container::{Container, PATIENCE};
 use crate::controller_client::{Controller, Event};
 use crate::error::{Error, Result};
 use crate::orders::{self, Others};
-use crate::protocol::{Ask, ORDERS_FD, SOCKET_FD, Source};
-use crate::tuning;
+use crate::protocol::{Ask, ORDERS_FD, SOCKET_FD};
+use crate::{rules, tuning};
 
 /// Where a run remembers the name of its control group, and the partition that it is in.
 pub const SCOPE: &str = "scope";
@@ -99,7 +99,7 @@ pub async fn launch(
         };
         // Not earlier: the controller itself has used /dev/fuse and loop devices.
         if let Some(scope) = &scope {
-            let rules = devices(&run.doc)?;
+            let rules = rules::of(&run.doc)?;
             blocking::here(|| scope.set_devices(&rules))?;
         }
         if !prepared.cards.is_empty() || orders.namespaces.private_network {
@@ -237,35 +237,6 @@ pub fn partition(doc: &Domain) -> Result<Partition> {
 pub fn scope_of(facts: &std::collections::BTreeMap<String, String>) -> Option<Scope> {
     let partition = Partition::new(facts.get(PARTITION).map_or("/machine", String::as_str)).ok()?;
     Scope::open_in(&partition, facts.get(SCOPE)?)
-}
-
-/// The devices that every container has: null, zero, full, random, urandom, tty, ptmx, and all pseudo terminals.
-const USUAL: [(u32, u32); 7] = [(1, 3), (1, 5), (1, 7), (1, 8), (1, 9), (5, 0), (5, 2)];
-const PTYS: u32 = 136;
-
-/// The devices that this one may use.
-fn devices(doc: &Domain) -> Result<Vec<DeviceRule>> {
-    let mut rules: Vec<_> = USUAL
-        .iter()
-        .map(|(major, minor)| DeviceRule::new(DeviceKind::Character, *major, *minor, Access::ALL))
-        .collect();
-    rules.push(DeviceRule {
-        kind: DeviceKind::Character,
-        major: Some(PTYS),
-        minor: None,
-        access: Access::ALL,
-    });
-    for hostdev in &doc.devices.hostdevs {
-        if let Some(node) = orders::node(&hostdev.kind) {
-            rules.push(rule_of(&node.host, Access::ALL)?);
-        }
-    }
-    for filesystem in &doc.devices.filesystems {
-        if let Source::Block { path, .. } = orders::filesystem(filesystem)?.source {
-            rules.push(rule_of(&path, Access::ALL)?);
-        }
-    }
-    Ok(rules)
 }
 
 /// The directory of the group whose limits the container sees as its memory.

@@ -16,10 +16,12 @@ pub mod controller;
 pub mod controller_client;
 pub mod define;
 mod error;
+mod inside;
 mod launch;
 mod orders;
 mod plug;
 pub mod protocol;
+mod rules;
 mod statistics;
 mod tuning;
 

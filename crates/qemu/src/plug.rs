@@ -53,7 +53,7 @@ impl Plug for QemuBackend {
                     **card = complete;
                 }
             }
-            Device::Other(_) => {}
+            Device::Filesystem(_) | Device::Hostdev(_) | Device::Other(_) => {}
         }
         alias::assign_to(doc, device);
         Ok(())
@@ -74,7 +74,7 @@ impl Plug for QemuBackend {
                 let tap = tap::make(self.links(), card).await?;
                 Ok(attach_card(guest, &run.doc, card, tap).await?)
             }
-            Device::Other(_) => Ok(check(device)?),
+            Device::Filesystem(_) | Device::Hostdev(_) | Device::Other(_) => Ok(check(device)?),
         }
     }
 
@@ -101,7 +101,7 @@ impl Plug for QemuBackend {
                 let id = host_id(card.info.alias.as_deref().unwrap_or_default());
                 forget(guest, &NetdevDel { id }).await;
             }
-            Device::Other(_) => {}
+            Device::Filesystem(_) | Device::Hostdev(_) | Device::Other(_) => {}
         }
     }
 
@@ -128,7 +128,7 @@ impl Plug for QemuBackend {
         }
     }
 
-    async fn present(&self, guest: &Machine) -> std::result::Result<Vec<String>, BackendError> {
+    async fn present(&self, guest: &Machine, _run: &Run) -> std::result::Result<Vec<String>, BackendError> {
         let path = NAMED.to_owned();
         let found = guest.monitor().execute(&QomList { path }, DEADLINE).await;
         let found = found.map_err(Error::from)?;
@@ -142,8 +142,8 @@ fn check(device: &Device) -> Result<()> {
     let disk = match device {
         Device::Disk(disk) => disk,
         Device::Interface(_) => return Ok(()),
-        Device::Other(kind) => {
-            let text = format!("live attach of device '{kind}' is not supported");
+        Device::Filesystem(_) | Device::Hostdev(_) | Device::Other(_) => {
+            let text = format!("live attach of device '{}' is not supported", device.kind());
             return Err(Error::NotSupported(text));
         }
     };

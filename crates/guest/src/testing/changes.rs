@@ -51,8 +51,8 @@ impl Plug for FakeBackend {
             Device::Interface(card) => {
                 card.info.alias = Some(format!("net{}", doc.devices.interfaces.len()));
             }
-            Device::Other(kind) => {
-                let text = format!("live attach of device '{kind}' is not supported");
+            Device::Filesystem(_) | Device::Hostdev(_) | Device::Other(_) => {
+                let text = format!("live attach of device '{}' is not supported", device.kind());
                 return Err(BackendError::NotSupported(text));
             }
         }
@@ -91,7 +91,7 @@ impl Plug for FakeBackend {
             .await
     }
 
-    async fn present(&self, _: &FakeGuest) -> Result<Vec<String>, BackendError> {
+    async fn present(&self, _: &FakeGuest, _: &Run) -> Result<Vec<String>, BackendError> {
         let missing = self.orders().missing.clone();
         let names = (0..NAMES).flat_map(|n| [format!("net{n}"), format!("virtio-disk{n}")]);
         Ok(names.filter(|name| !missing.contains(name)).collect())

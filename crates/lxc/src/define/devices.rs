@@ -1,8 +1,8 @@
 //! File systems, network cards, consoles, and the host's devices.
 
 use ferrovirt_model::domain::{
-    AccessMode, CharType, Console, DeviceInfo, Devices, Filesystem, FilesystemDriver, FilesystemDriverType,
-    FilesystemType, Hostdev, HostdevKind, Interface, InterfaceType,
+    AccessMode, CharType, Console, Device, DeviceInfo, Devices, Filesystem, FilesystemDriver,
+    FilesystemDriverType, FilesystemType, Hostdev, HostdevKind, Interface, InterfaceType,
 };
 
 use ferrovirt_xml::what_is;
@@ -27,6 +27,27 @@ pub(super) fn settle(devices: &mut Devices) -> Result<()> {
         settle_console(port, console)?;
     }
     devices.hostdevs.iter_mut().try_for_each(hostdev)
+}
+
+/// Settles a device that comes to these.
+pub(super) fn settle_one(devices: &Devices, device: &mut Device) -> Result<()> {
+    match device {
+        Device::Filesystem(new) if new.target.as_deref() == Some("/") => {
+            unsupported("the root of a running container cannot be changed".to_owned())
+        }
+        Device::Filesystem(new) => filesystem(new),
+        Device::Hostdev(new) => hostdev(new),
+        Device::Interface(new) => {
+            interface(new)?;
+            let mut all = devices.interfaces.clone();
+            all.push(Interface::clone(new));
+            names_inside(&all)
+        }
+        Device::Disk(_) | Device::Other(_) => {
+            let kind = device.kind();
+            unsupported(format!("not supported: element '{kind}', domain/devices/{kind}"))
+        }
+    }
 }
 
 fn unsupported<T>(text: String) -> Result<T> {

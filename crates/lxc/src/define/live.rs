@@ -42,7 +42,7 @@ fn settle_resource(doc: &mut Domain) {
 }
 
 /// Interfaces without a name get `eth0`, `eth1`, … as far as these are free.
-fn name_inside(doc: &mut Domain) {
+pub fn name_inside(doc: &mut Domain) {
     let interfaces = &mut doc.devices.interfaces;
     let taken: Vec<String> = interfaces
         .iter()

@@ -10,7 +10,7 @@ mod seclabel;
 #[cfg(test)]
 mod tests;
 
-use ferrovirt_model::domain::{Domain, VirtType};
+use ferrovirt_model::domain::{Device, Devices, Domain, VirtType};
 
 use crate::error::{Error, Result};
 
@@ -60,6 +60,14 @@ pub fn complete(doc: &mut Domain, host: &Host) -> Result<()> {
     doc.devices.emulator.get_or_insert_with(|| EMULATOR.to_owned());
     devices::settle(&mut doc.devices)?;
     seclabel::settle(&mut doc.seclabels)
+}
+
+/// Fills in what a device leaves open that comes to a container with these.
+///
+/// # Errors
+/// As [`complete`].
+pub fn complete_device(devices: &Devices, device: &mut Device) -> Result<()> {
+    devices::settle_one(devices, device)
 }
 
 /// Domain type, OS type and architecture must be among those of the capabilities.

@@ -1,16 +1,16 @@
 //! One device on its own, as it is attached to a guest and detached from it, and how a document's devices are found.
 
-use super::{DeviceInfo, Devices, Disk, Interface};
+use super::{DeviceInfo, Devices, Disk, Filesystem, Hostdev, HostdevKind, Interface};
 use crate::{Form, Parsed, UnknownPolicy, XmlError};
+use ferrovirt_xml::{Rest, Xml};
 
-/// Kinds of devices that cannot be attached or detached one by one.
-const OTHERS: [&str; 27] = [
+/// Kinds of devices that cannot be attached or detached one by one; of `hostdev` the host's own buses.
+const OTHERS: [&str; 26] = [
     "audio",
     "channel",
     "console",
     "controller",
     "crypto",
-    "filesystem",
     "graphics",
     "hostdev",
     "hub",
@@ -41,6 +41,10 @@ pub enum Device {
     Disk(Box<Disk>),
     /// `<interface>`
     Interface(Box<Interface>),
+    /// `<filesystem>`
+    Filesystem(Box<Filesystem>),
+    /// `<hostdev mode='capabilities'>`
+    Hostdev(Box<Hostdev>),
     /// One of another kind, of which only that is known.
     Other(&'static str),
 }
@@ -52,6 +56,10 @@ pub enum Place {
     Disk(usize),
     /// Among the interfaces.
     Interface(usize),
+    /// Among the file systems.
+    Filesystem(usize),
+    /// Among the host's devices.
+    Hostdev(usize),
 }
 
 /// Why a device is not found.
@@ -66,6 +74,21 @@ pub enum NotFound {
     /// Nobody looks for devices of this kind.
     #[error("device of kind '{0}' cannot be looked for")]
     Kind(&'static str),
+}
+
+/// As much of `<hostdev>` as tells whether it is one for containers.
+#[derive(Xml)]
+struct Head {
+    #[xml(attr)]
+    mode: Option<String>,
+    #[xml(rest)]
+    rest: Rest,
+}
+
+/// Whether this is `<hostdev mode='capabilities'>`.
+fn is_capability(text: &str) -> Result<bool, XmlError> {
+    let head: Parsed<Head> = ferrovirt_xml::from_str("hostdev", text, UnknownPolicy::Salvage)?;
+    Ok(head.value.mode.as_deref() == Some("capabilities"))
 }
 
 impl Device {
@@ -90,6 +113,14 @@ impl Device {
                 ferrovirt_xml::from_str("interface", text, policy)?,
                 Device::Interface,
             )),
+            "filesystem" => Ok(boxed(
+                ferrovirt_xml::from_str("filesystem", text, policy)?,
+                Device::Filesystem,
+            )),
+            "hostdev" if is_capability(text)? => Ok(boxed(
+                ferrovirt_xml::from_str("hostdev", text, policy)?,
+                Device::Hostdev,
+            )),
             other => match OTHERS.iter().find(|known| **known == other) {
                 Some(kind) => Ok(Parsed {
                     value: Device::Other(kind),
@@ -113,6 +144,8 @@ impl Device {
         match self {
             Device::Disk(disk) => ferrovirt_xml::to_string("disk", &**disk, form),
             Device::Interface(card) => ferrovirt_xml::to_string("interface", &**card, form),
+            Device::Filesystem(mount) => ferrovirt_xml::to_string("filesystem", &**mount, form),
+            Device::Hostdev(hostdev) => ferrovirt_xml::to_string("hostdev", &**hostdev, form),
             Device::Other(kind) => format!("<{kind}/>\n"),
         }
     }
@@ -122,6 +155,8 @@ impl Device {
         match self {
             Device::Disk(_) => "disk",
             Device::Interface(_) => "interface",
+            Device::Filesystem(_) => "filesystem",
+            Device::Hostdev(_) => "hostdev",
             Device::Other(kind) => kind,
         }
     }
@@ -131,8 +166,33 @@ impl Device {
         match self {
             Device::Disk(disk) => Some(&disk.info),
             Device::Interface(card) => Some(&card.info),
+            Device::Filesystem(mount) => Some(&mount.info),
+            Device::Hostdev(hostdev) => Some(&hostdev.info),
             Device::Other(_) => None,
         }
+    }
+
+    /// The same, to be changed.
+    pub fn info_mut(&mut self) -> Option<&mut DeviceInfo> {
+        match self {
+            Device::Disk(disk) => Some(&mut disk.info),
+            Device::Interface(card) => Some(&mut card.info),
+            Device::Filesystem(mount) => Some(&mut mount.info),
+            Device::Hostdev(hostdev) => Some(&mut hostdev.info),
+            Device::Other(_) => None,
+        }
+    }
+
+    /// What it is known by where it has no name: a container's devices have none that were there from its start.
+    pub fn known_as(&self) -> String {
+        let alias = self.alias().map(str::to_owned);
+        alias.unwrap_or_else(|| match self {
+            Device::Disk(disk) => disk.target.dev.clone(),
+            Device::Interface(card) => card.mac.map(|mac| mac.to_string()).unwrap_or_default(),
+            Device::Filesystem(mount) => mount.target.clone().unwrap_or_default(),
+            Device::Hostdev(hostdev) => hostdev.kind.named().to_owned(),
+            Device::Other(kind) => (*kind).to_owned(),
+        })
     }
 
     /// Its name in the running guest.
@@ -142,8 +202,8 @@ impl Device {
 }
 
 impl Devices {
-    /// The device that this one means: a disk by its target, an interface by its address, MAC and alias as far as they
-    /// are said.
+    /// The device that this one means: a disk and a file system by its target, an interface by its address, MAC and alias
+    /// as far as they are said, a device of the host by what it is.
     ///
     /// # Errors
     /// There is none, or there are several.
@@ -157,6 +217,20 @@ impl Devices {
                     .ok_or_else(|| NotFound::None(format!("disk {dev} not found")))
             }
             Device::Interface(wanted) => self.find_interface(wanted),
+            Device::Filesystem(wanted) => {
+                let mut all = self.filesystems.iter();
+                let place = all.position(|mount| mount.target == wanted.target);
+                place
+                    .map(Place::Filesystem)
+                    .ok_or_else(|| NotFound::None("no matching filesystem device was found".to_owned()))
+            }
+            Device::Hostdev(wanted) => {
+                let mut all = self.hostdevs.iter();
+                let place = all.position(|hostdev| hostdev.kind.is_same(&wanted.kind));
+                place
+                    .map(Place::Hostdev)
+                    .ok_or_else(|| NotFound::None(format!("hostdev {} not found", wanted.kind.named())))
+            }
             Device::Other(kind) => Err(NotFound::Kind(kind)),
         }
     }
@@ -186,12 +260,27 @@ impl Devices {
         }
     }
 
-    /// The disk or interface of this name.
+    /// The device of this name.
     pub fn find_alias(&self, alias: &str) -> Option<Place> {
         let named = |info: &DeviceInfo| info.alias.as_deref() == Some(alias);
         let disk = self.disks.iter().position(|disk| named(&disk.info));
         let card = || self.interfaces.iter().position(|card| named(&card.info));
-        disk.map(Place::Disk).or_else(|| card().map(Place::Interface))
+        let mount = || self.filesystems.iter().position(|mount| named(&mount.info));
+        let hostdev = || self.hostdevs.iter().position(|hostdev| named(&hostdev.info));
+        disk.map(Place::Disk)
+            .or_else(|| card().map(Place::Interface))
+            .or_else(|| mount().map(Place::Filesystem))
+            .or_else(|| hostdev().map(Place::Hostdev))
+    }
+
+    /// All devices that can be attached and detached.
+    pub fn single(&self) -> impl Iterator<Item = Device> {
+        let places = (0..self.disks.len())
+            .map(Place::Disk)
+            .chain((0..self.interfaces.len()).map(Place::Interface))
+            .chain((0..self.filesystems.len()).map(Place::Filesystem))
+            .chain((0..self.hostdevs.len()).map(Place::Hostdev));
+        places.filter_map(|place| self.device(place))
     }
 
     /// What stands there.
@@ -199,6 +288,8 @@ impl Devices {
         match place {
             Place::Disk(at) => Some(Device::Disk(Box::new(self.disks.get(at)?.clone()))),
             Place::Interface(at) => Some(Device::Interface(Box::new(self.interfaces.get(at)?.clone()))),
+            Place::Filesystem(at) => Some(Device::Filesystem(Box::new(self.filesystems.get(at)?.clone()))),
+            Place::Hostdev(at) => Some(Device::Hostdev(Box::new(self.hostdevs.get(at)?.clone()))),
         }
     }
 
@@ -210,23 +301,24 @@ impl Devices {
                 self.disks.insert(at, *disk);
             }
             Device::Interface(card) => self.interfaces.push(*card),
+            Device::Filesystem(mount) => self.filesystems.push(*mount),
+            Device::Hostdev(hostdev) => self.hostdevs.push(*hostdev),
             Device::Other(_) => {}
         }
     }
 
     /// Puts a device where another one of its kind stood.
     pub fn replace(&mut self, place: Place, device: Device) {
+        fn put<T>(list: &mut [T], at: usize, new: Box<T>) {
+            if let Some(old) = list.get_mut(at) {
+                *old = *new;
+            }
+        }
         match (place, device) {
-            (Place::Disk(at), Device::Disk(disk)) => {
-                if let Some(old) = self.disks.get_mut(at) {
-                    *old = *disk;
-                }
-            }
-            (Place::Interface(at), Device::Interface(card)) => {
-                if let Some(old) = self.interfaces.get_mut(at) {
-                    *old = *card;
-                }
-            }
+            (Place::Disk(at), Device::Disk(disk)) => put(&mut self.disks, at, disk),
+            (Place::Interface(at), Device::Interface(card)) => put(&mut self.interfaces, at, card),
+            (Place::Filesystem(at), Device::Filesystem(mount)) => put(&mut self.filesystems, at, mount),
+            (Place::Hostdev(at), Device::Hostdev(hostdev)) => put(&mut self.hostdevs, at, hostdev),
             _ => {}
         }
     }
@@ -237,7 +329,25 @@ impl Devices {
         match place {
             Place::Disk(at) => drop(self.disks.remove(at)),
             Place::Interface(at) => drop(self.interfaces.remove(at)),
+            Place::Filesystem(at) => drop(self.filesystems.remove(at)),
+            Place::Hostdev(at) => drop(self.hostdevs.remove(at)),
         }
         Some(device)
+    }
+}
+
+impl HostdevKind {
+    /// Its path or name on the host.
+    pub fn named(&self) -> &str {
+        match self {
+            HostdevKind::Storage(storage) => &storage.source.block,
+            HostdevKind::Misc(misc) => &misc.source.char,
+            HostdevKind::Net(net) => &net.source.interface,
+        }
+    }
+
+    /// Whether both are the same thing of the host, whatever it gets inside.
+    fn is_same(&self, other: &HostdevKind) -> bool {
+        std::mem::discriminant(self) == std::mem::discriminant(other) && self.named() == other.named()
     }
 }

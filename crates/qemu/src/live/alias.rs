@@ -123,7 +123,7 @@ pub(crate) fn assign_to(doc: &Domain, device: &mut Device) {
                 .find(|name| !taken(name));
             set(&mut card.info, free.unwrap_or_default());
         }
-        Device::Other(_) => {}
+        Device::Filesystem(_) | Device::Hostdev(_) | Device::Other(_) => {}
     }
 }
 

@@ -44,6 +44,14 @@ pub(super) fn device(device: &mut Device) -> Result<(), XmlError> {
             interface::normalize(card)?;
             address::normalize(&mut card.info)
         }
+        Device::Filesystem(mount) => {
+            container::normalize_filesystem(mount)?;
+            address::normalize(&mut mount.info)
+        }
+        Device::Hostdev(hostdev) => {
+            container::normalize_hostdev(hostdev)?;
+            address::normalize(&mut hostdev.info)
+        }
         Device::Other(_) => Ok(()),
     }
 }
