@@ -232,6 +232,20 @@ fn memory_has_units() {
         let payload = payload(&guest_event(), Some(&format!("<domain>{memory}</domain>")));
         assert_eq!(payload["guest"]["memory_kib"].as_u64(), kib, "{memory}");
     }
+    // Each unit in each of its spellings.
+    let units: [(&[&str], u64); 4] = [
+        (&["k", "K", "KiB"], 1),
+        (&["m", "M", "MiB"], 1024),
+        (&["g", "G", "GiB"], 1_048_576),
+        (&["t", "T", "TiB"], 1_073_741_824),
+    ];
+    for (spellings, kib) in units {
+        for unit in spellings {
+            let domain = format!("<domain><memory unit='{unit}'>3</memory></domain>");
+            let payload = payload(&guest_event(), Some(&domain));
+            assert_eq!(payload["guest"]["memory_kib"], 3 * kib, "{unit}");
+        }
+    }
 }
 
 proptest! {

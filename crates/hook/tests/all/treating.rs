@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use crate::support::{World, prepare, until};
-use ferrovirt_hook::history::{History, How, KindRow, Query, Reader, Run, Settings};
+use ferrovirt_hook::history::{AskedBy, History, How, KindRow, Query, Reader, Run, Settings};
 use ferrovirt_hook::{Call, Driver, GuestOperation, HookEvent, Policy, Source, Trial};
 use tracing::Level;
 
@@ -487,4 +487,50 @@ async fn a_simulated_filter_shows_what_each_script_makes_of_the_document() {
         seen,
         [("<a/>", Some("<b/>")), ("<b/>", Some("<c/>")), ("<c/>", None)]
     );
+}
+
+#[tokio::test]
+async fn r93_a_trial_is_written_down_with_who_asked_and_ends_when_it_is_told_to() {
+    let world = world(&[("qemu", "")], "");
+    let asked_by = AskedBy {
+        pid: Some(7),
+        ..AskedBy::default()
+    };
+    let trial = Trial {
+        event: event(GuestOperation::Prepare),
+        document: None,
+        uuid: Some("u-1".to_owned()),
+        script: None,
+        replay: None,
+        origin: ferrovirt_hook::Origin::client().by(asked_by.clone()),
+        cancel: Default::default(),
+    };
+    assert_eq!(world.engine.try_out(trial.clone()).await.len(), 1);
+    let rows = runs(&world).await;
+    let row = &rows[0].row;
+    assert_eq!((row.uuid.as_deref(), &row.asked_by), (Some("u-1"), &asked_by));
+    assert_eq!(row.kind, KindRow::Simulation);
+    // Whoever asked has gone.
+    trial.cancel.cancel();
+    assert!(world.engine.try_out(trial).await.is_empty());
+    // Also while a script runs.
+    world.put("qemu", "exec sleep 60", 0o755);
+    let trial = Trial {
+        event: event(GuestOperation::Prepare),
+        document: None,
+        uuid: None,
+        script: None,
+        replay: None,
+        origin: ferrovirt_hook::Origin::client(),
+        cancel: Default::default(),
+    };
+    let (engine, cancel) = (world.engine.clone(), trial.cancel.clone());
+    let task = tokio::spawn(async move { engine.try_out(trial).await });
+    until("it runs", || {
+        world.engine.running().iter().any(|hook| hook.pid.is_some())
+    })
+    .await;
+    cancel.cancel();
+    let tried = task.await.unwrap();
+    assert!(tried[0].result.as_ref().unwrap_err().is_cancelled());
 }

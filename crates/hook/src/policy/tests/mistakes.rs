@@ -578,3 +578,35 @@ fn a_rule_for_all_events_may_abort_those_that_can_be() {
     let text = "[[rule]]\non_failure = 'abort'\nwhen = { driver = 'qemu', operation = 'release' }\n";
     assert_eq!(errors(text).len(), 1, "{:?}", errors(text));
 }
+
+#[test]
+fn a_condition_that_can_hold_is_no_mistake() {
+    let told = |when: &str, key: &str| {
+        let text = format!("[[rule]]\nlock = 'l'\nwhen = {{ {when}, {key} }}\n");
+        errors(&text)
+            .iter()
+            .any(|error| error.contains("never holds here"))
+    };
+    let keys = [
+        "guest = 'g'",
+        "network = 'n'",
+        "uuid = '6f0e7a4c-93a5-4a7b-8f06-51cbd6e91d2b'",
+        "metadata = 'urn:o'",
+        "device = 'disk'",
+        "on_network = 'n'",
+    ];
+    for (when, never) in [
+        ("driver = 'qemu'", [false, true, false, false, false, false]),
+        (
+            "driver = 'network', operation = 'start'",
+            [true, false, false, false, true, true],
+        ),
+        (
+            "driver = 'network', operation = 'port-created'",
+            [false, false, false, false, true, false],
+        ),
+        ("driver = 'daemon'", [true, true, true, true, true, true]),
+    ] {
+        assert_eq!(keys.map(|key| told(when, key)), never, "{when}");
+    }
+}
