@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use ferrovirt_tests::tools::proof;
 use ferrovirt_tests::{Net, Output, Tool, World, in_world};
 
 use crate::events::{heard, listen_to_containers};
@@ -273,6 +274,11 @@ fn cards_of_other_kinds_come_and_go() {
             device(w, "attach", text, "--live").ok();
             let inside = links(w);
             assert!(inside.contains(MAC) && inside.contains(seen), "{text}: {inside}");
+            if *text == direct {
+                // What it is called inside is the container's matter.
+                let its = format!("nsenter --net=/proc/{}/ns/net ip link set eth0", init(w));
+                w.sh(&format!("{its} down && {its} name mine"));
+            }
             device(w, "detach", text, "--live").ok();
             assert!(!links(w).contains(MAC), "{text}: {}", links(w));
             assert_eq!(xml(w, ""), before);
@@ -355,7 +361,7 @@ fn r96_what_is_attached_is_known_to_the_next_daemon() {
         let before = xml(w, "");
         let all = [
             mount("/data"),
-            mount("/tmp"),
+            mount("/new/place"),
             node("/run/world/odd"),
             nic("given"),
             card("n"),
@@ -368,13 +374,13 @@ fn r96_what_is_attached_is_known_to_the_next_daemon() {
         w.forget_calls();
         // What the container itself has let go of meanwhile is forgotten.
         w.sh(&format!(
-            "nsenter --mount=/proc/{0}/ns/mnt --root=/proc/{0}/root /bin/busybox umount /tmp",
+            "nsenter --mount=/proc/{0}/ns/mnt --root=/proc/{0}/root /bin/busybox umount /new/place",
             init(w)
         ));
         w.daemon_start();
         w.wait_ended("lxc c reconnect begin -");
         w.wait_for("the daemon has settled", Duration::from_secs(20), || {
-            !xml(w, "").contains("'/tmp'")
+            !xml(w, "").contains("'/new/place'")
         });
         let now = xml(w, "");
         assert!(
@@ -420,6 +426,98 @@ fn r96_an_attachment_that_the_daemons_death_cut_short_is_undone() {
         assert_eq!(xml(w, ""), before);
         assert!(!w.succeeds("ip link show vnet0"));
         device(w, "attach", &card("n"), "--live").ok();
+        virsh(w, "destroy c").ok();
+    });
+}
+
+/// Whether the container has the device of this document, whatever the daemon says.
+fn has(w: &World, text: &str) -> bool {
+    match text {
+        text if text.contains("/data") => mounted(w, "/data"),
+        text if text.contains("/run/world/odd") => inside(w, "test -e", "/run/world/odd"),
+        text if text.contains("given") => links(w).contains("given@"),
+        _ => links(w).contains(MAC),
+    }
+}
+
+#[test]
+fn r96_document_and_container_agree_whenever_the_daemon_dies() {
+    in_world(NEEDS, |w| {
+        w.daemon_start();
+        w.sh(
+            "mknod odd c 1 7; ip link add given type veth peer name givenpeer; ip link add br7 type bridge; \
+              ip link add lower type veth peer name lowerpeer; ip link set lower up",
+        );
+        up(w, "");
+        let before = xml(w, "");
+        let mac = format!("<mac address='{MAC}'/>");
+        let all = [
+            mount("/data"),
+            node("/run/world/odd"),
+            nic("given"),
+            format!("<interface type='bridge'>{mac}<source bridge='br7'/></interface>"),
+            format!("<interface type='direct'>{mac}<source dev='lower' mode='bridge'/></interface>"),
+        ];
+        let (mut cut, rounds) = (0, u64::try_from(proof(100)).unwrap());
+        for round in 0..rounds.max(10) {
+            let text = &all[usize::try_from(round).unwrap() % all.len()];
+            let verb = if has(w, text) { "detach" } else { "attach" };
+            let had = has(w, text);
+            w.file("device.xml", text);
+            let asked = w.virsh_background(&format!(
+                "-c lxc:///system {verb}-device c /run/world/device.xml --live"
+            ));
+            // virsh needs some 20 ms until it asks.
+            std::thread::sleep(Duration::from_micros(18_000 + round * 7_919 % 16_000));
+            w.daemon_kill();
+            cut += u32::from(asked.join().code != 0);
+            w.daemon_start();
+            virsh(w, "domstate c").ok();
+            let shown = xml(w, "");
+            assert_eq!(
+                shown != before,
+                has(w, text),
+                "{verb} {text} (had it: {had}): {shown}"
+            );
+            if has(w, text) {
+                device(w, "detach", text, "--live").ok();
+                assert!(!has(w, text), "{text}");
+            }
+            assert_eq!(xml(w, ""), before);
+            let host = w.sh("ip -o link");
+            assert!(
+                host.contains("given@") && !host.contains("vnet"),
+                "{text}: {host}"
+            );
+            assert!(
+                !host.contains("macvlan") && !host.contains("fv"),
+                "{text}: {host}"
+            );
+        }
+        println!("note: {cut} of {rounds} requests were cut short");
+        virsh(w, "destroy c").ok();
+    });
+}
+
+#[test]
+fn a_paused_container_keeps_its_files() {
+    in_world(NEEDS, |w| {
+        let mounted = "mount -t tmpfs tmpfs /sys/fs/cgroup && mkdir /sys/fs/cgroup/freezer && \
+                       mount -t cgroup -o freezer cgroup /sys/fs/cgroup/freezer && \
+                       mkdir /sys/fs/cgroup/devices && mount -t cgroup -o devices cgroup /sys/fs/cgroup/devices";
+        if !w.succeeds(mounted) {
+            println!("note: this machine has no freezer of version 1");
+            return;
+        }
+        w.daemon_start();
+        up(w, "");
+        virsh(w, "suspend c").ok();
+        let before = xml(w, "");
+        device(w, "attach", &mount("/data"), "--live").fails_with(&["'c' is paused"]);
+        device(w, "attach", &node("/dev/fuse"), "--live").fails_with(&["'c' is paused"]);
+        assert_eq!(xml(w, ""), before);
+        virsh(w, "resume c").ok();
+        device(w, "attach", &mount("/data"), "--live").ok();
         virsh(w, "destroy c").ok();
     });
 }

@@ -5,8 +5,9 @@ use std::net::IpAddr;
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::path::Path;
 
+use futures_util::StreamExt;
 use rtnetlink::packet_route::address::AddressAttribute;
-use rtnetlink::packet_route::link::{LinkAttribute, MacVlanMode as KernelMode};
+use rtnetlink::packet_route::link::{InfoKind, LinkAttribute, LinkInfo, MacVlanMode as KernelMode};
 use rtnetlink::{LinkMacVlan, LinkMessageBuilder, LinkUnspec, LinkVeth};
 
 use crate::address::Address;
@@ -131,6 +132,31 @@ impl Links {
         let device = LinkMacVlan::new(name, index, mode.of_kernel()).address(mac.to_vec());
         let answer = self.handle.link().add(device.build()).execute().await;
         answer.map_err(|error| LinkError::from_kernel("creating macvlan interface", name, error))
+    }
+
+    /// The name of the macvlan device with this hardware address, the oldest if there are several.
+    ///
+    /// # Errors
+    /// `Kernel`.
+    pub async fn macvlan_with(&self, mac: [u8; 6]) -> Result<Option<String>, LinkError> {
+        let is_macvlan = |infos: &[LinkInfo]| infos.contains(&LinkInfo::Kind(InfoKind::MacVlan));
+        let mut links = std::pin::pin!(self.handle.link().get().execute());
+        while let Some(link) = links.next().await {
+            let link = link.map_err(|error| LinkError::from_kernel("looking up interface", "*", error))?;
+            let (mut name, mut matching) = (None, 0);
+            for attribute in link.attributes {
+                match attribute {
+                    LinkAttribute::IfName(its) => name = Some(its),
+                    LinkAttribute::Address(address) if address == mac => matching += 1,
+                    LinkAttribute::LinkInfo(infos) if is_macvlan(&infos) => matching += 1,
+                    _ => {}
+                }
+            }
+            if matching == 2 {
+                return Ok(name);
+            }
+        }
+        Ok(None)
     }
 
     /// Moves a device to another network namespace, where it is called `name`. Its addresses are lost.

@@ -290,14 +290,21 @@ pub async fn take_out(links: &Links, netns: &Path, run: &mut Run, card: &Interfa
         remove_one(links, step).await?;
         run.undone(step);
     }
-    if let (InterfaceType::Direct, Some(name)) = (card.kind, name_inside(card)) {
+    if card.kind == InterfaceType::Direct {
         let inside = Links::open_in(netns)?;
-        // Who has the name inside may be another one by now.
-        if mac_of(&inside, &name).await? == card.mac {
+        if let Some(name) = macvlan_of(&inside, card).await? {
             inside.delete(&name).await?;
         }
     }
     Ok(())
+}
+
+/// What a macvlan is called inside by now, if it is there.
+async fn macvlan_of(inside: &Links, card: &Interface) -> Result<Option<String>> {
+    match card.mac {
+        Some(mac) => Ok(inside.macvlan_with(mac.0).await?),
+        None => Ok(None),
+    }
 }
 
 async fn mac_of(links: &Links, device: &str) -> Result<Option<MacAddress>> {
@@ -312,14 +319,14 @@ async fn mac_of(links: &Links, device: &str) -> Result<Option<MacAddress>> {
 ///
 /// # Errors
 /// The kernel does not say.
-pub async fn is_there(links: &Links, run: &Run, card: &Interface) -> Result<bool> {
+pub async fn is_there(links: &Links, netns: &Path, run: &Run, card: &Interface) -> Result<bool> {
+    if card.kind == InterfaceType::Direct {
+        return Ok(macvlan_of(&Links::open_in(netns)?, card).await?.is_some());
+    }
     let steps = run.steps();
-    let pair = steps
-        .iter()
-        .find(|step| is_for(step, card) && step.get(MAC).is_empty());
-    match pair {
+    match steps.iter().find(|step| is_for(step, card)) {
         Some(step) => Ok(index_now(links, step.get(DEVICE)).await? == step.get(INDEX)),
-        None => Ok(true),
+        None => Ok(false),
     }
 }
 

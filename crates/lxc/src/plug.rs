@@ -335,14 +335,16 @@ impl LxcBackend {
         match device {
             Device::Filesystem(filesystem) => {
                 let target = orders::filesystem(filesystem)?.target;
-                let now = mount_at(guest, &target)?;
-                Ok(step.is_none_or(|step| step.get(BEFORE) != now))
+                let found = look(guest, &target)?;
+                Ok(found.is_some_and(|found| is_ours(step.as_ref(), found)))
             }
             Device::Hostdev(hostdev) => match orders::node(&hostdev.kind) {
                 Some(node) => Ok(look(guest, &node.inside)?.is_some_and(|found| found.is_device)),
                 None => Ok(!self.links().exists(hostdev.kind.named()).await?),
             },
-            Device::Interface(card) => cards::is_there(self.links(), run, card).await,
+            Device::Interface(card) => {
+                cards::is_there(self.links(), &cards::netns_of(guest.init().pid), run, card).await
+            }
             Device::Disk(_) | Device::Other(_) => Ok(true),
         }
     }
@@ -361,7 +363,12 @@ fn without(devices: &Devices, device: &Device) -> Devices {
     rest
 }
 
-/// Unmounts what was mounted there by us. One that was attached has a step with what was there before.
+/// Whether what is mounted there is our device. One that was attached has a step with what was there before.
+fn is_ours(step: Option<&Step>, found: inside::Found) -> bool {
+    let is_new = step.is_none_or(|step| step.get(BEFORE) != found.mount.to_string());
+    is_new && found.is_mount_point
+}
+
 async fn unmount(guest: &Container, run: &Run, filesystem: &Filesystem, step: Option<&Step>) -> Result<()> {
     let target = PathBuf::from(filesystem.target.clone().unwrap_or_default());
     if target == Path::new("/") {
@@ -370,8 +377,7 @@ async fn unmount(guest: &Container, run: &Run, filesystem: &Filesystem, step: Op
     let Some(found) = look(guest, &target)? else {
         return Ok(());
     };
-    let is_ours = step.is_none_or(|step| step.get(BEFORE) != found.mount.to_string());
-    if !(is_ours && found.is_mount_point) {
+    if !is_ours(step, found) {
         return Ok(());
     }
     awake(guest, run)?;

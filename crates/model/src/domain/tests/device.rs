@@ -91,3 +91,59 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn devices_of_containers_are_found_by_what_they_are() {
+    let mount = |target: &str| format!("<filesystem><source dir='/a'/><target dir='{target}'/></filesystem>");
+    let misc = "<hostdev mode='capabilities' type='misc'><source><char>/dev/x</char></source></hostdev>";
+    let storage = misc.replace("misc", "storage").replace("char", "block");
+    let net = "<hostdev mode='capabilities' type='net'><source><interface>eth1</interface></source>\
+               <ip address='10.0.0.1'/><alias name='hostdev2'/></hostdev>";
+    let mut devices = read(&with_devices(&[&mount("/"), &mount("/b"), misc, net].concat())).devices;
+    assert_eq!(devices.find(&device(&mount("/b"))), Ok(Place::Filesystem(1)));
+    assert_eq!(devices.find(&device(misc)), Ok(Place::Hostdev(0)));
+    let nic =
+        "<hostdev mode='capabilities' type='net'><source><interface>eth1</interface></source></hostdev>";
+    assert_eq!(devices.find(&device(nic)), Ok(Place::Hostdev(1)));
+    assert_eq!(devices.find_alias("hostdev2"), Some(Place::Hostdev(1)));
+    let none = |text: &str| Err(NotFound::None(text.to_owned()));
+    assert_eq!(devices.find(&device(&storage)), none("hostdev /dev/x not found"));
+    assert_eq!(
+        devices.find(&device(&mount("/c"))),
+        none("no matching filesystem device was found")
+    );
+    assert_eq!(
+        (
+            device(misc).known_as(),
+            device(net).known_as(),
+            device(&mount("/b")).known_as()
+        ),
+        ("/dev/x".to_owned(), "hostdev2".to_owned(), "/b".to_owned())
+    );
+    let removed = devices.remove(Place::Filesystem(1)).unwrap();
+    assert_eq!(
+        devices.find(&removed),
+        none("no matching filesystem device was found")
+    );
+    devices.insert(removed);
+    devices.insert(device(&storage));
+    assert_eq!(devices.find(&device(&storage)), Ok(Place::Hostdev(2)));
+    devices.replace(Place::Hostdev(2), device(misc));
+    devices.replace(Place::Filesystem(0), device(misc));
+    assert_eq!(devices.remove(Place::Hostdev(2)), Some(device(misc)));
+    assert_eq!(devices.single().count(), 4);
+}
+
+#[test]
+fn a_device_of_the_hosts_buses_is_another_kind() {
+    assert_eq!(
+        device("<hostdev mode='subsystem' type='pci'/>"),
+        Device::Other("hostdev")
+    );
+    assert_eq!(
+        device("<hostdev type='usb'><source/></hostdev>"),
+        Device::Other("hostdev")
+    );
+    let mut bad = device("<filesystem><target dir='/b'/></filesystem>");
+    assert!(bad.normalize().is_err());
+}
