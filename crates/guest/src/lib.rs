@@ -55,8 +55,8 @@ pub mod testing;
 mod tests;
 
 pub use backend::{
-    Adopted, Backend, BackendEvent, DiskAction, DiskName, Figures, Gone, Habits, Observed, Plug, Power, ReleaseStage,
-    Statistics, Tune,
+    Adopted, Backend, BackendEvent, DiskAction, DiskName, Figures, Gone, Habits, Observed, Plug, Power,
+    ReleaseStage, Statistics, Tune,
 };
 pub use config::Config;
 pub use console::CharDevice;

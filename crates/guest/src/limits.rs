@@ -127,4 +127,3 @@ pub fn known<T>(asked: Result<T>) -> Result<Option<T>> {
         Err(error) => Err(error),
     }
 }
-

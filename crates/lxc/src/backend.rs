@@ -89,6 +89,7 @@ impl Backend for LxcBackend {
         lost: ShutoffReason::Failed,
         refused: ShutoffReason::Failed,
         stopped_shows_the_run: true,
+        start_resumes: false,
     };
     type Guest = Container;
 

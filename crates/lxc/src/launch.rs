@@ -16,9 +16,7 @@ use ferrovirt_guest::{BackendError, Run};
 use ferrovirt_link::Links;
 use ferrovirt_model::domain::Domain;
 use ferrovirt_sys::blocking;
-use ferrovirt_sys::cgroup::{
-    Access, DeviceKind, DeviceRule, Partition, Scope, create_scope_in, rule_of,
-};
+use ferrovirt_sys::cgroup::{Access, DeviceKind, DeviceRule, Partition, Scope, create_scope_in, rule_of};
 use ferrovirt_sys::launch::Orders as LaunchOrders;
 use rustix::fs::{MemfdFlags, SealFlags};
 
@@ -28,8 +26,8 @@ use crate::container::{Container, PATIENCE};
 use crate::controller_client::{Controller, Event};
 use crate::error::{Error, Result};
 use crate::orders::{self, Others};
-use crate::tuning;
 use crate::protocol::{Ask, ORDERS_FD, SOCKET_FD, Source};
+use crate::tuning;
 
 /// Where a run remembers the name of its control group, and the partition that it is in.
 pub const SCOPE: &str = "scope";
@@ -84,6 +82,8 @@ pub async fn launch(
         .map_err(Error::from)?;
     run.born(ready.id()).await?;
     let process = ready.go().await.map_err(Error::from)?;
+    // As libvirt's: `virsh lxc-enter-namespace` enters the control groups of the process with the number that it is told.
+    run.doc.id = Some(process.pid);
     write_pid(config, run.name(), process.pid);
     let connected = Controller::connect(&socket, PATIENCE).await;
     let (controller, mut reports) =

@@ -18,8 +18,8 @@ pub mod define;
 mod error;
 mod launch;
 mod orders;
-pub mod protocol;
 mod plug;
+pub mod protocol;
 mod statistics;
 mod tuning;
 

@@ -15,11 +15,21 @@ impl Plug for LxcBackend {
         Err(not_yet())
     }
 
-    async fn attach(&self, _guest: &Container, _run: &mut Run, _device: &mut Device) -> Result<(), BackendError> {
+    async fn attach(
+        &self,
+        _guest: &Container,
+        _run: &mut Run,
+        _device: &mut Device,
+    ) -> Result<(), BackendError> {
         Err(not_yet())
     }
 
-    async fn detach(&self, _guest: &Container, _run: &mut Run, _device: &Device) -> Result<bool, BackendError> {
+    async fn detach(
+        &self,
+        _guest: &Container,
+        _run: &mut Run,
+        _device: &Device,
+    ) -> Result<bool, BackendError> {
         Err(not_yet())
     }
 

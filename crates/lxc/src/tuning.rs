@@ -23,7 +23,9 @@ impl Tune for LxcBackend {
             let text = "the number of processors of a container cannot be changed";
             return Err(BackendError::Unsupported(text.to_owned()));
         }
-        Ok(blocking::here(|| change(guest.scope(), &wanted(from), &wanted(to)))?)
+        Ok(blocking::here(|| {
+            change(guest.scope(), &wanted(from), &wanted(to))
+        })?)
     }
 
     async fn tuned(&self, guest: &Container, doc: &Arc<Domain>) -> std::result::Result<Tuned, BackendError> {
@@ -80,7 +82,11 @@ fn change(scope: Option<&Scope>, old: &Tuned, new: &Tuned) -> Result<()> {
 
 fn read(scope: Option<&Scope>, doc: &Domain) -> Result<Tuned> {
     let mut tuned = limits::read(scope, doc)?;
-    if let Some(whole) = scope.map(|scope| known(scope.bandwidth(Part::Whole))).transpose()?.flatten() {
+    if let Some(whole) = scope
+        .map(|scope| known(scope.bandwidth(Part::Whole)))
+        .transpose()?
+        .flatten()
+    {
         (tuned.cpu.period, tuned.cpu.quota) = (Some(whole.period), Some(quota(whole)));
     }
     Ok(tuned)

@@ -24,13 +24,12 @@ fn netdev(interface: &Interface, fd: &str) -> Object {
     match interface.kind {
         InterfaceType::User => Object::default().text("type", "user").text("id", &host),
         // `Direct` and `Ethernet` are refused when a guest is defined.
-        InterfaceType::Network
-        | InterfaceType::Bridge
-        | InterfaceType::Direct
-        | InterfaceType::Ethernet => Object::default()
-            .text("type", "tap")
-            .text("fd", fd)
-            .text("id", &host),
+        InterfaceType::Network | InterfaceType::Bridge | InterfaceType::Direct | InterfaceType::Ethernet => {
+            Object::default()
+                .text("type", "tap")
+                .text("fd", fd)
+                .text("id", &host)
+        }
     }
 }
 
