@@ -92,9 +92,12 @@ impl Container {
             devices,
             ..
         } = self;
+        // A name has the same uuid each time, so that it can be defined again.
+        let number = name.bytes().fold(0u64, |sum, byte| sum << 8 | u64::from(byte)) & 0xffff_ffff_ffff;
         format!(
             "<domain type='lxc'>
   <name>{name}</name>
+  <uuid>33333333-3333-4333-8333-{number:012x}</uuid>
   <memory unit='MiB'>64</memory>
   <vcpu>1</vcpu>
   <os><type>exe</type>{init}</os>{elements}
@@ -207,7 +210,9 @@ impl World {
         let files = std::fs::read_dir("/run/libvirt/lxc").into_iter().flatten();
         left.extend(files.flatten().filter_map(|entry| {
             let is_dir = entry.file_type().is_ok_and(|kind| kind.is_dir());
-            (!is_dir).then(|| entry.path().display().to_string())
+            // That the machine's containers have been started is known until it is booted again.
+            let is_mark = entry.file_name().to_string_lossy().ends_with("-autostarted");
+            (!is_dir && !is_mark).then(|| entry.path().display().to_string())
         }));
         left
     }

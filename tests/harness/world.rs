@@ -7,7 +7,7 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use crate::daemon::Daemon;
-use crate::groups::{ENTER, Groups, MOUNTS};
+use crate::groups::{ENTER, Groups, MOUNTS, thaw};
 use crate::tools::{self, Tool};
 
 /// Set inside a world: the name of the test that runs there.
@@ -126,6 +126,7 @@ fn inside<F: FnOnce(&World)>(body: F) {
     let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| body(&world)));
     if let Err(panic) = result {
         world.print_traces();
+        thaw(Path::new("/sys/fs/cgroup/freezer"));
         std::panic::resume_unwind(panic);
     }
 }

@@ -26,6 +26,7 @@ pub trait Backend: Send + Sync + 'static {
         lost: ShutoffReason::Crashed,
         refused: ShutoffReason::Daemon,
         stopped_shows_the_run: false,
+        start_resumes: true,
     };
 
     /// Kinds of devices that are attached and detached one by one, by their elements.
@@ -122,6 +123,8 @@ pub struct Habits {
     pub refused: ShutoffReason,
     /// The document at the `stopped` hook still is that of a guest that runs: with its id, ports and devices.
     pub stopped_shows_the_run: bool,
+    /// A start is told as a resumption, too, as its CPUs go on.
+    pub start_resumes: bool,
 }
 
 /// Power buttons of a running guest.

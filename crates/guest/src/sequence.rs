@@ -78,8 +78,10 @@ async fn rise<B: Backend>(walk: &Walk<B>, run: &mut Run, paused: bool) -> Result
         )
         .await?;
         walk.desk.say(Reason::Running(RunningReason::Booted));
-        // libvirt says so at every start; for rules it is no resumption.
-        walk.desk.announce(Lifecycle::ResumedUnpaused);
+        if B::HABITS.start_resumes {
+            // libvirt says so at every start; for rules it is no resumption.
+            walk.desk.announce(Lifecycle::ResumedUnpaused);
+        }
     }
 
     walk.enter(run, Phase::Started).await?;

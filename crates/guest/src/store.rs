@@ -200,7 +200,8 @@ pub(crate) fn warning(name: &str) -> String {
 
 /// Shows readers what a status file says.
 pub(crate) fn show(picture: &mut Snapshot, status: &Status) {
-    picture.id = Some(status.id);
+    // A driver may show another number than that of the run.
+    picture.id = status.doc.id.or(Some(status.id));
     picture.state = status.reason.state();
     picture.reason = status.reason;
     // Whoever takes the guest over says when it reconnects.

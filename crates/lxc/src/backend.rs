@@ -94,6 +94,7 @@ impl Backend for LxcBackend {
         lost: ShutoffReason::Failed,
         refused: ShutoffReason::Failed,
         stopped_shows_the_run: true,
+        start_resumes: false,
     };
     const DEVICES: &'static [&'static str] = &["filesystem", "interface", "hostdev"];
     type Guest = Container;

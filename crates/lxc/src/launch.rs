@@ -82,6 +82,8 @@ pub async fn launch(
         .map_err(Error::from)?;
     run.born(ready.id()).await?;
     let process = ready.go().await.map_err(Error::from)?;
+    // As libvirt's: `virsh lxc-enter-namespace` enters the control groups of the process with the number that it is told.
+    run.doc.id = Some(process.pid);
     write_pid(config, run.name(), process.pid);
     let connected = Controller::connect(&socket, PATIENCE).await;
     let (controller, mut reports) =

@@ -194,8 +194,8 @@ async fn the_first_page_shows_what_is_and_what_failed() {
     }
     // It failed, but not the other one.
     assert!(!page.contains("href=\"/run/1\""));
-    // The guest of the operation has a time, the other has none.
-    assert_eq!(page.matches("not known").count(), 2);
+    // The guest of the operation has a time, the other, the container and the network have none.
+    assert_eq!(page.matches("not known").count(), 3);
 }
 
 #[tokio::test]

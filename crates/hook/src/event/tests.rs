@@ -176,9 +176,8 @@ fn r20_to_r75_the_table() {
             "network undefined end - rules",
         ]
     );
-    for driver in [Driver::Lxc, Driver::Libxl] {
-        assert!(operations(driver).all(|row| !row.is_raised(driver)));
-    }
+    assert!(operations(Driver::Lxc).all(|row| row.is_raised(Driver::Lxc)));
+    assert!(operations(Driver::Libxl).all(|row| !row.is_raised(Driver::Libxl)));
     let names = |driver| {
         operations(driver)
             .map(Row::operation)

@@ -246,8 +246,8 @@ fn conditions() {
             "r.toml:3:19: an empty list says nothing; leave the key out",
         ),
         (
-            s("driver = 'lxc'"),
-            "r.toml:3:19: this build does not raise any event of driver 'lxc'",
+            s("driver = 'libxl'"),
+            "r.toml:3:19: this build does not raise any event of driver 'libxl'",
         ),
         (
             s("driver = 'libxl', operation = 'migrate'"),
@@ -278,8 +278,8 @@ fn conditions() {
             "r.toml:3:22: this build does not raise 'migrate' for qemu, libxl",
         ),
         (
-            s("driver = ['daemon', 'lxc'], operation = 'prepare'"),
-            "r.toml:3:50: this build does not raise 'prepare' for lxc",
+            s("driver = ['daemon', 'libxl'], operation = 'prepare'"),
+            "r.toml:3:50: this build does not raise 'prepare' for libxl",
         ),
         (
             s("operation = 'updated'"),
@@ -418,7 +418,7 @@ fn r94_what_is_odd_is_a_warning() {
     let quiet = "[[rule]]\nrun = [['/bin/sh', '-c', 'true']]\nuser = 'root'\n";
     assert_eq!(warnings(quiet), Vec::<String>::new());
     let odd = "[[rule]]\nrun = ['/no such', '/etc/passwd', '/etc']\nuser = 'no-such-user'\ntimeout = '3s'\n\
-               warn_after = '3s'\nrelease_reason = true\nwhen = { driver = ['qemu', 'lxc'], operation = 'stopped', \
+               warn_after = '3s'\nrelease_reason = true\nwhen = { driver = ['qemu', 'libxl'], operation = 'stopped', \
                device = ['dsik', 'disk'] }\n";
     let all = warnings(odd);
     let expected = [
@@ -429,8 +429,8 @@ fn r94_what_is_odd_is_a_warning() {
         "r.toml:3:8: user 'no-such-user' is not in /etc/passwd",
         "r.toml:5:14: this warning never comes: the timeout is not later",
         "r.toml:6:18: this says nothing: 'release' is no event of this rule",
-        "r.toml:7:28: this build does not raise any event of driver 'lxc'",
-        "r.toml:7:69: 'dsik' is no kind of device that is known here; did you mean 'disk'?",
+        "r.toml:7:28: this build does not raise any event of driver 'libxl'",
+        "r.toml:7:71: 'dsik' is no kind of device that is known here; did you mean 'disk'?",
     ];
     assert_eq!(all, expected);
 
