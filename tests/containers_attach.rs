@@ -181,7 +181,7 @@ fn rules_come_and_go_with_the_devices_that_need_them() {
         let mounted = "mount -t tmpfs tmpfs /sys/fs/cgroup && mkdir /sys/fs/cgroup/devices && \
                        mount -t cgroup -o devices cgroup /sys/fs/cgroup/devices";
         if !w.succeeds(mounted) {
-            println!("note: this machine has no control group of version 1 for devices");
+            println!("\nnote: this machine has no control group of version 1 for devices");
             return;
         }
         w.daemon_start();
@@ -203,7 +203,8 @@ fn rules_come_and_go_with_the_devices_that_need_them() {
         assert!(!inside(w, "test -e", "/run/world/odd"));
         let mut now: Vec<_> = rules(w).lines().map(str::to_owned).collect();
         let mut then: Vec<_> = before.lines().map(str::to_owned).collect();
-        (now.sort(), then.sort());
+        now.sort();
+        then.sort();
         assert_eq!(now, then);
         virsh(w, "destroy c").ok();
     });
@@ -458,7 +459,7 @@ fn r96_document_and_container_agree_whenever_the_daemon_dies() {
             format!("<interface type='bridge'>{mac}<source bridge='br7'/></interface>"),
             format!("<interface type='direct'>{mac}<source dev='lower' mode='bridge'/></interface>"),
         ];
-        let (mut cut, rounds) = (0, u64::try_from(proof(100)).unwrap());
+        let (mut cut, rounds) = (0, u64::try_from(proof(50)).unwrap());
         for round in 0..rounds.max(10) {
             let text = &all[usize::try_from(round).unwrap() % all.len()];
             let verb = if has(w, text) { "detach" } else { "attach" };
@@ -494,7 +495,7 @@ fn r96_document_and_container_agree_whenever_the_daemon_dies() {
                 "{text}: {host}"
             );
         }
-        println!("note: {cut} of {rounds} requests were cut short");
+        println!("\nnote: {cut} of {rounds} requests were cut short");
         virsh(w, "destroy c").ok();
     });
 }
@@ -506,7 +507,7 @@ fn a_paused_container_keeps_its_files() {
                        mount -t cgroup -o freezer cgroup /sys/fs/cgroup/freezer && \
                        mkdir /sys/fs/cgroup/devices && mount -t cgroup -o devices cgroup /sys/fs/cgroup/devices";
         if !w.succeeds(mounted) {
-            println!("note: this machine has no freezer of version 1");
+            println!("\nnote: this machine has no freezer of version 1");
             return;
         }
         w.daemon_start();

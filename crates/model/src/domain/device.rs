@@ -309,16 +309,16 @@ impl Devices {
 
     /// Puts a device where another one of its kind stood.
     pub fn replace(&mut self, place: Place, device: Device) {
-        fn put<T>(list: &mut [T], at: usize, new: Box<T>) {
+        fn put<T>(list: &mut [T], at: usize, new: T) {
             if let Some(old) = list.get_mut(at) {
-                *old = *new;
+                *old = new;
             }
         }
         match (place, device) {
-            (Place::Disk(at), Device::Disk(disk)) => put(&mut self.disks, at, disk),
-            (Place::Interface(at), Device::Interface(card)) => put(&mut self.interfaces, at, card),
-            (Place::Filesystem(at), Device::Filesystem(mount)) => put(&mut self.filesystems, at, mount),
-            (Place::Hostdev(at), Device::Hostdev(hostdev)) => put(&mut self.hostdevs, at, hostdev),
+            (Place::Disk(at), Device::Disk(disk)) => put(&mut self.disks, at, *disk),
+            (Place::Interface(at), Device::Interface(card)) => put(&mut self.interfaces, at, *card),
+            (Place::Filesystem(at), Device::Filesystem(mount)) => put(&mut self.filesystems, at, *mount),
+            (Place::Hostdev(at), Device::Hostdev(hostdev)) => put(&mut self.hostdevs, at, *hostdev),
             _ => {}
         }
     }

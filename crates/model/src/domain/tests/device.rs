@@ -83,7 +83,7 @@ fn devices_are_found_by_what_is_said_of_them() {
 
 proptest! {
     #[test]
-    fn any_text_is_read_without_panic(text in "<(disk|interface)( type='(file|network|block|user)')?>[ -~]{0,60}(</(disk|interface)>)?") {
+    fn any_text_is_read_without_panic(text in "<(disk|interface|filesystem|hostdev mode=.capabilities.)( type='(file|network|block|user|misc|net)')?>[ -~]{0,60}(</(disk|interface|filesystem|hostdev)>)?") {
         if let Ok(mut parsed) = Device::parse(&text, Refuse) {
             let written = parsed.value.to_xml(&Form::STATUS);
             prop_assert_eq!(Device::parse(&written, Refuse).map(|again| again.value), Ok(parsed.value.clone()));
