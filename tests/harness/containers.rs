@@ -204,7 +204,7 @@ impl World {
             })
             .map(|(pid, line)| format!("process {pid}: {line}"))
             .collect();
-        let groups = self.sh("find /sys/fs/cgroup -type d -name 'machine-lxc*'");
+        let groups = self.sh("find /sys/fs/cgroup -type d -name 'machine-lxc*' 2> /dev/null || true");
         left.extend(groups.lines().map(str::to_owned));
         left.extend(self.links_of_containers());
         let files = std::fs::read_dir("/run/libvirt/lxc").into_iter().flatten();

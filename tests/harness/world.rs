@@ -112,7 +112,9 @@ pub fn in_world<F: FnOnce(&World)>(needs: &[Tool], body: F) {
 /// Lines that a body wanted seen: those that begin with `note: `. The first of them follows the name of the test.
 fn notes(text: &str) -> String {
     let lines = text.lines().map(|line| {
-        let named = line.strip_prefix("test ").and_then(|rest| rest.split_once(" ... "));
+        let named = line
+            .strip_prefix("test ")
+            .and_then(|rest| rest.split_once(" ... "));
         named.map_or(line, |(_, rest)| rest)
     });
     lines
