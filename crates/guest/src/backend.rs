@@ -87,6 +87,12 @@ pub trait Backend: Send + Sync + 'static {
         graceful: bool,
     ) -> impl Future<Output = Result<(), BackendError>> + Send;
 
+    /// Sees to it that the process of a run that has no handle can be ended: one that is stopped with its whole control group
+    /// cannot, whatever signal it gets.
+    fn wake(&self, run: &Run) {
+        let _ = run;
+    }
+
     /// Undoes what was prepared, from the journal: idempotent, and all that can be undone is. `run.doc` loses what
     /// that stage takes away (display ports at `Gone`, labels at `Labels`).
     fn release(&self, run: &mut Run, stage: ReleaseStage) -> impl Future<Output = ()> + Send;

@@ -367,6 +367,7 @@ impl<B: Backend> Walk<B> {
         if let Some(guest) = self.desk.guest() {
             self.backend().kill(&guest, graceful).await?;
         } else if let Some(process) = run.process {
+            self.backend().wake(run);
             end_process(process).await?;
         }
         self.desk.set_guest(None);

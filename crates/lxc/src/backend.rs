@@ -148,6 +148,15 @@ impl Backend for LxcBackend {
         Ok(guest.kill().await?)
     }
 
+    fn wake(&self, run: &Run) {
+        // A daemon that died may have stopped it, to end it or because it was suspended.
+        if let Some(scope) = launch::scope_of(&run.facts)
+            && let Err(error) = blocking::here(|| scope.thaw())
+        {
+            tracing::warn!("container '{}': {error}", run.name());
+        }
+    }
+
     async fn release(&self, run: &mut Run, stage: ReleaseStage) {
         if stage == ReleaseStage::Labels {
             live::forget(&mut run.doc);
