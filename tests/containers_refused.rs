@@ -224,7 +224,7 @@ fn r93_rules_history_why_and_the_page_know_containers() {
                 why.err
             );
         }
-        let history = w.ferrovirt("history --driver lxc");
+        let history = w.ferrovirt("history");
         for words in ["c1 start begin -", "c1 release end failed", "c2 started begin -"] {
             assert!(history.ok().contains(words), "{words} in {}", history.out);
         }

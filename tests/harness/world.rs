@@ -109,9 +109,15 @@ pub fn in_world<F: FnOnce(&World)>(needs: &[Tool], body: F) {
     print!("{}", notes(&text));
 }
 
-/// Lines that a body wanted seen: those that begin with `note: `.
+/// Lines that a body wanted seen: those that begin with `note: `. The first of them follows the name of the test.
 fn notes(text: &str) -> String {
-    text.lines()
+    let lines = text.lines().map(|line| {
+        let named = line
+            .strip_prefix("test ")
+            .and_then(|rest| rest.split_once(" ... "));
+        named.map_or(line, |(_, rest)| rest)
+    });
+    lines
         .filter(|line| line.starts_with("note: "))
         .map(|line| format!("{line}\n"))
         .collect()
