@@ -116,6 +116,15 @@ fn r50_a_transient_container_goes_when_it_ends() {
         w.assert_calls(&life("destroyed").iter().map(String::as_str).collect::<Vec<_>>());
         assert_eq!(w.lxc("list --all --name").ok().trim(), "");
         nothing_is_left(w);
+        // One that belongs to its client goes with it.
+        w.forget_calls();
+        w.lxc_args(&["create", "--autodestroy", &path.display().to_string()])
+            .ok();
+        w.wait_ended("lxc c1 release end destroyed");
+        w.wait_for("it is gone", Duration::from_secs(20), || {
+            w.left_of_containers().is_empty()
+        });
+        assert_eq!(w.lxc("list --all --name").ok().trim(), "");
     });
 }
 
