@@ -279,7 +279,7 @@ fn conditions() {
         ),
         (
             s("driver = ['daemon', 'libxl'], operation = 'prepare'"),
-            "r.toml:3:50: this build does not raise 'prepare' for libxl",
+            "r.toml:3:52: this build does not raise 'prepare' for libxl",
         ),
         (
             s("operation = 'updated'"),
