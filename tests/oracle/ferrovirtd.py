@@ -20,7 +20,7 @@
     # how the process behind guest {name} is recognized: start of its command line, then words in it
     "guest_process": {
         "qemu": ["/usr/bin/qemu-system", "guest={name}"],
-        "lxc": ["{dir}/../../target/debug/ferrovirt-lxc", "--name {name} "],
+        "lxc": ["/", "/ferrovirt-lxc --name {name} "],
     },
     "log": "/var/log/libvirt/libvirtd.log",
     # groups: severity and message of a log line
