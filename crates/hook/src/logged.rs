@@ -1,11 +1,19 @@
 //! What a piece of code writes to the log, for tests.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::cell::RefCell;
+use std::sync::Once;
 
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Metadata, Subscriber, span};
 
-struct Recorder(Arc<Mutex<Vec<String>>>);
+thread_local! {
+    /// What this thread has logged, while somebody wants to know.
+    static SAID: RefCell<Option<Vec<String>>> = const { RefCell::new(None) };
+}
+
+/// The subscriber of the whole process. One for a thread alone would miss events: whether an event is of interest is
+/// remembered once for all threads, and the thread that comes by first, perhaps one without a subscriber, decides.
+struct Recorder;
 
 struct Message(String);
 
@@ -26,22 +34,26 @@ impl Subscriber for Recorder {
     fn record(&self, _: &span::Id, _: &span::Record<'_>) {}
     fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
     fn event(&self, event: &Event<'_>) {
-        let mut message = Message(String::new());
-        event.record(&mut message);
-        lock(&self.0).push(message.0);
+        SAID.with_borrow_mut(|said| {
+            if let Some(said) = said {
+                let mut message = Message(String::new());
+                event.record(&mut message);
+                said.push(message.0);
+            }
+        });
     }
     fn enter(&self, _: &span::Id) {}
     fn exit(&self, _: &span::Id) {}
 }
 
-fn lock(said: &Mutex<Vec<String>>) -> MutexGuard<'_, Vec<String>> {
-    said.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 /// Runs this on the thread that it is on; gives what it gave, and what was logged meanwhile from `info` on.
 pub(crate) fn logged<T>(work: impl FnOnce() -> T) -> (T, Vec<String>) {
-    let said = Arc::new(Mutex::new(Vec::new()));
-    let done = tracing::subscriber::with_default(Recorder(said.clone()), work);
-    let said = lock(&said).clone();
-    (done, said)
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        tracing::subscriber::set_global_default(Recorder).unwrap();
+        tracing::callsite::rebuild_interest_cache();
+    });
+    SAID.set(Some(Vec::new()));
+    let done = work();
+    (done, SAID.take().unwrap_or_default())
 }

@@ -12,7 +12,7 @@ use ferrovirt_guest::{
 use ferrovirt_link::Links;
 use ferrovirt_model::domain::Domain;
 use ferrovirt_model::{Uuid, host};
-use ferrovirt_sys::{blocking, cgroup};
+use ferrovirt_sys::blocking;
 use tokio::sync::mpsc;
 
 use crate::capabilities;
@@ -114,8 +114,6 @@ impl Backend for LxcBackend {
 
     async fn prepare(&self, run: &mut Run) -> std::result::Result<(), BackendError> {
         let inner = &self.inner;
-        // Most of what a start would wait for; nobody waits for this task.
-        tokio::task::spawn_blocking(cgroup::expect_move);
         run.journal(Step::new(STEP)).await?;
         let mut prepared = Prepared {
             cards: cards::make(&inner.links, run).await?,

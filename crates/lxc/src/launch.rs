@@ -71,7 +71,7 @@ pub async fn launch(
         launch.args = vec![OsString::from("--name"), run.name().into()];
         launch.fds.extend(prepared.consoles.into_iter().zip(consoles));
         if let Some(scope) = &scope {
-            launch.cgroup_procs.clone_from(&scope.procs_files);
+            launch.cgroups.clone_from(&scope.entrances);
         }
         Ok::<_, Error>((launch, socket))
     })?;

@@ -108,7 +108,7 @@ pub async fn launch(
     };
     blocking::here(|| tuning::limit_at_start(scope.as_ref(), &run.doc))?;
     if let Some(scope) = &scope {
-        orders.cgroup_procs.clone_from(&scope.procs_files);
+        orders.cgroups.clone_from(&scope.entrances);
     }
     // Who it is has to be on disk before it is QEMU: a daemon that dies in between leaves nothing behind (R96).
     let ready = ferrovirt_sys::launch::ready(&config.launch_helper, orders)

@@ -126,7 +126,7 @@ mod tests {
         let scope = |names: &[&str]| Scope {
             name: String::new(),
             paths: names.iter().map(|name| at(name)).collect(),
-            procs_files: Vec::new(),
+            entrances: Vec::new(),
         };
         assert_eq!(
             scope(&["none", "one", "two"]).cpu_time(),

@@ -58,7 +58,7 @@ mod tests {
         let scope = Scope {
             name: "s".to_owned(),
             paths: vec![dir.path().to_owned()],
-            procs_files: Vec::new(),
+            entrances: Vec::new(),
         };
         scope.set_processors("1").unwrap();
         for group in &groups {

@@ -91,6 +91,18 @@ pub(crate) fn pass_on_cpu(group: &Path) {
     let _ = put(&group.join("cgroup.subtree_control"), "+cpu");
 }
 
+/// The file through which a process of one thread enters a group, by writing a 0 to it. In version 1 that is `tasks`: with
+/// `cgroup.procs` the kernel keeps all threads of the machine from forking meanwhile, and waits some 10 ms until it can.
+/// In version 2 a process is best born inside (see [`crate::launch`]).
+pub(crate) fn entrance(group: &Path) -> PathBuf {
+    let tasks = group.join("tasks");
+    if tasks.exists() {
+        tasks
+    } else {
+        group.join("cgroup.procs")
+    }
+}
+
 /// Whether a group belongs to version 2.
 pub(crate) fn is_v2_group(group: &Path) -> bool {
     group.join("cgroup.controllers").exists()

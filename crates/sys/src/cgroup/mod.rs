@@ -22,7 +22,6 @@ mod cpu;
 mod cpuset;
 mod device_program;
 mod devices;
-mod early;
 mod error;
 mod freezer;
 pub(crate) mod hierarchy;
@@ -41,9 +40,9 @@ pub use bandwidth::Bandwidth;
 pub use blkio::{BlockDevice, BlockWork, Throttle};
 pub use cpu::CpuTime;
 pub use devices::{Access, DeviceKind, DeviceRule, rule_of};
-pub use early::expect_move;
 pub use error::CgroupError;
 use hierarchy::Hierarchy;
+pub(crate) use hierarchy::is_v2_group;
 pub use memory::MemoryLimits;
 pub use part::Part;
 pub use partition::Partition;
@@ -64,9 +63,8 @@ pub struct Scope {
     pub name: String,
     /// The scope's directory in each hierarchy.
     pub paths: Vec<PathBuf>,
-    /// The files that a process writes itself into to belong to the scope, one a hierarchy (for
-    /// [`crate::launch::Orders::cgroup_procs`]).
-    pub procs_files: Vec<PathBuf>,
+    /// The files through which a process enters the scope, one a hierarchy (for [`crate::launch::Orders::cgroups`]).
+    pub entrances: Vec<PathBuf>,
 }
 
 /// Makes the scope of a guest (R15); one that is there already is taken over. `driver` is `qemu`, `id` the guest's number.
@@ -114,7 +112,7 @@ impl Scope {
     pub fn place_threads(&self, vcpus: &[i32]) -> io::Result<()> {
         let mut result = Ok(());
         for inner in self.paths.iter().map(|path| path.join(INNER)) {
-            let version_2 = hierarchy::is_v2_group(&inner);
+            let version_2 = is_v2_group(&inner);
             if !version_2 && !inner.join(EMULATOR).is_dir() {
                 continue;
             }
@@ -182,13 +180,13 @@ fn create_in(hierarchies: &[Hierarchy], partition: &Partition, name: &str) -> io
     let mut scope = Scope {
         name: name.to_owned(),
         paths: Vec::new(),
-        procs_files: Vec::new(),
+        entrances: Vec::new(),
     };
     for hierarchy in hierarchies {
         match create_one(hierarchy, partition, name) {
             Ok((path, procs)) => {
                 scope.paths.push(path);
-                scope.procs_files.push(procs);
+                scope.entrances.push(procs);
             }
             Err(error) if may_not_change(&error) => {}
             Err(error) => {
@@ -217,7 +215,7 @@ fn create_one(hierarchy: &Hierarchy, partition: &Partition, name: &str) -> io::R
         }
         make_group(group)?;
     }
-    Ok((scope, entered.join("cgroup.procs")))
+    Ok((scope, hierarchy::entrance(&entered)))
 }
 
 /// The group that a guest's process enters.
@@ -264,13 +262,13 @@ fn open_below(hierarchies: &[Hierarchy], directory: &Path, name: &str) -> Option
     let mut scope = Scope {
         name: name.to_owned(),
         paths: Vec::new(),
-        procs_files: Vec::new(),
+        entrances: Vec::new(),
     };
     for hierarchy in hierarchies {
         let path = hierarchy.mount.join(directory).join(name);
         if path.is_dir() {
             let entered = entrance(hierarchy, &path);
-            scope.procs_files.push(entered.join("cgroup.procs"));
+            scope.entrances.push(hierarchy::entrance(&entered));
             scope.paths.push(path);
         }
     }
@@ -388,19 +386,14 @@ mod tests {
             ["cpu", "memory", "two"].map(|name| at(&format!("{name}/machine.slice/s.scope")))
         );
         assert_eq!(
-            scope.procs_files,
+            scope.entrances,
             [
                 at("cpu/machine.slice/s.scope/libvirt/emulator/cgroup.procs"),
                 at("memory/machine.slice/s.scope/libvirt/cgroup.procs"),
                 at("two/machine.slice/s.scope/libvirt/cgroup.procs"),
             ]
         );
-        assert!(
-            scope
-                .procs_files
-                .iter()
-                .all(|file| file.parent().unwrap().is_dir())
-        );
+        assert!(scope.entrances.iter().all(|file| file.parent().unwrap().is_dir()));
         assert_eq!(
             create_in(&all, &Partition::default(), "s.scope").unwrap(),
             Some(scope.clone()),
@@ -494,7 +487,7 @@ mod tests {
         };
         let mut orders = Command::new("sh");
         let enter: String = scope
-            .procs_files
+            .entrances
             .iter()
             .map(|f| format!("echo $$ > '{}'; ", f.display()))
             .collect();

@@ -99,7 +99,7 @@ pub(super) fn sweep(parent: &Path, prefix: &str) {
 }
 
 fn join(group: &Path) -> io::Result<()> {
-    put(&group.join("cgroup.procs"), "0")
+    put(&hierarchy::entrance(group), "0")
 }
 
 fn put(path: &Path, text: &str) -> io::Result<()> {

@@ -132,7 +132,7 @@ impl Limits {
     /// The files through which the script enters its groups.
     pub(super) fn entrances(&self) -> io::Result<Vec<OwnedFd>> {
         let open = |group: &PathBuf| {
-            let file = group.join("cgroup.procs");
+            let file = hierarchy::entrance(group);
             fs::OpenOptions::new().write(true).open(file).map(OwnedFd::from)
         };
         self.groups.iter().map(open).collect()

@@ -32,7 +32,7 @@ impl NotStarted {
 /// user's rights, and the file rules last.
 #[derive(Debug, Default)]
 pub(super) struct Steps {
-    /// `cgroup.procs` files, open for writing.
+    /// The files through which groups are entered, open for writing.
     groups: Vec<OwnedFd>,
     no_network: bool,
     user: Option<User>,

@@ -73,7 +73,7 @@ fn prepare(orders: Orders, lowest_free: RawFd) -> Result<Program, Failure> {
             put("/proc/self/oom_score_adj".as_ref(), &score.to_string()),
         )?;
     }
-    for file in &orders.cgroup_procs {
+    for file in &orders.cgroups {
         step(&format!("enter {}", file.display()), put(file, "0"))?;
     }
     let cwd = orders.cwd.as_deref().unwrap_or("/".as_ref());

@@ -1,12 +1,16 @@
 //! The program `ferrovirt-launch`: takes its orders, forks, waits until it is told to go on, and stays only until the exec
 //! has succeeded.
 
+use std::fs;
 use std::io::{self, PipeReader, PipeWriter, Read, Write};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use super::child;
 use super::orders::{Answer, GO, Orders};
+use crate::cgroup;
+use crate::clone::{self, Side};
 use crate::process::ProcessId;
 use crate::socket;
 
@@ -49,25 +53,40 @@ struct Born {
 }
 
 /// A new session without terminal, then a fork: the program is no session leader and can get no terminal by accident.
-fn bear(orders: Orders) -> io::Result<Born> {
+fn bear(mut orders: Orders) -> io::Result<Born> {
     rustix::process::setsid()?;
     let (word, report) = io::pipe()?;
     let (wait, go) = io::pipe()?;
-    // SAFETY: this program has one thread, so the child may do whatever the parent could.
-    let pid = unsafe { libc::fork() };
-    match pid {
-        -1 => Err(io::Error::last_os_error()),
-        0 => {
+    match split(&mut orders.cgroups)? {
+        Side::Child => {
             drop((word, go));
             child::become_program(orders, OwnedFd::from(report), wait)
         }
-        pid => {
+        Side::Parent(pid, _) => {
             drop((report, wait));
             // The child is not collected by us while it lives, so its number cannot be another process's.
             let id = ProcessId::of(pid)?;
             Ok(Born { id, go, word })
         }
     }
+}
+
+/// The fork. Of these control groups the child is born in the one that a child can be born in, which it need not enter then.
+fn split(cgroups: &mut Vec<PathBuf>) -> io::Result<Side> {
+    let of_version_2 = |file: &PathBuf| file.parent().is_some_and(cgroup::is_v2_group);
+    let Some(at) = cgroups.iter().position(of_version_2) else {
+        return clone::clone(&[], false);
+    };
+    let file = cgroups.remove(at);
+    let group = file
+        .parent()
+        .map_or_else(|| Err(io::ErrorKind::NotFound.into()), fs::File::open);
+    if let Ok(side) = group.and_then(|group| clone::clone_into(group.as_fd())) {
+        return Ok(side);
+    }
+    // An old kernel, for example: it enters the group as it does the others, and is told what is wrong with it.
+    cgroups.insert(at, file);
+    clone::clone(&[], false)
 }
 
 /// What the child had to say; nothing when it could exec, as that closes its end.

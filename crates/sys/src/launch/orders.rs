@@ -37,8 +37,8 @@ pub struct Orders {
     pub stderr: Option<OwnedFd>,
     /// Further descriptors and the numbers (3 or more) that they have in the program.
     pub fds: Vec<(OwnedFd, i32)>,
-    /// `cgroup.procs` files of the control groups to enter.
-    pub cgroup_procs: Vec<PathBuf>,
+    /// The files through which the control groups are entered.
+    pub cgroups: Vec<PathBuf>,
     /// Limit of open files.
     pub nofile: Option<u64>,
     /// Limit of locked memory, bytes.
@@ -89,7 +89,7 @@ impl Orders {
             .byte(self.stdout.is_some().into())
             .byte(self.stderr.is_some().into())
             .list(&numbers, |w, number| w.i32(*number))
-            .list(&self.cgroup_procs, path)
+            .list(&self.cgroups, path)
             .option(self.nofile, Writer::u64)
             .option(self.memlock, Writer::u64)
             .option(self.core, Writer::u64)
@@ -126,7 +126,7 @@ impl Orders {
         for number in r.list(Reader::i32)? {
             orders.fds.extend(given(true)?.map(|fd| (fd, number)));
         }
-        orders.cgroup_procs = r.list(path)?;
+        orders.cgroups = r.list(path)?;
         orders.nofile = r.option(Reader::u64)?;
         orders.memlock = r.option(Reader::u64)?;
         orders.core = r.option(Reader::u64)?;

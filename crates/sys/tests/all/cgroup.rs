@@ -41,7 +41,7 @@ impl World {
     }
 
     fn shell(&self) -> Shell {
-        Shell::new(&self.scope.procs_files)
+        Shell::new(&self.scope.entrances)
     }
 }
 
@@ -262,10 +262,10 @@ fn devices_are_forbidden_by_a_program() {
     // Version 2 alone, also where another hierarchy has lists.
     let scope = Scope {
         name: world.scope.name.clone(),
-        procs_files: vec![path.join("libvirt/cgroup.procs")],
+        entrances: vec![path.join("libvirt/cgroup.procs")],
         paths: vec![path],
     };
-    let mut shell = Shell::new(&scope.procs_files);
+    let mut shell = Shell::new(&scope.entrances);
     match scope.set_devices(&[rule_of(Path::new("/dev/null"), Access::ALL).unwrap()]) {
         // A kernel without it, or a place where nobody may.
         Err(CgroupError::Program {
