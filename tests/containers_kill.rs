@@ -162,10 +162,7 @@ fn left_of(w: &World, name: &str) -> Vec<String> {
 fn settled(w: &World, what: &str) {
     let mut last = Err(String::new());
     for _ in 0..10 {
-        w.wait_for(what, Duration::from_secs(40), || {
-            last = is_settled(w);
-            last.is_ok()
-        });
+        w.wait_well(what, Duration::from_secs(40), || is_settled(w));
         // And it stays so: between two hooks nothing runs for a moment.
         std::thread::sleep(Duration::from_millis(150));
         last = is_settled(w);

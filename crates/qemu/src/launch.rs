@@ -166,10 +166,15 @@ fn orders(
     orders
 }
 
+/// Remembers which control group the run will have, for whoever has to remove it.
+pub fn name_scope(run: &mut Run) {
+    let name = ferrovirt_sys::cgroup::scope_name("qemu", run.id, run.name());
+    run.facts.insert(SCOPE.to_owned(), name);
+}
+
 /// The guest's control group, where there are any (R15).
-fn scope(run: &mut Run) -> Option<Scope> {
-    let short: String = run.name().chars().take(64).collect();
-    let made = ferrovirt_sys::cgroup::create_scope("qemu", run.id, &short);
+fn scope(run: &Run) -> Option<Scope> {
+    let made = ferrovirt_sys::cgroup::create_scope("qemu", run.id, run.name());
     let scope = made.unwrap_or_else(|error| {
         tracing::warn!(
             "guest '{}' runs without a control group of its own: {}",
@@ -178,7 +183,6 @@ fn scope(run: &mut Run) -> Option<Scope> {
         );
         None
     })?;
-    run.facts.insert(SCOPE.to_owned(), scope.name.clone());
     weigh(&scope, PRECEDENCE);
     Some(scope)
 }

@@ -15,8 +15,8 @@ use crate::config::QemuConfig;
 use crate::error::{Error, Result};
 use crate::live::socket::Ports;
 use crate::live::{alias, file_backends, image, socket, tap};
-use crate::ownership;
 use crate::places::Places;
+use crate::{launch, ownership};
 
 /// Kind of the step that stands for directories, sockets, pid file and control groups.
 pub const STEP: &str = "run";
@@ -45,6 +45,7 @@ pub async fn prepare(
     socket::displays(&mut run.doc, ports, &config.vnc_listen)?;
     ownership::label(&mut run.doc, config);
     run.monitor = Some(places.monitor());
+    launch::name_scope(run);
     run.journal(Step::new(STEP)).await?;
     let mut prepared = blocking::here(|| {
         places.make(config)?;
