@@ -138,7 +138,7 @@ pub fn given(hostdev: &Hostdev) -> Option<Waiting> {
             routes: net.routes.clone(),
             up: true,
         }),
-        HostdevKind::Storage(_) | HostdevKind::Misc(_) => None,
+        HostdevKind::Storage(_) | HostdevKind::Misc(_) | HostdevKind::Pci(_) | HostdevKind::Usb(_) => None,
     }
 }
 

@@ -198,6 +198,12 @@ fn hostdev(hostdev: &mut Hostdev) -> Result<()> {
         HostdevKind::Storage(storage) => absolute("hostdev/source/block", Some(&storage.source.block))?,
         HostdevKind::Misc(misc) => absolute("hostdev/source/char", Some(&misc.source.char))?,
         HostdevKind::Net(_) => {}
+        HostdevKind::Pci(_) | HostdevKind::Usb(_) => {
+            return unsupported(format!(
+                "not supported for containers: devices/hostdev, type '{}'",
+                hostdev.kind.tag()
+            ));
+        }
     }
     info("hostdev", &mut hostdev.info)
 }

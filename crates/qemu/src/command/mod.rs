@@ -7,6 +7,7 @@ mod chardev;
 mod controller;
 pub(crate) mod disk;
 mod display;
+pub(crate) mod hostdev;
 mod json;
 mod lesser;
 mod machine;
@@ -128,6 +129,7 @@ pub fn build(doc: &Domain, emulator: &Emulator, given: &Given) -> Result<Vec<Str
     display::servers(&context, &mut args)?;
     display::videos(&context, &mut args);
     lesser::watchdogs(&context, &mut args);
+    hostdev::all(&context, &mut args);
     lesser::balloon(&context, &mut args);
     lesser::rngs(&context, &mut args);
     lesser::tail(&context, &mut args);

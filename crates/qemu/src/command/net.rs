@@ -46,6 +46,7 @@ fn device(doc: &Domain, interface: &Interface, boot: Option<u32>) -> Object {
         .maybe_text("mac", interface.mac.map(|mac| mac.to_string()).as_deref())
         .maybe_number("bootindex", boot)
         .append(&place(doc, &interface.info))
+        .append(&super::hostdev::rom(interface.info.rom.as_ref()))
 }
 
 /// Arguments of `netdev_add` and `device_add` for a card that is plugged into the running guest of this document.

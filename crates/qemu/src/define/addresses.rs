@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use ferrovirt_model::domain::{
-    Address, Controller, ControllerType, DeviceInfo, DiskBus, Domain, InputBus, UsbAddress,
+    Address, Controller, ControllerType, DeviceInfo, DiskBus, Domain, HostdevKind, InputBus, UsbAddress,
     VirtioSerialAddress,
 };
 
@@ -92,6 +92,11 @@ fn usb(doc: &mut Domain) -> Result<()> {
         free.extend((1..=usb_ports(controller)).map(|port| (controller.number(), port.to_string())));
     }
     let devices = &mut doc.devices;
+    let hostdevs = devices
+        .hostdevs
+        .iter_mut()
+        .filter(|hostdev| matches!(hostdev.kind, HostdevKind::Usb(_)))
+        .map(|hostdev| &mut hostdev.info);
     let disks = devices
         .disks
         .iter_mut()
@@ -107,7 +112,7 @@ fn usb(doc: &mut Domain) -> Result<()> {
         .iter_mut()
         .filter(|s| s.target.as_ref().and_then(|t| t.kind.as_deref()) == Some("usb-serial"))
         .map(|s| &mut s.info);
-    let mut users: Vec<&mut DeviceInfo> = disks.chain(inputs).chain(serials).collect();
+    let mut users: Vec<&mut DeviceInfo> = hostdevs.chain(disks).chain(inputs).chain(serials).collect();
     for info in &users {
         if let Some(Address::Usb(UsbAddress {
             bus,

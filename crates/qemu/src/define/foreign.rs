@@ -41,7 +41,7 @@ pub(super) fn refuse(doc: &Domain) -> Result<()> {
 /// Path of a part, and whether the document has it.
 type Part = (&'static str, bool);
 
-fn whole(doc: &Domain) -> [Part; 7] {
+fn whole(doc: &Domain) -> [Part; 6] {
     [
         ("vcpu/@cpuset", doc.vcpu.cpuset.is_some()),
         ("numatune", doc.numatune.is_some()),
@@ -49,7 +49,6 @@ fn whole(doc: &Domain) -> [Part; 7] {
         ("idmap", doc.id_map.is_some()),
         ("lxc:namespace", doc.lxc_namespace.is_some()),
         ("devices/filesystem", !doc.devices.filesystems.is_empty()),
-        ("devices/hostdev", !doc.devices.hostdevs.is_empty()),
     ]
 }
 

@@ -14,6 +14,7 @@ mod cpu;
 mod disk;
 mod foreign;
 mod graphics;
+mod hostdev;
 mod interface;
 mod lesser;
 mod machine;
@@ -49,6 +50,7 @@ pub fn complete(doc: &mut Domain, emulator: &Emulator) -> Result<()> {
     graphics::settle(doc, emulator)?;
     interface::settle(doc, emulator)?;
     lesser::settle(doc, chipset)?;
+    hostdev::settle(&doc.devices.hostdevs)?;
     controllers::settle(doc, emulator, chipset)?;
     addresses::settle(doc)?;
     pci::settle(doc, chipset)?;

@@ -1,7 +1,8 @@
 //! Which devices sit on PCI, in the order in which libvirt places them, and on what kind of bus each fits.
 
-use ferrovirt_model::domain::{ControllerType, DeviceInfo, DiskBus, Domain, InputBus};
+use ferrovirt_model::domain::{ControllerType, DeviceInfo, DiskBus, Domain, HostdevKind, InputBus};
 
+use super::hostdev;
 use super::machine::Chipset;
 
 /// What a device is plugged into.
@@ -24,6 +25,8 @@ pub(super) enum Device {
     Interface(usize),
     /// `<disk>`
     Disk(usize),
+    /// `<hostdev>`
+    Hostdev(usize),
     /// `<memballoon>`
     Balloon,
     /// `<rng>`
@@ -54,6 +57,7 @@ pub(super) fn all(doc: &Domain) -> Vec<Device> {
     list.extend((0..d.interfaces.len()).map(Device::Interface));
     list.extend(controllers(false));
     list.extend((0..d.disks.len()).map(Device::Disk));
+    list.extend((0..d.hostdevs.len()).map(Device::Hostdev));
     list.push(Device::Balloon);
     list.extend((0..d.rngs.len()).map(Device::Rng));
     list.extend((0..d.watchdogs.len()).map(Device::Watchdog));
@@ -71,6 +75,7 @@ pub(super) fn info_mut(doc: &mut Domain, device: Device) -> Option<&mut DeviceIn
         Device::Controller(at) => d.controllers.get_mut(at).map(|c| &mut c.info),
         Device::Interface(at) => d.interfaces.get_mut(at).map(|c| &mut c.info),
         Device::Disk(at) => d.disks.get_mut(at).map(|c| &mut c.info),
+        Device::Hostdev(at) => d.hostdevs.get_mut(at).map(|c| &mut c.info),
         Device::Balloon => d.memballoon.as_mut().map(|c| &mut c.info),
         Device::Rng(at) => d.rngs.get_mut(at).map(|c| &mut c.info),
         Device::Watchdog(at) => d.watchdogs.get_mut(at).map(|c| &mut c.info),
@@ -88,6 +93,7 @@ pub(super) fn info(doc: &Domain, device: Device) -> Option<&DeviceInfo> {
         Device::Controller(at) => d.controllers.get(at).map(|c| &c.info),
         Device::Interface(at) => d.interfaces.get(at).map(|c| &c.info),
         Device::Disk(at) => d.disks.get(at).map(|c| &c.info),
+        Device::Hostdev(at) => d.hostdevs.get(at).map(|c| &c.info),
         Device::Balloon => d.memballoon.as_ref().map(|c| &c.info),
         Device::Rng(at) => d.rngs.get(at).map(|c| &c.info),
         Device::Watchdog(at) => d.watchdogs.get(at).map(|c| &c.info),
@@ -128,6 +134,11 @@ fn express(doc: &Domain, device: Device) -> Option<Connect> {
             _ => Some(Connect::Pcie),
         },
         Device::Disk(at) => (d.disks[at].target.bus == Some(DiskBus::Virtio)).then_some(Connect::Pcie),
+        Device::Hostdev(at) => match &d.hostdevs[at].kind {
+            HostdevKind::Pci(pci) if hostdev::is_express(&pci.source.address) => Some(Connect::Pcie),
+            HostdevKind::Pci(_) => Some(Connect::Pci),
+            _ => None,
+        },
         Device::Balloon => d
             .memballoon
             .as_ref()

@@ -26,6 +26,7 @@ pub fn assign(doc: &mut Domain) {
             .filter(|v| v.model.kind != "none")
             .map(|device| &mut device.info),
     );
+    numbered("hostdev", d.hostdevs.iter_mut().map(|device| &mut device.info));
     numbered("watchdog", d.watchdogs.iter_mut().map(|device| &mut device.info));
     numbered("rng", d.rngs.iter_mut().map(|device| &mut device.info));
     if let Some(balloon) = d.memballoon.as_mut().filter(|balloon| balloon.model != "none") {

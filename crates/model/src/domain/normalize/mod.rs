@@ -7,6 +7,7 @@ mod container;
 mod controller;
 mod disk;
 mod display;
+mod hostdev;
 mod interface;
 mod ip;
 
@@ -49,7 +50,7 @@ pub(super) fn device(device: &mut Device) -> Result<(), XmlError> {
             address::normalize(&mut mount.info)
         }
         Device::Hostdev(hostdev) => {
-            container::normalize_hostdev(hostdev)?;
+            hostdev::normalize(hostdev)?;
             address::normalize(&mut hostdev.info)
         }
         Device::Other(_) => Ok(()),
@@ -151,10 +152,8 @@ impl Domain {
             .iter_mut()
             .try_for_each(container::normalize_filesystem)?;
         devices.interfaces.iter_mut().try_for_each(interface::normalize)?;
-        devices
-            .hostdevs
-            .iter_mut()
-            .try_for_each(container::normalize_hostdev)?;
+        devices.hostdevs.iter_mut().try_for_each(hostdev::normalize)?;
+        hostdev::check_unique(&devices.hostdevs)?;
         chardev::normalize(devices, self.os.kind.kind == "hvm")?;
         devices
             .graphics
@@ -175,7 +174,8 @@ impl Domain {
             }
         }
         devices.infos_mut().into_iter().try_for_each(address::normalize)?;
-        address::check_unique(&devices.infos())
+        address::check_unique(&devices.infos())?;
+        address::check_roms(devices)
     }
 
     /// Either classes of devices or single devices have an order; without any the hard disk comes first.
