@@ -56,6 +56,16 @@ const PLAN: &[Room] = &[
         may_use: &["ferrovirt-sys"],
     },
     Room {
+        name: "ferrovirt-host",
+        floor: 3,
+        may_use: &[
+            "ferrovirt-model",
+            "ferrovirt-link",
+            "ferrovirt-sys",
+            "ferrovirt-xml",
+        ],
+    },
+    Room {
         name: "ferrovirt-network",
         floor: 3,
         may_use: &[
@@ -106,6 +116,7 @@ const PLAN: &[Room] = &[
             "ferrovirt-qemu",
             "ferrovirt-lxc",
             "ferrovirt-guest",
+            "ferrovirt-host",
             "ferrovirt-network",
             "ferrovirt-model",
             "ferrovirt-hook",
