@@ -92,6 +92,7 @@ const PLAN: &[Room] = &[
         floor: 5,
         may_use: &[
             "ferrovirt-guest",
+            "ferrovirt-host",
             "ferrovirt-model",
             "ferrovirt-link",
             "ferrovirt-sys",

@@ -7,6 +7,7 @@ use std::time::Duration;
 use ferrovirt_guest::Guests;
 use ferrovirt_hook::history::{self, History};
 use ferrovirt_hook::{Discovery, Driver, Engine, EngineConfig, Policy};
+use ferrovirt_host::{Passthrough, Places, Taken};
 use ferrovirt_link::Links;
 use ferrovirt_lxc::{LxcBackend, LxcConfig};
 use ferrovirt_network::{Autostart, Networks};
@@ -186,7 +187,13 @@ impl Host {
         networks.listen(Box::new(move |event| board.network(event)));
         networks.load().await.map_err(failed("network"))?;
         let links = Links::open().map_err(failed("qemu"))?;
-        let backend = QemuBackend::new(qemu_config(paths, drivers, &node)?, links.clone());
+        let register = paths.run_dir.join("hostdevs.json");
+        let passthrough = Passthrough::new(Places::real(), Taken::open(Some(register)));
+        let backend = QemuBackend::new(
+            qemu_config(paths, drivers, &node)?,
+            links.clone(),
+            passthrough.clone(),
+        );
         let config = guest_config(Driver::Qemu, &paths.qemu, unknown);
         let qemu = Guests::new(config, backend, engine.clone(), networks.clone());
         // Containers need root.

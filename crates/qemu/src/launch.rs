@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use ferrovirt_guest::log::GuestLog;
 use ferrovirt_guest::{BackendError, Run};
+use ferrovirt_host::Passthrough;
 use ferrovirt_model::domain::{
     ChannelState, CharType, CpuCheck, CpuMode, Domain, Lifecycle, LinkState, SocketMode, VirtType,
 };
@@ -34,7 +35,7 @@ use crate::machine::{DEADLINE, Machine};
 use crate::places::{Places, give};
 use crate::prepare::Prepared;
 use crate::qmp::{Monitor, QmpError, commands};
-use crate::tuning;
+use crate::{hostdev, tuning};
 
 /// Where a run remembers the name of its control group.
 pub const SCOPE: &str = "scope";
@@ -59,6 +60,7 @@ pub async fn launch(
     config: &QemuConfig,
     emulator: &Arc<Emulator>,
     prepared: Prepared,
+    passthrough: &Passthrough,
 ) -> std::result::Result<Machine, BackendError> {
     let places = Places::of_run(config, run);
     let log = GuestLog::of(&config.log_dir, run.name());
@@ -101,11 +103,10 @@ pub async fn launch(
             .into(),
     );
     orders.stderr = Some(file.into());
-    let scope = if config.privileged {
-        blocking::here(|| scope(run))
-    } else {
-        None
-    };
+    orders.memlock = hostdev::lock_limit(&run.doc);
+    hostdev::hand_over(run, config, passthrough).await?;
+    let scope = config.privileged.then(|| blocking::here(|| scope(run)));
+    let scope = scope.flatten();
     blocking::here(|| tuning::limit_at_start(scope.as_ref(), &run.doc))?;
     if let Some(scope) = &scope {
         orders.cgroups.clone_from(&scope.entrances);

@@ -118,6 +118,28 @@ pub async fn take_disk(
     take_files(run, config, images(disk)).await
 }
 
+/// The same of nodes of the host's devices.
+///
+/// # Errors
+/// As [`take`].
+pub async fn take_nodes(
+    run: &mut Run,
+    config: &QemuConfig,
+    nodes: Vec<PathBuf>,
+) -> std::result::Result<(), BackendError> {
+    take_files(run, config, nodes).await
+}
+
+/// Gives the nodes of a device that has gone back to whom they belonged.
+pub fn leave_nodes(run: &mut Run, nodes: &[PathBuf]) {
+    for step in run.steps().iter().filter(|step| step.kind == STEP) {
+        if nodes.iter().any(|node| node == Path::new(step.get("path"))) {
+            give_back(step);
+            run.undone(step);
+        }
+    }
+}
+
 /// Gives the images of a disk that has gone back to whom they belonged, but for those that other disks use.
 pub fn leave_disk(run: &mut Run, disk: &Disk) {
     let (gone, used) = (images(disk), files(&run.doc));

@@ -7,6 +7,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use ferrovirt_guest::{BackendError, Run, Step};
+use ferrovirt_host::Passthrough;
 use ferrovirt_link::Links;
 use ferrovirt_model::domain::Domain;
 use ferrovirt_sys::blocking;
@@ -16,7 +17,7 @@ use crate::error::{Error, Result};
 use crate::live::socket::Ports;
 use crate::live::{alias, file_backends, image, socket, tap};
 use crate::places::Places;
-use crate::{launch, ownership};
+use crate::{hostdev, launch, ownership};
 
 /// Kind of the step that stands for directories, sockets, pid file and control groups.
 pub const STEP: &str = "run";
@@ -37,6 +38,7 @@ pub async fn prepare(
     config: &QemuConfig,
     links: &Links,
     ports: &Ports,
+    passthrough: &Passthrough,
 ) -> std::result::Result<Prepared, BackendError> {
     run.doc = inspected(run.doc.clone()).await?;
     let places = Places::of_run(config, run);
@@ -47,6 +49,7 @@ pub async fn prepare(
     run.monitor = Some(places.monitor());
     launch::name_scope(run);
     run.journal(Step::new(STEP)).await?;
+    hostdev::prepare(run, passthrough).await?;
     let mut prepared = blocking::here(|| {
         places.make(config)?;
         opened_files(&run.doc)

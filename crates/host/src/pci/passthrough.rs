@@ -85,6 +85,11 @@ impl Passthrough {
         &self.places
     }
 
+    /// Whether there is such a device.
+    pub fn is_there(&self, address: PciAddress) -> bool {
+        present(&self.places, address).is_ok()
+    }
+
     /// Whether this machine can give devices to guests at all.
     pub fn is_possible(&self) -> bool {
         has_vfio(&self.places)

@@ -33,12 +33,23 @@ impl std::fmt::Display for HostPciAddress {
     }
 }
 
+/// How a PCI device reaches the guest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Xml)]
+pub enum HostPciDriverName {
+    /// KVM's own way, which kernels have no longer.
+    Kvm,
+    /// VFIO.
+    Vfio,
+    /// Xen's.
+    Xen,
+}
+
 /// `<driver>` of a PCI device: what drives it on the host while the guest has it.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Xml)]
 pub struct HostPciDriver {
-    /// `vfio`; others are refused at the start.
+    /// How it reaches the guest; QEMU knows VFIO only.
     #[xml(attr)]
-    pub name: Option<String>,
+    pub name: Option<HostPciDriverName>,
     /// Which of the kernel's VFIO drivers.
     #[xml(attr)]
     pub model: Option<String>,

@@ -117,15 +117,17 @@ pub(crate) fn assign_to(doc: &Domain, device: &mut Device) {
             }
             number_images(disk, &mut number);
         }
-        Device::Interface(card) => {
-            let taken = |name: &String| doc.devices.find_alias(name).is_some();
-            let free = (0..)
-                .map(|number| format!("net{number}"))
-                .find(|name| !taken(name));
-            set(&mut card.info, free.unwrap_or_default());
-        }
-        Device::Filesystem(_) | Device::Hostdev(_) | Device::Other(_) => {}
+        Device::Interface(card) => set(&mut card.info, free(doc, "net")),
+        Device::Hostdev(hostdev) => set(&mut hostdev.info, free(doc, "hostdev")),
+        Device::Filesystem(_) | Device::Other(_) => {}
     }
+}
+
+/// The first name of this kind that no device has.
+fn free(doc: &Domain, kind: &str) -> String {
+    let taken = |name: &String| doc.devices.find_alias(name).is_some();
+    let mut names = (0..).map(|number| format!("{kind}{number}"));
+    names.find(|name| !taken(name)).unwrap_or_default()
 }
 
 /// Numbers a disk's image and those below it, from the next number on.
