@@ -16,7 +16,7 @@ use ferrovirt_guest::log::GuestLog;
 use ferrovirt_guest::{BackendError, Run};
 use ferrovirt_host::Passthrough;
 use ferrovirt_model::domain::{
-    ChannelState, CharType, CpuCheck, CpuMode, Domain, Lifecycle, LinkState, SocketMode, VirtType,
+    ChannelState, CharType, CpuCheck, CpuMode, Domain, Lifecycle, LinkState, Resource, SocketMode, VirtType,
 };
 use ferrovirt_sys::blocking;
 use ferrovirt_sys::burst::Door;
@@ -39,6 +39,9 @@ use crate::{hostdev, tuning};
 
 /// Where a run remembers the name of its control group.
 pub const SCOPE: &str = "scope";
+
+/// The group of groups in which guests are unless they say otherwise; told in the document of one that runs.
+const PARTITION: &str = "/machine";
 
 /// Moving a thread to another group takes the kernel a grace period of some 10 ms, in which nobody on this machine forks.
 /// Side by side it takes longer.
@@ -131,15 +134,23 @@ pub async fn launch(
     };
     complete(&mut run.doc, emulator, &found);
     if let Some(scope) = scope {
-        let _turn = PLACING.turn().await;
-        blocking::here(|| {
-            place_threads(&scope, &found);
-            weigh(&scope, 1);
-            tuning::share_at_start(&scope, &run.doc)
-        })?;
+        settle_in(run, &scope, &found).await?;
     }
     machine.set_balloon(has_balloon(&run.doc));
     Ok(machine)
+}
+
+/// The guest has its threads: each in its control group, with its share.
+async fn settle_in(run: &mut Run, scope: &Scope, found: &Found) -> Result<()> {
+    run.doc.resource.get_or_insert_with(|| Resource {
+        partition: PARTITION.to_owned(),
+    });
+    let _turn = PLACING.turn().await;
+    blocking::here(|| {
+        place_threads(scope, found);
+        weigh(scope, 1);
+        tuning::share_at_start(scope, &run.doc)
+    })
 }
 
 fn orders(

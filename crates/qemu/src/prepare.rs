@@ -9,7 +9,7 @@ use std::path::Path;
 use ferrovirt_guest::{BackendError, Run, Step};
 use ferrovirt_host::Passthrough;
 use ferrovirt_link::Links;
-use ferrovirt_model::domain::Domain;
+use ferrovirt_model::domain::{Domain, ModelFallback};
 use ferrovirt_sys::blocking;
 
 use crate::config::QemuConfig;
@@ -43,6 +43,7 @@ pub async fn prepare(
     run.doc = inspected(run.doc.clone()).await?;
     let places = Places::of_run(config, run);
     alias::assign(&mut run.doc);
+    settle_model(&mut run.doc);
     socket::channels(&mut run.doc, &places.channel_dir);
     socket::displays(&mut run.doc, ports, &config.vnc_listen)?;
     ownership::label(&mut run.doc, config);
@@ -63,6 +64,13 @@ pub async fn prepare(
     }
     ownership::take(run, config).await?;
     Ok(prepared)
+}
+
+/// From the start on no other model of CPU is taken than the one that was named.
+fn settle_model(doc: &mut Domain) {
+    if let Some(model) = doc.cpu.as_mut().and_then(|cpu| cpu.model.as_mut()) {
+        model.fallback = Some(ModelFallback::Forbid);
+    }
 }
 
 /// Reads images' headers beside the runtime: a disk may be slow.
