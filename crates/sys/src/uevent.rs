@@ -48,7 +48,12 @@ impl Uevents {
     /// What the kernel says; `EPERM` hardly ever, since anybody may listen.
     pub fn open(source: Source) -> io::Result<Uevents> {
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-        let socket = socket_with(AddressFamily::NETLINK, SocketType::RAW, flags, Some(KOBJECT_UEVENT))?;
+        let socket = socket_with(
+            AddressFamily::NETLINK,
+            SocketType::RAW,
+            flags,
+            Some(KOBJECT_UEVENT),
+        )?;
         // More than an ordinary user may have; where that is refused the kernel's usual size has to do.
         if sockopt::set_socket_recv_buffer_size_force(&socket, WAITING).is_err() {
             let _ = sockopt::set_socket_recv_buffer_size(&socket, WAITING);

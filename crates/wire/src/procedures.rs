@@ -11,7 +11,8 @@ use crate::answer::Answer;
 use crate::error::{ErrorDomain, ErrorReply};
 use crate::frame::{Header, reply};
 use crate::object::{
-    DhcpLease, DomainRef, DomainStatsRecord, InterfaceAddresses, NetworkRef, NodeDeviceRef, PoolRef, PortRef, UuidBytes,
+    DhcpLease, DomainRef, DomainStatsRecord, InterfaceAddresses, NetworkRef, NodeDeviceRef, PoolRef, PortRef,
+    UuidBytes,
 };
 use crate::program::{Access, Extra, Needs, Priority, Procedure};
 use crate::typed::TypedParam;

@@ -49,7 +49,9 @@ async fn follow(shared: &Weak<Shared>, mut news: News) -> io::Result<()> {
             Received::Foreign => Told::Nothing,
         });
         let told = told.await?;
-        let Some(shared) = shared.upgrade() else { return Ok(()) };
+        let Some(shared) = shared.upgrade() else {
+            return Ok(());
+        };
         match told {
             Told::About(message) => blocking::here(|| shared.hear(&message)),
             Told::Lost => blocking::here(|| shared.look_again()),

@@ -14,11 +14,12 @@ mod usb;
 pub use drm::DrmCapability;
 pub use net::{NetCapability, NetKind, NetKindOf, NetLink};
 pub use pci::{
-    IommuGroup, LinkValidity, MdevType, MdevTypes, NumaNode, PciCapability, PciClass, PciExpress, PciExtra, PciFunction,
-    PciFunctions, PciId, PciLink, VirtualFunctions, Vpd, VpdAccess, VpdFields, VpdIndexed,
+    IommuGroup, LinkValidity, MdevType, MdevTypes, NumaNode, PciCapability, PciClass, PciExpress, PciExtra,
+    PciFunction, PciFunctions, PciId, PciLink, VirtualFunctions, Vpd, VpdAccess, VpdFields, VpdIndexed,
 };
 pub use scsi::{
-    FcHost, ScsiCapability, ScsiGenericCapability, ScsiHostCapability, ScsiHostExtra, ScsiTargetCapability, VportOps,
+    FcHost, ScsiCapability, ScsiGenericCapability, ScsiHostCapability, ScsiHostExtra, ScsiTargetCapability,
+    VportOps,
 };
 pub use storage::{Removable, StorageCapability, StorageExtra};
 pub use system::{Firmware, Hardware, SystemCapability};
