@@ -1,11 +1,12 @@
 //! The kernel's and udev's news about devices, over netlink. No polling: the socket is readable when there is some.
 
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 
 use rustix::io::Errno;
 use rustix::net::netlink::{KOBJECT_UEVENT, SocketAddrNetlink};
 use rustix::net::{AddressFamily, RecvFlags, SocketFlags, SocketType, bind, recvfrom, socket_with, sockopt};
+use tokio::io::unix::AsyncFd;
 
 /// Whose news.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -85,15 +86,42 @@ impl Uevents {
     }
 }
 
-impl AsFd for Uevents {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.socket.as_fd()
+impl AsRawFd for Uevents {
+    fn as_raw_fd(&self) -> RawFd {
+        self.socket.as_raw_fd()
     }
 }
 
-impl std::os::fd::AsRawFd for Uevents {
-    fn as_raw_fd(&self) -> std::os::fd::RawFd {
-        self.socket.as_raw_fd()
+/// The same inside a runtime.
+#[derive(Debug)]
+pub struct News {
+    socket: AsyncFd<Uevents>,
+}
+
+impl News {
+    /// Listens from now on. Only inside a runtime.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub fn open(source: Source) -> io::Result<News> {
+        let events = Uevents::open(source)?;
+        // SAFETY: `Uevents` owns its descriptor, tells the same one each time, and closes it only when it is dropped, which
+        // `AsyncFd` does after it has given the registration up.
+        let socket = unsafe { AsyncFd::register(events) }.map_err(|refused| refused.into_parts().1)?;
+        Ok(News { socket })
+    }
+
+    /// Waits for the next message and gives it to `read`. May be dropped at any time: nothing is lost.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub async fn next<T>(&mut self, read: impl Fn(Received<'_>) -> T) -> io::Result<T> {
+        loop {
+            let mut ready = self.socket.readable_mut().await?;
+            if let Ok(read) = ready.try_io(|socket| socket.get_mut().receive().map(&read)) {
+                return read;
+            }
+        }
     }
 }
 

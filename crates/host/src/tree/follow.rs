@@ -4,8 +4,7 @@ use std::io;
 use std::sync::{Arc, Weak};
 
 use ferrovirt_sys::blocking;
-use ferrovirt_sys::uevent::{Received, Source, Uevents};
-use tokio::io::unix::AsyncFd;
+use ferrovirt_sys::uevent::{News, Received, Source};
 
 use super::kind::LISTS;
 use super::{Change, Device, Event, Shared, Snapshot, scan};
@@ -13,20 +12,20 @@ use crate::places::Places;
 use crate::udev::{Action, Message};
 
 /// Listens; what is told before anybody reads waits in the socket. None outside a runtime: nobody would read.
-pub(super) fn open(places: &Places) -> Option<AsyncFd<Uevents>> {
+pub(super) fn open(places: &Places) -> Option<News> {
     tokio::runtime::Handle::try_current().ok()?;
     let source = match places.has_udev() {
         true => Source::Udev,
         false => Source::Kernel,
     };
-    let opened = Uevents::open(source).and_then(AsyncFd::new);
+    let opened = News::open(source);
     opened
         .inspect_err(|error| tracing::warn!("devices that come and go will not be noticed: {error}"))
         .ok()
 }
 
 /// Brings the news into the tree for as long as somebody has it.
-pub(super) fn begin(shared: &Arc<Shared>, news: AsyncFd<Uevents>) {
+pub(super) fn begin(shared: &Arc<Shared>, news: News) {
     let shared = Arc::downgrade(shared);
     tokio::spawn(async move {
         if let Err(error) = follow(&shared, news).await {
@@ -36,31 +35,27 @@ pub(super) fn begin(shared: &Arc<Shared>, news: AsyncFd<Uevents>) {
 }
 
 /// What is to be done about what was received.
-enum News {
+enum Told {
     About(Message),
     Lost,
     Nothing,
 }
 
-async fn follow(shared: &Weak<Shared>, mut news: AsyncFd<Uevents>) -> io::Result<()> {
+async fn follow(shared: &Weak<Shared>, mut news: News) -> io::Result<()> {
     loop {
-        let mut ready = news.readable_mut().await?;
-        let received = ready.try_io(|news| match news.get_mut().receive()? {
-            Received::Message(bytes) => Ok(Message::parse(bytes).map_or(News::Nothing, News::About)),
-            Received::Lost => Ok(News::Lost),
-            Received::Foreign => Ok(News::Nothing),
+        let told = news.next(|received| match received {
+            Received::Message(bytes) => Message::parse(bytes).map_or(Told::Nothing, Told::About),
+            Received::Lost => Told::Lost,
+            Received::Foreign => Told::Nothing,
         });
-        let news = match received {
-            Ok(news) => news?,
-            Err(_would_block) => continue,
-        };
+        let told = told.await?;
         let Some(shared) = shared.upgrade() else {
             return Ok(());
         };
-        match news {
-            News::About(message) => blocking::here(|| shared.hear(&message)),
-            News::Lost => blocking::here(|| shared.look_again()),
-            News::Nothing => {}
+        match told {
+            Told::About(message) => blocking::here(|| shared.hear(&message)),
+            Told::Lost => blocking::here(|| shared.look_again()),
+            Told::Nothing => {}
         }
     }
 }
