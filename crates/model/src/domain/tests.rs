@@ -3,6 +3,7 @@
 mod container;
 mod device;
 mod generated;
+mod hostdev;
 mod tuning;
 
 use super::*;

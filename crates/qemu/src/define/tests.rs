@@ -120,7 +120,7 @@ const OF_CONTAINERS: &[(&str, &str)] = &[
     ),
     (
         "</os><devices><hostdev mode='capabilities' type='misc'><source><char>/dev/x</char></source></hostdev></devices>",
-        "domain/devices/hostdev",
+        "hostdev mode 'capabilities'",
     ),
     (
         "</os><devices><interface type='network'><source network='n'/><guest dev='e'/></interface></devices>",

@@ -47,11 +47,14 @@ fn info() -> impl Strategy<Value = DeviceInfo> {
     let isa = (any::<Option<u32>>(), any::<Option<u32>>())
         .prop_map(|(iobase, irq)| Address::Isa(IsaAddress { iobase, irq }));
     let address = maybe(prop_oneof![pci, drive, usb, isa]);
-    (maybe(1u32..), maybe(text()), maybe(0u32..9), address).prop_map(
-        |(boot, alias, master_startport, address)| DeviceInfo {
+    let rom = (any::<Option<bool>>(), any::<Option<bool>>(), maybe(text()));
+    let rom = rom.prop_map(|(enabled, bar, file)| Rom { enabled, bar, file });
+    (maybe(1u32..), maybe(text()), maybe(0u32..9), maybe(rom), address).prop_map(
+        |(boot, alias, master_startport, rom, address)| DeviceInfo {
             boot,
             alias,
             master_startport,
+            rom,
             address,
         },
     )
