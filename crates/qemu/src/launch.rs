@@ -141,10 +141,7 @@ pub async fn launch(
 }
 
 /// The guest has its threads: each in its control group, with its share.
-async fn settle_in(run: &mut Run, scope: &Scope, found: &Found) -> Result<()> {
-    run.doc.resource.get_or_insert_with(|| Resource {
-        partition: PARTITION.to_owned(),
-    });
+async fn settle_in(run: &Run, scope: &Scope, found: &Found) -> Result<()> {
     let _turn = PLACING.turn().await;
     blocking::here(|| {
         place_threads(scope, found);
@@ -185,7 +182,7 @@ pub fn name_scope(run: &mut Run) {
 }
 
 /// The guest's control group, where there are any (R15).
-fn scope(run: &Run) -> Option<Scope> {
+fn scope(run: &mut Run) -> Option<Scope> {
     let made = ferrovirt_sys::cgroup::create_scope("qemu", run.id, run.name());
     let scope = made.unwrap_or_else(|error| {
         tracing::warn!(
@@ -195,6 +192,9 @@ fn scope(run: &Run) -> Option<Scope> {
         );
         None
     })?;
+    run.doc.resource.get_or_insert_with(|| Resource {
+        partition: PARTITION.to_owned(),
+    });
     weigh(&scope, PRECEDENCE);
     Some(scope)
 }
