@@ -34,7 +34,7 @@ use crate::machine::{DEADLINE, Machine};
 use crate::places::{Places, give};
 use crate::prepare::Prepared;
 use crate::qmp::{Monitor, QmpError, commands};
-use crate::tuning;
+use crate::{processors, tuning};
 
 /// Where a run remembers the name of its control group.
 pub const SCOPE: &str = "scope";
@@ -300,6 +300,7 @@ async fn greet(machine: &Machine, doc: &Domain, threads: bool) -> std::result::R
             }
         },
         async {
+            processors::add(monitor, doc).await?;
             if threads {
                 monitor.execute(&commands::QueryCpus {}, DEADLINE).await
             } else {

@@ -99,13 +99,12 @@ fn machine(context: &Context<'_>) -> String {
     if doc.os.bios.as_ref().and_then(|bios| bios.use_serial) == Some(true) {
         text += ",graphics=off";
     }
-    let hpet = doc
+    let hpets = doc
         .clock
         .timers
         .iter()
-        .find(|timer| timer.name == TimerName::Hpet)
-        .and_then(|timer| timer.present);
-    if let Some(present) = hpet {
+        .filter(|timer| timer.name == TimerName::Hpet);
+    for present in hpets.filter_map(|timer| timer.present) {
         text += &format!(",hpet={}", on_off(present));
     }
     text += &format!(",acpi={}", on_off(features.acpi));
