@@ -60,7 +60,12 @@ fn smbios(info: &SmbiosInfo, args: &mut Arguments) -> Result<()> {
     ];
     for (number, table) in tables {
         if let Some(table) = table {
-            args.add("-smbios", format!("type={number}{}", values(table)));
+            // As libvirt has it: a board has a manufacturer, if only an empty one.
+            let first = match number {
+                2 if table.value("manufacturer").is_none() => ",manufacturer=",
+                _ => "",
+            };
+            args.add("-smbios", format!("type={number}{first}{}", values(table)));
         }
     }
     if let Some(strings) = &info.oem_strings {
