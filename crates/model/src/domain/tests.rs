@@ -3,6 +3,7 @@
 mod container;
 mod device;
 mod generated;
+mod machine;
 mod tuning;
 
 use super::*;
