@@ -15,7 +15,7 @@ use std::time::Duration;
 use ferrovirt_guest::log::GuestLog;
 use ferrovirt_guest::{BackendError, Run};
 use ferrovirt_model::domain::{
-    ChannelState, CharType, CpuCheck, CpuMode, Domain, Lifecycle, LinkState, SocketMode, VirtType,
+    ChannelState, CharType, CpuCheck, CpuMatch, CpuMode, Domain, Lifecycle, LinkState, SocketMode, VirtType,
 };
 use ferrovirt_sys::blocking;
 use ferrovirt_sys::burst::Door;
@@ -28,7 +28,7 @@ use crate::capabilities::{Emulator, expand_cpu};
 use crate::command::{self, Given};
 use crate::config::QemuConfig;
 use crate::error::{Error, Plain, Result};
-use crate::live::{char_devices, socket};
+use crate::live::{char_devices, host_smbios, socket};
 use crate::log;
 use crate::machine::{DEADLINE, Machine};
 use crate::places::{Places, give};
@@ -76,6 +76,7 @@ pub async fn launch(
     let mut given = Given {
         guest_dir: places.guest_dir.clone(),
         monitor: Some(FIRST_FD),
+        host_smbios: blocking::here(|| host_smbios::wanted(&run.doc)),
         ..Given::default()
     };
     let mut fds: Vec<(OwnedFd, i32)> = vec![(listener, FIRST_FD)];
@@ -441,6 +442,10 @@ fn expand(doc: &mut Domain, emulator: &Emulator) {
     let Some(cpu) = doc.cpu.as_mut().filter(|cpu| cpu.mode == Some(CpuMode::Custom)) else {
         return;
     };
+    if cpu.matching == Some(CpuMatch::Minimum) {
+        // It has all that there is, which is more than the model's name says.
+        return;
+    }
     let Some(model) = cpu.model.as_ref().map(|model| model.name.clone()) else {
         return;
     };

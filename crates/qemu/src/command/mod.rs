@@ -22,7 +22,7 @@ mod told;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use ferrovirt_model::domain::Domain;
+use ferrovirt_model::domain::{Domain, SmbiosInfo};
 
 use crate::capabilities::Emulator;
 use crate::define::Chipset;
@@ -39,6 +39,8 @@ pub struct Given {
     pub descriptors: BTreeMap<String, i32>,
     /// Seconds since 1970 from which a clock counts; the host's when there are none.
     pub now: Option<i64>,
+    /// The host's SMBIOS tables, for a guest that asks for them.
+    pub host_smbios: Option<SmbiosInfo>,
 }
 
 impl Given {

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use ferrovirt_model::UnknownPolicy;
-use ferrovirt_model::domain::Domain;
+use ferrovirt_model::domain::{Domain, SmbiosInfo, SysInfoEntry, SysInfoTable};
 
 use super::{Given, build};
 use crate::{define, live, testing};
@@ -201,4 +201,31 @@ fn the_hosts_model_is_what_the_accelerator_has() {
             "{args:?}"
         );
     }
+}
+
+#[test]
+fn the_hosts_tables_are_told_where_the_host_shows_them() {
+    let text = "<domain type='qemu'><name>g</name><memory>1024</memory><os><type machine='pc'>hvm</type>\
+        <smbios mode='host'/></os></domain>";
+    let mut doc = Domain::parse(text, UnknownPolicy::Refuse).unwrap().value;
+    let emulator = testing::emulator();
+    define::complete(&mut doc, &emulator).unwrap();
+    live::alias::assign(&mut doc);
+    let error = build(&doc, &emulator, &given(&doc)).unwrap_err().to_string();
+    assert!(error.contains("Host SMBIOS information"), "{error}");
+    let table = SysInfoTable {
+        entries: vec![SysInfoEntry {
+            name: "vendor".to_owned(),
+            value: "A, B".to_owned(),
+        }],
+    };
+    let given = Given {
+        host_smbios: Some(SmbiosInfo {
+            bios: Some(table),
+            ..SmbiosInfo::default()
+        }),
+        ..given(&doc)
+    };
+    let args = build(&doc, &emulator, &given).unwrap();
+    assert!(args.iter().any(|arg| arg == "type=0,vendor=A,, B"), "{args:?}");
 }
