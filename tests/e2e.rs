@@ -27,6 +27,7 @@ mod hooks_network;
 mod hostile;
 mod lifecycle;
 mod limits_of_time;
+mod machine;
 mod metrics;
 mod networks;
 mod own_program;

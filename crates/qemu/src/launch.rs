@@ -16,7 +16,8 @@ use ferrovirt_guest::log::GuestLog;
 use ferrovirt_guest::{BackendError, Run};
 use ferrovirt_host::Passthrough;
 use ferrovirt_model::domain::{
-    ChannelState, CharType, CpuCheck, CpuMode, Domain, Lifecycle, LinkState, Resource, SocketMode, VirtType,
+    ChannelState, CharType, CpuCheck, CpuMatch, CpuMode, Domain, Lifecycle, LinkState, Resource, SocketMode,
+    VirtType,
 };
 use ferrovirt_sys::blocking;
 use ferrovirt_sys::burst::Door;
@@ -29,13 +30,13 @@ use crate::capabilities::{Emulator, expand_cpu};
 use crate::command::{self, Given};
 use crate::config::QemuConfig;
 use crate::error::{Error, Plain, Result};
-use crate::live::{char_devices, socket};
+use crate::live::{char_devices, host_smbios, socket};
 use crate::log;
 use crate::machine::{DEADLINE, Machine};
 use crate::places::{Places, give};
 use crate::prepare::Prepared;
 use crate::qmp::{Monitor, QmpError, commands};
-use crate::{hostdev, tuning};
+use crate::{hostdev, processors, tuning};
 
 /// Where a run remembers the name of its control group.
 pub const SCOPE: &str = "scope";
@@ -81,6 +82,7 @@ pub async fn launch(
     let mut given = Given {
         guest_dir: places.guest_dir.clone(),
         monitor: Some(FIRST_FD),
+        host_smbios: blocking::here(|| host_smbios::wanted(&run.doc)),
         ..Given::default()
     };
     let mut fds: Vec<(OwnedFd, i32)> = vec![(listener, FIRST_FD)];
@@ -89,7 +91,8 @@ pub async fn launch(
         fds.push((fd, number));
     }
     let args = command::build(&run.doc, emulator, &given)?;
-    let env = command::environment(&places.guest_dir, config.privileged);
+    let mut env = command::environment(&places.guest_dir, config.privileged);
+    env.extend(command::variables(&run.doc));
     std::io::Write::write_all(
         &mut &file,
         log::header(emulator, &config.hostname, &env, &args).as_bytes(),
@@ -315,6 +318,7 @@ async fn greet(machine: &Machine, doc: &Domain, threads: bool) -> std::result::R
             }
         },
         async {
+            processors::add(monitor, doc).await?;
             if threads {
                 monitor.execute(&commands::QueryCpus {}, DEADLINE).await
             } else {
@@ -455,6 +459,10 @@ fn expand(doc: &mut Domain, emulator: &Emulator) {
     let Some(cpu) = doc.cpu.as_mut().filter(|cpu| cpu.mode == Some(CpuMode::Custom)) else {
         return;
     };
+    if cpu.matching == Some(CpuMatch::Minimum) {
+        // It has all that there is, which is more than the model's name says.
+        return;
+    }
     let Some(model) = cpu.model.as_ref().map(|model| model.name.clone()) else {
         return;
     };

@@ -21,6 +21,7 @@ mod ownership;
 mod places;
 mod plug;
 mod prepare;
+mod processors;
 pub mod qmp;
 mod release;
 mod statistics;

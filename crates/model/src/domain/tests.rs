@@ -4,6 +4,7 @@ mod container;
 mod device;
 mod generated;
 mod hostdev;
+mod machine;
 mod tuning;
 
 use super::*;

@@ -4,7 +4,9 @@
 //! Devices are written in QEMU's JSON form, so that no value of a user can be taken for an option.
 
 mod chardev;
+mod clock;
 mod controller;
+mod cpu;
 pub(crate) mod disk;
 mod display;
 pub(crate) mod hostdev;
@@ -13,13 +15,15 @@ mod lesser;
 mod machine;
 pub(crate) mod net;
 mod place;
+pub(crate) mod qemu_namespace;
 #[cfg(test)]
 mod tests;
+mod told;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use ferrovirt_model::domain::Domain;
+use ferrovirt_model::domain::{Domain, SmbiosInfo};
 
 use crate::capabilities::Emulator;
 use crate::define::Chipset;
@@ -34,6 +38,10 @@ pub struct Given {
     pub monitor: Option<i32>,
     /// Numbers of inherited descriptors, by the alias of the device they belong to.
     pub descriptors: BTreeMap<String, i32>,
+    /// Seconds since 1970 from which a clock counts; the host's when there are none.
+    pub now: Option<i64>,
+    /// The host's SMBIOS tables, for a guest that asks for them.
+    pub host_smbios: Option<SmbiosInfo>,
 }
 
 impl Given {
@@ -68,6 +76,10 @@ impl Arguments {
     fn device(&mut self, object: json::Object) {
         self.add("-device", object.finish());
     }
+}
+
+fn on_off(on: bool) -> &'static str {
+    if on { "on" } else { "off" }
 }
 
 /// A comma in a value is doubled in QEMU's `key=value` lists.
@@ -115,7 +127,7 @@ pub fn build(doc: &Domain, emulator: &Emulator, given: &Given) -> Result<Vec<Str
     };
     let mut args = Arguments::default();
     machine::base(&context, &mut args)?;
-    machine::clock_and_power(&context, &mut args);
+    clock::clock_and_power(&context, &mut args)?;
     machine::boot(&context, &mut args);
     controller::all(&context, &mut args);
     disk::all(&mut context, &mut args)?;
@@ -133,7 +145,21 @@ pub fn build(doc: &Domain, emulator: &Emulator, given: &Given) -> Result<Vec<Str
     lesser::balloon(&context, &mut args);
     lesser::rngs(&context, &mut args);
     lesser::tail(&context, &mut args);
+    if doc.qemu_override.is_some() {
+        for at in 1..args.0.len() {
+            if args.0[at - 1] == "-device" {
+                let device = std::mem::take(&mut args.0[at]);
+                args.0[at] = qemu_namespace::overridden(doc, device);
+            }
+        }
+    }
     Ok(args.0)
+}
+
+/// Variables that are the document's own.
+#[must_use]
+pub fn variables(doc: &Domain) -> Vec<(String, String)> {
+    clock::variables(doc)
 }
 
 /// QEMU's environment: nothing but where it may write what it thinks is a home.

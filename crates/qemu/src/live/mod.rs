@@ -4,6 +4,7 @@
 //! network devices. Nothing here runs before the `prepare` hook.
 
 pub mod alias;
+pub mod host_smbios;
 pub mod hostdev;
 pub mod image;
 pub mod socket;
