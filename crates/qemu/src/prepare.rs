@@ -51,10 +51,12 @@ pub async fn prepare(
         opened_files(&run.doc)
     })?;
     for interface in &mut run.doc.devices.interfaces {
-        if let Some((fd, _)) = tap::make(links, interface).await? {
+        if let Some((fd, name)) = tap::make(links, interface).await? {
             prepared
                 .descriptors
                 .push((interface.info.alias.clone().unwrap_or_default(), fd));
+            let others = blocking::here(|| tap::others(interface, &name))?;
+            prepared.descriptors.extend(others);
         }
     }
     ownership::take(run, config).await?;

@@ -92,6 +92,9 @@ fn machine(context: &Context<'_>) -> String {
     if let Some(present) = hpet {
         text += &format!(",hpet={}", on_off(present));
     }
+    if let Some(output) = super::audio::speaker(doc) {
+        text += &format!(",pcspk-audiodev={output}");
+    }
     text += &format!(",acpi={}", on_off(features.acpi));
     text
 }

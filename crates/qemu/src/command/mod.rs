@@ -3,22 +3,27 @@
 //!
 //! Devices are written in QEMU's JSON form, so that no value of a user can be taken for an option.
 
+mod audio;
 mod chardev;
 mod controller;
 pub(crate) mod disk;
-mod display;
+pub(crate) mod display;
+mod input;
 mod json;
 mod lesser;
 mod machine;
 pub(crate) mod net;
 mod place;
+mod shmem;
+mod smartcard;
 #[cfg(test)]
 mod tests;
+mod video;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use ferrovirt_model::domain::Domain;
+use ferrovirt_model::domain::{Domain, VirtioOptions};
 
 use crate::capabilities::Emulator;
 use crate::define::Chipset;
@@ -67,6 +72,16 @@ impl Arguments {
     fn device(&mut self, object: json::Object) {
         self.add("-device", object.finish());
     }
+}
+
+/// What all virtio devices can be told, behind the device's name.
+fn virtio_options(object: json::Object, options: Option<&VirtioOptions>) -> json::Object {
+    let options = options.copied().unwrap_or_default();
+    object
+        .maybe_boolean("iommu_platform", options.iommu)
+        .maybe_boolean("ats", options.ats)
+        .maybe_boolean("packed", options.packed)
+        .maybe_boolean("page-per-vq", options.page_per_vq)
 }
 
 /// A comma in a value is doubled in QEMU's `key=value` lists.
@@ -118,25 +133,37 @@ pub fn build(doc: &Domain, emulator: &Emulator, given: &Given) -> Result<Vec<Str
     machine::boot(&context, &mut args);
     controller::all(&context, &mut args);
     disk::all(&mut context, &mut args)?;
-    net::all(&mut context, &mut args);
+    net::all(&mut context, &mut args)?;
+    smartcard::cards(&context, &mut args)?;
     chardev::serials(&context, &mut args)?;
     chardev::parallels(&context, &mut args)?;
     chardev::channels(&context, &mut args)?;
     chardev::consoles(&context, &mut args)?;
-    lesser::inputs(&context, &mut args);
-    display::audio(&context, &mut args);
-    display::servers(&context, &mut args)?;
-    display::videos(&context, &mut args);
+    input::all(&context, &mut args);
+    audio::backends(&context, &mut args);
+    display::all(&context, &mut args)?;
+    video::all(&context, &mut args);
+    audio::cards(&context, &mut args);
     lesser::watchdogs(&context, &mut args);
+    smartcard::redirected(&context, &mut args)?;
     lesser::balloon(&context, &mut args);
-    lesser::rngs(&context, &mut args);
+    lesser::rngs(&context, &mut args)?;
     lesser::tail(&context, &mut args);
+    shmem::all(&context, &mut args);
+    lesser::messages(&mut args);
     Ok(args.0)
 }
 
-/// QEMU's environment: nothing but where it may write what it thinks is a home.
+/// QEMU's environment: where it may write what it thinks is a home, and what the document's displays and sound need.
 #[must_use]
-pub fn environment(guest_dir: &Path, privileged: bool) -> Vec<(String, String)> {
+pub fn environment(doc: &Domain, guest_dir: &Path, privileged: bool) -> Vec<(String, String)> {
+    let mut env = home(guest_dir, privileged);
+    env.extend(audio::environment(doc));
+    env.extend(display::environment(doc));
+    env
+}
+
+fn home(guest_dir: &Path, privileged: bool) -> Vec<(String, String)> {
     let dir = guest_dir.display().to_string();
     let mut env = vec![("LC_ALL".to_owned(), "C".to_owned())];
     for name in ["LD_PRELOAD", "LD_LIBRARY_PATH", "PATH"] {
