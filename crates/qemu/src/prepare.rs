@@ -43,6 +43,7 @@ pub async fn prepare(
     alias::assign(&mut run.doc);
     socket::channels(&mut run.doc, &places.channel_dir);
     socket::displays(&mut run.doc, ports, &config.vnc_listen)?;
+    socket::own_displays(&mut run.doc, &places.guest_dir);
     ownership::label(&mut run.doc, config);
     run.monitor = Some(places.monitor());
     run.journal(Step::new(STEP)).await?;

@@ -109,11 +109,25 @@ pub fn displays(doc: &mut Domain, ports: &Ports, listen: &str) -> Result<()> {
         if graphics.autoport == Some(true) {
             graphics.port = Some(i32::from(ports.take()?));
         }
-        if graphics.websocket_generated == Some(true) {
+        if graphics.websocket == Some(-1) {
+            graphics.websocket_generated = Some(true);
             graphics.websocket = Some(i32::from(ports.take_websocket()?));
         }
     }
     Ok(())
+}
+
+/// Paths of the displays' sockets that have none: in the guest's own directory.
+pub fn own_displays(doc: &mut Domain, guest_dir: &Path) {
+    for graphics in &mut doc.devices.graphics {
+        let Some(first) = graphics.listens.first_mut() else {
+            continue;
+        };
+        if first.kind == ListenType::Socket && first.socket.is_none() {
+            first.socket = Some(guest_dir.join("vnc.sock").display().to_string());
+            graphics.socket.clone_from(&first.socket);
+        }
+    }
 }
 
 /// Gives back the ports that were chosen for this run.

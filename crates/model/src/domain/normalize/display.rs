@@ -34,11 +34,7 @@ pub(super) fn normalize_graphics(graphics: &mut Graphics) -> Result<(), XmlError
             graphics.port.take_if(|port| matches!(port, -1 | 0));
         }
     }
-    match graphics.websocket {
-        Some(-1) => graphics.websocket_generated = Some(true),
-        Some(0) => graphics.websocket = None,
-        _ => {}
-    }
+    graphics.websocket.take_if(|port| *port == 0);
     Ok(())
 }
 
