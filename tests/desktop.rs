@@ -209,7 +209,9 @@ fn cards_have_queues_offloads_and_networks_of_their_own() {
             &["\"udp\":\"127.0.0.1:4900\"", "\"localaddr\":\"127.0.0.1:4901\""],
         );
         assert_eq!(w.sh("cat /sys/class/net/vnet0/brport/isolated").trim(), "1");
-        assert!(w.sh("ip -d link show vnet0").contains("multi_queue on"));
+        let pid = w.qemu_pid("cards").unwrap();
+        let queues = w.sh(&format!("grep -l 'iff:.*vnet0' /proc/{pid}/fdinfo/*"));
+        assert_eq!(queues.lines().count(), 2, "{queues}");
         assert!(w.link_exists("own7"));
         w.virsh("destroy cards").ok();
         assert!(!w.link_exists("own7"));
