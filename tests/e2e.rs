@@ -13,6 +13,7 @@ mod containers_inside;
 mod containers_kill;
 mod containers_refused;
 mod define_and_errors;
+mod desktop;
 mod destroy_through_hook;
 mod discovery;
 mod dnat;

@@ -165,8 +165,8 @@ async fn connect(links: &Links, card: &Interface, device: &str) -> Result<Option
             links.add_macvlan(device, &lower, mode_of(mode), mac).await?;
             return Ok(None);
         }
-        InterfaceType::User => {
-            return Err(Error::unsupported("Unsupported network type user"));
+        kind => {
+            return Err(Error::unsupported(format!("Unsupported network type {kind}")));
         }
     };
     let spec = VethSpec {

@@ -16,8 +16,8 @@ use ferrovirt_guest::log::GuestLog;
 use ferrovirt_guest::{BackendError, Run};
 use ferrovirt_host::Passthrough;
 use ferrovirt_model::domain::{
-    ChannelState, CharType, CpuCheck, CpuMatch, CpuMode, Domain, Lifecycle, LinkState, Resource, SocketMode,
-    VirtType,
+    ChannelState, CharType, CpuCheck, CpuMatch, CpuMode, Domain, Graphics, Lifecycle, LinkState, Resource,
+    SocketMode, VirtType,
 };
 use ferrovirt_sys::blocking;
 use ferrovirt_sys::burst::Door;
@@ -91,8 +91,7 @@ pub async fn launch(
         fds.push((fd, number));
     }
     let args = command::build(&run.doc, emulator, &given)?;
-    let mut env = command::environment(&places.guest_dir, config.privileged);
-    env.extend(command::variables(&run.doc));
+    let env = command::environment(&run.doc, &places.guest_dir, config.privileged);
     std::io::Write::write_all(
         &mut &file,
         log::header(emulator, &config.hostname, &env, &args).as_bytes(),
@@ -348,18 +347,8 @@ async fn actions(monitor: &Monitor, doc: &Domain) -> std::result::Result<(), Qmp
 
 /// Passwords and unplugged cables.
 async fn settings(monitor: &Monitor, doc: &Domain) -> std::result::Result<(), QmpError> {
-    for password in doc
-        .devices
-        .graphics
-        .iter()
-        .filter_map(|graphics| graphics.passwd.clone())
-    {
-        let command = commands::SetPassword {
-            protocol: "vnc",
-            password,
-            connected: None,
-        };
-        monitor.execute(&command, DEADLINE).await?;
+    for graphics in &doc.devices.graphics {
+        passwords(monitor, graphics).await?;
     }
     for interface in doc
         .devices
@@ -373,6 +362,38 @@ async fn settings(monitor: &Monitor, doc: &Domain) -> std::result::Result<(), Qm
             .await?;
     }
     Ok(())
+}
+
+/// A display's password, and until when it counts.
+async fn passwords(monitor: &Monitor, graphics: &Graphics) -> std::result::Result<(), QmpError> {
+    let Some(password) = graphics.passwd.clone() else {
+        return Ok(());
+    };
+    let command = commands::SetPassword {
+        protocol: "vnc",
+        password,
+        connected: command::display::connected(graphics),
+    };
+    monitor.execute(&command, DEADLINE).await?;
+    if let Some(until) = graphics.passwd_valid_to.as_deref().and_then(valid_to) {
+        let command = commands::ExpirePassword {
+            protocol: "vnc",
+            time: until.to_string(),
+        };
+        monitor.execute(&command, DEADLINE).await?;
+    }
+    Ok(())
+}
+
+/// Seconds since the epoch of a time in UTC as `2010-11-30T20:15:01`.
+pub(crate) fn valid_to(text: &str) -> Option<i64> {
+    let time: jiff::civil::DateTime = text.parse().ok()?;
+    Some(
+        time.to_zoned(jiff::tz::TimeZone::UTC)
+            .ok()?
+            .timestamp()
+            .as_second(),
+    )
 }
 
 /// The balloon's size, when it is not all of the memory.
@@ -431,7 +452,8 @@ fn complete(doc: &mut Domain, emulator: &Emulator, found: &Found) {
         .map(|d| (&d.info, &mut d.backend))
         .chain(devices.parallels.iter_mut().map(|d| (&d.info, &mut d.backend)))
         .chain(devices.channels.iter_mut().map(|d| (&d.info, &mut d.backend)))
-        .chain(devices.consoles.iter_mut().map(|d| (&d.info, &mut d.backend)));
+        .chain(devices.consoles.iter_mut().map(|d| (&d.info, &mut d.backend)))
+        .chain(devices.redirdevs.iter_mut().map(|d| (&d.info, &mut d.backend)));
     for (info, backend) in backends {
         if backend.kind == CharType::Pty {
             let path = info.alias.as_deref().and_then(path_of);

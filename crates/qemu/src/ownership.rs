@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use ferrovirt_guest::{BackendError, Run, Step};
 use ferrovirt_model::domain::{
-    BackingStore, CharType, Disk, DiskSource, Domain, SecLabel, SecLabelType, SysInfo,
+    Backend, BackingStore, CharType, Disk, DiskSource, Domain, SecLabel, SecLabelType, SysInfo,
 };
 use ferrovirt_sys::blocking;
 
@@ -82,11 +82,40 @@ fn files(doc: &Domain) -> Vec<PathBuf> {
         }
     }
     for (_, backend) in live::char_devices(doc) {
-        if backend.kind == CharType::File {
+        if is_file(backend) && !is_left_alone(backend) {
             files.extend(backend.path().map(PathBuf::from));
         }
     }
+    for source in doc
+        .devices
+        .inputs
+        .iter()
+        .filter_map(|input| input.source.as_ref())
+    {
+        files.extend(
+            [&source.evdev, &source.dev]
+                .into_iter()
+                .flatten()
+                .map(PathBuf::from),
+        );
+    }
     files
+}
+
+/// What QEMU opens by its path. Both ends of a pair of pipes have names of their own.
+fn is_file(backend: &Backend) -> bool {
+    let pipe = || backend.path().is_some_and(|path| Path::new(path).exists());
+    match backend.kind {
+        CharType::File | CharType::Dev => true,
+        CharType::Pipe => pipe(),
+        _ => false,
+    }
+}
+
+/// Does the document say that the file keeps its owner?
+fn is_left_alone(backend: &Backend) -> bool {
+    let labels = backend.source.iter().flat_map(|source| &source.seclabels);
+    { labels }.any(|label| !label.relabel && label.model.as_deref().is_none_or(|model| model == MODEL))
 }
 
 /// The images of a disk.

@@ -152,6 +152,10 @@ impl Plug for QemuBackend {
 fn check(device: &Device) -> Result<()> {
     let disk = match device {
         Device::Disk(disk) => disk,
+        Device::Interface(card) if command::net::queues(card) > 1 => {
+            let text = "a card with more than one queue cannot be plugged: attribute 'queues'";
+            return Err(Error::NotSupported(text.to_owned()));
+        }
         Device::Interface(_) | Device::Hostdev(_) => return Ok(()),
         Device::Filesystem(_) | Device::Other(_) => {
             let text = format!("live attach of device '{}' is not supported", device.kind());
@@ -247,7 +251,7 @@ async fn attach_card(
 ) -> Result<()> {
     let alias = card.info.alias.clone().unwrap_or_default();
     let fdname = format!("fd-{alias}");
-    let (netdev, device) = command::net::hot(doc, card, &fdname);
+    let (netdev, device) = command::net::hot(doc, card, &fdname)?;
     if let Some((fd, _)) = tap {
         guest.monitor().send_fd(&fdname, fd, DEADLINE).await?;
     }

@@ -46,6 +46,7 @@ pub async fn prepare(
     settle_model(&mut run.doc);
     socket::channels(&mut run.doc, &places.channel_dir);
     socket::displays(&mut run.doc, ports, &config.vnc_listen)?;
+    socket::own_displays(&mut run.doc, &places.guest_dir);
     ownership::label(&mut run.doc, config);
     run.monitor = Some(places.monitor());
     launch::name_scope(run);
@@ -56,10 +57,12 @@ pub async fn prepare(
         opened_files(&run.doc)
     })?;
     for interface in &mut run.doc.devices.interfaces {
-        if let Some((fd, _)) = tap::make(links, interface).await? {
+        if let Some((fd, name)) = tap::make(links, interface).await? {
             prepared
                 .descriptors
                 .push((interface.info.alias.clone().unwrap_or_default(), fd));
+            let others = blocking::here(|| tap::others(interface, &name))?;
+            prepared.descriptors.extend(others);
         }
     }
     ownership::take(run, config).await?;

@@ -258,26 +258,31 @@ fn time(clock: &Clock) -> [Part; 3] {
     ]
 }
 
-fn devices(devices: &Devices) -> [Part; 13] {
+fn devices(devices: &Devices) -> [Part; 18] {
     let Devices {
         emulator: _,
         disks,
         controllers,
         filesystems: _,
         interfaces: _,
+        smartcards,
         serials,
         parallels,
         consoles: _,
         channels,
         inputs,
         graphics,
+        sounds,
         audios,
         videos,
         hostdevs: _,
+        redirdevs,
+        redirfilter,
         watchdogs,
         memballoon,
         rngs,
         panics,
+        shmems,
         rest: _,
     } = devices;
     [
@@ -294,6 +299,11 @@ fn devices(devices: &Devices) -> [Part; 13] {
         ("devices/memballoon", memballoon.is_some()),
         ("devices/rng", !rngs.is_empty()),
         ("devices/panic", !panics.is_empty()),
+        ("devices/smartcard", !smartcards.is_empty()),
+        ("devices/sound", !sounds.is_empty()),
+        ("devices/redirdev", !redirdevs.is_empty()),
+        ("devices/redirfilter", redirfilter.is_some()),
+        ("devices/shmem", !shmems.is_empty()),
     ]
 }
 

@@ -70,6 +70,8 @@ pub enum Address {
     Usb(UsbAddress),
     /// At an I/O port.
     Isa(IsaAddress),
+    /// In a card reader.
+    Ccid(CcidAddress),
 }
 
 /// An address on a PCI bus. Without any number it means "some free slot".
@@ -176,4 +178,15 @@ pub struct IsaAddress {
     /// Interrupt.
     #[xml(attr, with = "hex_plain")]
     pub irq: Option<u32>,
+}
+
+/// A slot of a controller for card readers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Xml)]
+pub struct CcidAddress {
+    /// Index of the controller.
+    #[xml(attr, default)]
+    pub controller: u32,
+    /// The slot.
+    #[xml(attr, default)]
+    pub slot: u32,
 }

@@ -107,6 +107,9 @@ fn machine(context: &Context<'_>) -> String {
     for present in hpets.filter_map(|timer| timer.present) {
         text += &format!(",hpet={}", on_off(present));
     }
+    if let Some(output) = super::audio::speaker(doc) {
+        text += &format!(",pcspk-audiodev={output}");
+    }
     text += &format!(",acpi={}", on_off(features.acpi));
     text
 }
@@ -121,10 +124,9 @@ pub(super) fn boot(context: &Context<'_>, args: &mut Arguments) {
     if let Some(timeout) = os.bios.as_ref().and_then(|bios| bios.reboot_timeout) {
         boot += &format!("reboot-timeout={timeout},");
     }
-    if let Some(menu) = &os.boot_menu {
-        if let Some(timeout) = menu.timeout.filter(|_| menu.enable) {
-            boot += &format!("splash-time={timeout},");
-        }
+    let timed = os.boot_menu.as_ref().filter(|menu| menu.enable);
+    if let Some(timeout) = timed.and_then(|menu| menu.timeout) {
+        boot += &format!("splash-time={timeout},");
     }
     args.add("-boot", boot + "strict=on");
     for (option, value) in [

@@ -165,7 +165,7 @@ fn variables_are_the_documents_own() {
     let (doc, args) = with(clock, tail);
     let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
     let expected = [pair("TZ", "Europe/Berlin"), pair("A", "b c"), pair("B", "")];
-    assert_eq!(super::variables(&doc), expected);
+    assert_eq!(super::clock::variables(&doc), expected);
     assert!(args.unwrap().iter().any(|arg| arg == "base=localtime"));
 }
 

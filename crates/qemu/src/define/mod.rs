@@ -22,16 +22,22 @@ mod machine;
 mod pci;
 mod pci_devices;
 mod serial;
+mod shmem;
+mod smartcard;
+mod sound;
 #[cfg(test)]
 mod tests;
 mod told;
 mod tuning;
+mod video;
 
 pub use disk::{device_index, sort as sort_disks};
 pub use machine::Chipset;
 
 pub(crate) use controllers::{scsi_device, usb_device};
 pub(crate) use interface::device_of as card_device;
+pub(crate) use smartcard::DATABASE;
+pub(crate) use sound::device_of as sound_device;
 
 use ferrovirt_model::domain::Domain;
 
@@ -55,7 +61,11 @@ pub fn complete(doc: &mut Domain, emulator: &Emulator) -> Result<()> {
     interface::settle(doc, emulator)?;
     lesser::settle(doc, chipset)?;
     hostdev::settle(&doc.devices.hostdevs)?;
+    sound::settle(doc, emulator)?;
+    smartcard::settle(doc, emulator)?;
+    shmem::settle(&mut doc.devices.shmems)?;
     controllers::settle(doc, emulator, chipset)?;
+    smartcard::controllers(doc, emulator)?;
     addresses::settle(doc)?;
     pci::settle(doc, chipset)?;
     Ok(())

@@ -135,8 +135,8 @@ const OF_CONTAINERS: &[(&str, &str)] = &[
         "interface type 'direct'",
     ),
     (
-        "</os><devices><interface type='ethernet'/></devices>",
-        "interface type 'ethernet'",
+        "</os><devices><interface type='internal'/></devices>",
+        "interface type 'internal'",
     ),
 ];
 

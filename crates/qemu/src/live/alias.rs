@@ -27,6 +27,13 @@ pub fn assign(doc: &mut Domain) {
             .map(|device| &mut device.info),
     );
     numbered("hostdev", d.hostdevs.iter_mut().map(|device| &mut device.info));
+    numbered("sound", d.sounds.iter_mut().map(|device| &mut device.info));
+    numbered(
+        "smartcard",
+        d.smartcards.iter_mut().map(|device| &mut device.info),
+    );
+    numbered("redir", d.redirdevs.iter_mut().map(|device| &mut device.info));
+    numbered("shmem", d.shmems.iter_mut().map(|device| &mut device.info));
     numbered("watchdog", d.watchdogs.iter_mut().map(|device| &mut device.info));
     numbered("rng", d.rngs.iter_mut().map(|device| &mut device.info));
     if let Some(balloon) = d.memballoon.as_mut().filter(|balloon| balloon.model != "none") {
@@ -84,6 +91,7 @@ fn controller_name(controller: &Controller, chipset: Chipset) -> String {
         (ControllerType::Ide, ..) => format!("ide{number}"),
         (ControllerType::Sata, ..) => format!("sata{number}"),
         (ControllerType::Scsi, ..) => format!("scsi{number}"),
+        (ControllerType::Ccid, ..) => format!("ccid{number}"),
         (ControllerType::Fdc, ..) => format!("fdc{number}"),
         (ControllerType::VirtioSerial, ..) => format!("virtio-serial{number}"),
     }

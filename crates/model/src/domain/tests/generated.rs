@@ -153,7 +153,10 @@ fn interface() -> impl Strategy<Value = Interface> {
                 ..InterfaceSource::default()
             }
         });
-    let target = maybe(text()).prop_map(|dev| InterfaceTarget { dev });
+    let target = maybe(text()).prop_map(|dev| InterfaceTarget {
+        dev,
+        ..InterfaceTarget::default()
+    });
     let mac = any::<Option<[u8; 6]>>();
     (
         one_of(InterfaceType::NAMES),
