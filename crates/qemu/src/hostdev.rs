@@ -45,6 +45,9 @@ fn address(address: &HostPciAddress) -> Result<PciAddress> {
 /// A device is in use, cannot be given away, or its driver does not let go of it.
 pub async fn prepare(run: &mut Run, passthrough: &Passthrough) -> std::result::Result<(), BackendError> {
     let guest = guest(run.name());
+    if passthrough.is_possible() {
+        run.doc.devices.hostdevs.iter_mut().for_each(name_driver);
+    }
     for hostdev in &mut run.doc.devices.hostdevs {
         take(hostdev, &guest, passthrough).await?;
     }
@@ -61,6 +64,7 @@ pub async fn attach(
     config: &QemuConfig,
     passthrough: &Passthrough,
 ) -> std::result::Result<(), BackendError> {
+    name_driver(hostdev);
     take(hostdev, &guest(run.name()), passthrough).await?;
     let nodes = blocking::here(|| nodes([&*hostdev], passthrough))?;
     ownership::take_nodes(run, config, nodes).await?;
@@ -71,6 +75,14 @@ pub async fn attach(
             .map_err(Error::io("Unable to set the memory lock limit of", "QEMU"))?;
     }
     Ok(())
+}
+
+/// A PCI device that does not say how it reaches the guest does so by VFIO.
+fn name_driver(hostdev: &mut Hostdev) {
+    if let HostdevKind::Pci(pci) = &mut hostdev.kind {
+        let driver = pci.driver.get_or_insert_default();
+        driver.name.get_or_insert(HostPciDriverName::Vfio);
+    }
 }
 
 async fn take(hostdev: &mut Hostdev, guest: &Guest, passthrough: &Passthrough) -> Result<()> {
@@ -110,10 +122,6 @@ async fn take_pci(pci: &mut HostdevPci, guest: &Guest, passthrough: &Passthrough
         return Ok(());
     }
     passthrough.prepare(guest, &[wanted]).await?;
-    pci.driver
-        .get_or_insert_default()
-        .name
-        .get_or_insert(HostPciDriverName::Vfio);
     let known = passthrough.taken().get(address);
     pci.source.origstates = Some(OriginalStates {
         unbind: known.is_some_and(|known| known.give_back),
