@@ -29,6 +29,7 @@ mod lifecycle;
 mod limits_of_time;
 mod metrics;
 mod networks;
+mod nodedev;
 mod own_program;
 mod page;
 mod recipes;

@@ -512,9 +512,12 @@ mod tests {
         for n in 0..MOST - 28 {
             let mut uuid = [0; 16];
             uuid[..8].copy_from_slice(&n.to_be_bytes());
-            ask(&one, 0, Some(Uuid(uuid))).unwrap();
+            ask(&one, 0, Some(About::Uuid(Uuid(uuid)))).unwrap();
         }
-        assert_eq!(ask(&one, 0, Some(Uuid([9; 16]))), Err(Refusal::TooMany));
+        assert_eq!(
+            ask(&one, 0, Some(About::Uuid(Uuid([9; 16])))),
+            Err(Refusal::TooMany)
+        );
     }
 
     #[tokio::test]
