@@ -115,7 +115,7 @@ fn devices_that_come_and_go_are_told_of_and_listed() {
         let mut number = 0;
         w.wait_for("a device that is told of", Duration::from_secs(30), || {
             number += 1;
-            w.sh(&format!("ip link add dev{number} type dummy"));
+            w.sh(&format!("ip tuntap add dev{number} mode tap"));
             w.wait_for("the device", Duration::from_secs(10), || {
                 named(&format!("net_dev{number}_"))
             });
