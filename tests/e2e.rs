@@ -31,6 +31,7 @@ mod limits_of_time;
 mod machine;
 mod metrics;
 mod networks;
+mod nodedev;
 mod own_program;
 mod page;
 mod recipes;

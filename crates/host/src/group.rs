@@ -50,7 +50,10 @@ pub struct Survey {
     pub devices: Vec<Candidate>,
 }
 
-/// What the hosts' drivers do not hinder: these leave their devices alone.
+/// The class of bridges, also those to other kinds of buses.
+const BRIDGES: u32 = 0x06;
+
+/// Drivers of the host that do not hinder: they leave their devices alone.
 const HARMLESS: [&str; 3] = ["pcieport", "pci-stub", "shpchp"];
 
 /// Looks at the whole machine. Blocks for as long as a few thousand small reads take (some 20 ms).
@@ -99,16 +102,18 @@ fn one(places: &Places, taken: &Taken, names: &ids::Cache, address: PciAddress) 
     let dir = pci::dir(places, address);
     let ids = (sysfs::hex(&dir.join("vendor"))?, sysfs::hex(&dir.join("device"))?);
     let header = Config::read(&dir).map(|config| config.header_type());
+    let class = sysfs::hex(&dir.join("class")).unwrap_or(0);
     Some(Candidate {
         address,
         ids,
         names: names.names(&places.pci_ids, ids.0, ids.1),
-        class: sysfs::hex(&dir.join("class")).unwrap_or(0),
+        class,
         driver: pci::driver(&dir),
         group: pci::group(&dir),
         guest: taken.guest_of(address),
         detached: taken.is_detached(address),
-        bridge: header.is_some_and(|header| header != HeaderType::Endpoint),
+        // Host bridges have the header of an endpoint.
+        bridge: header.is_some_and(|header| header != HeaderType::Endpoint) || class >> 16 == BRIDGES,
         obstacles: Vec::new(),
         remarks: Vec::new(),
     })

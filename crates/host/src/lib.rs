@@ -19,6 +19,7 @@ mod places;
 mod sysfs;
 mod taken;
 #[cfg(test)]
+#[path = "machine_tests.rs"]
 mod testing;
 mod tree;
 pub mod udev;

@@ -83,7 +83,10 @@ pub(super) fn load(places: &Places, name: &str) -> Result<String, Error> {
     if drivers.join(name).is_dir() {
         return Ok(name.to_owned());
     }
-    modprobe(places, name)?;
+    // What is part of the kernel need not be loaded.
+    if !places.sys.join("module").join(name.replace('-', "_")).is_dir() {
+        modprobe(places, name)?;
+    }
     if drivers.join(name).is_dir() {
         return Ok(name.to_owned());
     }

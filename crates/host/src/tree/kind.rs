@@ -50,7 +50,8 @@ impl Kind {
             ("scsi", Some("scsi_host")) => Kind::ScsiHost,
             ("scsi", Some("scsi_target")) => Kind::ScsiTarget,
             ("scsi", Some("scsi_device")) => Kind::Scsi,
-            ("block", Some("disk")) => Kind::Storage,
+            // One of several paths to the same disk has no node.
+            ("block", Some("disk")) if has("DEVNAME") => Kind::Storage,
             ("drm", Some("drm_minor")) => Kind::Drm,
             // Bridges, bonds and VLANs have a type; they are no devices of the host's.
             ("net", None | Some("wlan")) if has("INTERFACE") => Kind::Net,

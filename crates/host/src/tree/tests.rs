@@ -75,9 +75,12 @@ fn machine() -> Machine {
     );
     machine.file(
         "sys/devices/virtual/block/loop0/uevent",
-        "DEVTYPE=disk\nMAJOR=7\nMINOR=0\n",
+        "DEVTYPE=disk\nMAJOR=7\nMINOR=0\nDEVNAME=loop0\n",
     );
     machine.link("sys/class/block/loop0", "sys/devices/virtual/block/loop0");
+    // One of several ways to a disk.
+    machine.file("sys/devices/virtual/block/nvme0c0n1/uevent", "DEVTYPE=disk\n");
+    machine.link("sys/class/block/nvme0c0n1", "sys/devices/virtual/block/nvme0c0n1");
     machine.file("usr/share/misc/pci.ids", "8086  Intel\n\t10d3  A card\n");
     machine
 }
