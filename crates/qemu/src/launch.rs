@@ -73,20 +73,14 @@ pub async fn launch(
     })?;
     let mut descriptors = prepared.descriptors;
     descriptors.extend(sockets);
-    let mut given = Given {
-        guest_dir: places.guest_dir.clone(),
-        monitor: Some(FIRST_FD),
-        host_smbios: blocking::here(|| host_smbios::wanted(&run.doc)),
-        ..Given::default()
-    };
+    let mut given = given(&places, &run.doc);
     let mut fds: Vec<(OwnedFd, i32)> = vec![(listener, FIRST_FD)];
     for (number, (alias, fd)) in (FIRST_FD + 1..).zip(descriptors) {
         given.descriptors.insert(alias, number);
         fds.push((fd, number));
     }
     let args = command::build(&run.doc, emulator, &given)?;
-    let mut env = command::environment(&places.guest_dir, config.privileged);
-    env.extend(command::variables(&run.doc));
+    let env = environment(&places, config, &run.doc);
     std::io::Write::write_all(
         &mut &file,
         log::header(emulator, &config.hostname, &env, &args).as_bytes(),
@@ -141,6 +135,23 @@ pub async fn launch(
     }
     machine.set_balloon(has_balloon(&run.doc));
     Ok(machine)
+}
+
+/// What the command line refers to, but for the descriptors of devices.
+fn given(places: &Places, doc: &Domain) -> Given {
+    Given {
+        guest_dir: places.guest_dir.clone(),
+        monitor: Some(FIRST_FD),
+        host_smbios: blocking::here(|| host_smbios::wanted(doc)),
+        ..Given::default()
+    }
+}
+
+/// QEMU's variables: ours, then the document's.
+fn environment(places: &Places, config: &QemuConfig, doc: &Domain) -> Vec<(String, String)> {
+    let mut env = command::environment(&places.guest_dir, config.privileged);
+    env.extend(command::variables(doc));
+    env
 }
 
 fn orders(

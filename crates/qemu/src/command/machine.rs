@@ -121,10 +121,9 @@ pub(super) fn boot(context: &Context<'_>, args: &mut Arguments) {
     if let Some(timeout) = os.bios.as_ref().and_then(|bios| bios.reboot_timeout) {
         boot += &format!("reboot-timeout={timeout},");
     }
-    if let Some(menu) = &os.boot_menu {
-        if let Some(timeout) = menu.timeout.filter(|_| menu.enable) {
-            boot += &format!("splash-time={timeout},");
-        }
+    let menu = os.boot_menu.as_ref().filter(|menu| menu.enable);
+    if let Some(timeout) = menu.and_then(|menu| menu.timeout) {
+        boot += &format!("splash-time={timeout},");
     }
     args.add("-boot", boot + "strict=on");
     for (option, value) in [
