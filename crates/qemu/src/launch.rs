@@ -79,12 +79,7 @@ pub async fn launch(
     })?;
     let mut descriptors = prepared.descriptors;
     descriptors.extend(sockets);
-    let mut given = Given {
-        guest_dir: places.guest_dir.clone(),
-        monitor: Some(FIRST_FD),
-        host_smbios: blocking::here(|| host_smbios::wanted(&run.doc)),
-        ..Given::default()
-    };
+    let mut given = given(&places, &run.doc);
     let mut fds: Vec<(OwnedFd, i32)> = vec![(listener, FIRST_FD)];
     for (number, (alias, fd)) in (FIRST_FD + 1..).zip(descriptors) {
         given.descriptors.insert(alias, number);
@@ -150,6 +145,16 @@ async fn settle_in(run: &Run, scope: &Scope, found: &Found) -> Result<()> {
         weigh(scope, 1);
         tuning::share_at_start(scope, &run.doc)
     })
+}
+
+/// What the command line refers to, but for the descriptors of devices.
+fn given(places: &Places, doc: &Domain) -> Given {
+    Given {
+        guest_dir: places.guest_dir.clone(),
+        monitor: Some(FIRST_FD),
+        host_smbios: blocking::here(|| host_smbios::wanted(doc)),
+        ..Given::default()
+    }
 }
 
 fn orders(
