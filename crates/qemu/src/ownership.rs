@@ -55,36 +55,68 @@ pub fn unlabel(doc: &mut Domain) {
     }
 }
 
+/// Whose a file shall be; none: QEMU's user's.
+type Owner = Option<(u32, u32)>;
+
 /// Files that the guest's process opens itself.
-fn files(doc: &Domain) -> Vec<PathBuf> {
+fn files(doc: &Domain) -> Vec<(PathBuf, Owner)> {
     let mut files = Vec::new();
     for disk in &doc.devices.disks {
         files.extend(images(disk));
     }
+    let own = |path: &String| (PathBuf::from(path), None);
+    files.extend([&doc.os.kernel, &doc.os.initrd].into_iter().flatten().map(own));
     files.extend(
-        [&doc.os.kernel, &doc.os.initrd]
-            .into_iter()
-            .flatten()
-            .map(PathBuf::from),
+        doc.devices
+            .pstores
+            .iter()
+            .filter_map(|store| store.path.as_ref())
+            .map(own),
     );
     for (_, backend) in live::char_devices(doc) {
         if backend.kind == CharType::File {
-            files.extend(backend.path().map(PathBuf::from));
+            files.extend(backend.path().map(|path| (PathBuf::from(path), None)));
         }
     }
     files
 }
 
-/// The images of a disk.
-fn images(disk: &Disk) -> Vec<PathBuf> {
-    let path = |source: &Option<DiskSource>| source.as_ref().and_then(|s| s.path()).map(PathBuf::from);
-    let mut files: Vec<PathBuf> = path(&disk.source).into_iter().collect();
+/// The images of a disk, but for those that the document wants left alone.
+fn images(disk: &Disk) -> Vec<(PathBuf, Owner)> {
+    let mut sources: Vec<&DiskSource> = disk.source.iter().collect();
     let mut below: Option<&BackingStore> = disk.backing_store.as_deref();
     while let Some(store) = below {
-        files.extend(path(&store.source));
+        sources.extend(store.source.as_deref());
         below = store.backing_store.as_deref();
     }
-    files
+    let data = |source: &&DiskSource| {
+        source
+            .data_store
+            .as_ref()
+            .and_then(|store| store.source.as_deref())
+            .cloned()
+    };
+    let stores: Vec<DiskSource> = sources.iter().filter_map(data).collect();
+    sources.into_iter().chain(&stores).filter_map(owned).collect()
+}
+
+/// The file of an image with its owner; none where it is not on this host or is left alone.
+fn owned(source: &DiskSource) -> Option<(PathBuf, Owner)> {
+    let path = PathBuf::from(source.path()?);
+    let mut labels = source.labels.iter();
+    let label = labels.find(|label| label.model.as_deref().is_none_or(|model| model == MODEL));
+    match label {
+        Some(label) if label.relabel == Some(false) => None,
+        Some(label) => Some((path, label.label.as_deref().and_then(ids))),
+        None => Some((path, None)),
+    }
+}
+
+/// User and group of a label, which are numbers: `+107:+107`.
+pub(crate) fn ids(label: &str) -> Option<(u32, u32)> {
+    let (user, group) = label.split_once(':')?;
+    let number = |text: &str| text.strip_prefix('+').unwrap_or(text).parse().ok();
+    Some((number(user)?, number(group)?))
 }
 
 /// Whether somebody wants these files left alone.
@@ -123,7 +155,8 @@ pub fn leave_disk(run: &mut Run, disk: &Disk) {
     let (gone, used) = (images(disk), files(&run.doc));
     for step in run.steps().iter().filter(|step| step.kind == STEP) {
         let path = Path::new(step.get("path")).to_owned();
-        if gone.contains(&path) && !used.contains(&path) {
+        let is = |list: &[(PathBuf, Owner)]| list.iter().any(|(file, _)| *file == path);
+        if is(&gone) && !is(&used) {
             give_back(step);
             run.undone(step);
         }
@@ -133,12 +166,13 @@ pub fn leave_disk(run: &mut Run, disk: &Disk) {
 async fn take_files(
     run: &mut Run,
     config: &QemuConfig,
-    files: Vec<PathBuf>,
+    files: Vec<(PathBuf, Owner)>,
 ) -> std::result::Result<(), BackendError> {
     let off = is_off(&run.doc, config);
-    for path in files {
+    for (path, owner) in files {
+        let (uid, gid) = owner.unwrap_or((config.uid, config.gid));
         let meta = blocking::here(|| std::fs::metadata(&path)).map_err(Error::io("unable to stat", &path))?;
-        if off || (meta.uid() == config.uid && meta.gid() == config.gid) {
+        if off || (meta.uid() == uid && meta.gid() == gid) {
             continue;
         }
         let step = Step::new(STEP)
@@ -146,7 +180,7 @@ async fn take_files(
             .with("uid", meta.uid().to_string())
             .with("gid", meta.gid().to_string());
         run.journal(step).await?;
-        blocking::here(|| change(&path, config.uid, config.gid))?;
+        blocking::here(|| change(&path, uid, gid))?;
     }
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! Where a device sits in the machine, and what all devices have in common.
 
-use ferrovirt_xml::values::{hex_plain, hex1, hex2, hex4, on_off};
+use ferrovirt_xml::values::{hex_plain, hex1, hex2, hex4, on_off, yes_no};
 use ferrovirt_xml::{Form, Xml};
 
 /// What all devices have: place in the boot order, alias, address.
@@ -15,8 +15,27 @@ pub struct DeviceInfo {
     /// Port of the USB controller that this one belongs to (companion controllers).
     #[xml(child = "master", attr = "startport")]
     pub master_startport: Option<u32>,
+    /// Its code for the boot, where it has one of its own.
+    pub rom: Option<Rom>,
+    /// Its number for ACPI, by which guests name cards.
+    #[xml(child = "acpi", attr = "index")]
+    pub acpi_index: Option<u32>,
     /// Where it sits.
     pub address: Option<Address>,
+}
+
+/// `<rom>`: the code of a PCI device that runs at the boot.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Xml)]
+pub struct Rom {
+    /// Is there any?
+    #[xml(attr, with = "yes_no")]
+    pub enabled: Option<bool>,
+    /// Does the guest see it?
+    #[xml(attr, with = "on_off")]
+    pub bar: Option<bool>,
+    /// The file with it.
+    #[xml(attr)]
+    pub file: Option<String>,
 }
 
 impl DeviceInfo {

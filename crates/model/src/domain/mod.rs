@@ -7,24 +7,34 @@ mod chardev;
 mod controller;
 mod cpu;
 mod cputune;
+mod crypto;
 mod device;
 mod devices;
 mod disk;
+mod disk_source;
+mod disk_tune;
+mod encryption;
 mod filesystem;
 mod graphics;
 mod hostdev;
+mod hub;
 mod idmap;
 mod interface;
+mod iommu;
 mod ip;
+mod lease;
 mod lesser;
 mod memtune;
 mod namespace;
 mod normalize;
 mod os;
 mod place;
+mod pstore;
 mod seclabel;
 #[cfg(test)]
 mod tests;
+mod virtio_options;
+mod vsock;
 
 pub use address::*;
 pub use blkiotune::*;
@@ -33,21 +43,31 @@ pub use chardev::*;
 pub use controller::*;
 pub use cpu::*;
 pub use cputune::*;
+pub use crypto::*;
 pub use device::*;
 pub use devices::*;
 pub use disk::*;
+pub use disk_source::*;
+pub use disk_tune::*;
+pub use encryption::*;
 pub use filesystem::*;
 pub use graphics::*;
 pub use hostdev::*;
+pub use hub::*;
 pub use idmap::*;
 pub use interface::*;
+pub use iommu::*;
 pub use ip::*;
+pub use lease::*;
 pub use lesser::*;
 pub use memtune::*;
 pub use namespace::*;
 pub use os::*;
 pub use place::*;
+pub use pstore::*;
 pub use seclabel::*;
+pub use virtio_options::*;
+pub use vsock::*;
 
 use crate::{Form, Kib, Parsed, UnknownPolicy, Uuid, XmlError};
 use ferrovirt_xml::{Rest, Xml};
@@ -97,6 +117,9 @@ pub struct Domain {
     /// Number of CPUs.
     #[xml(default)]
     pub vcpu: Vcpu,
+    /// Limits that disks share.
+    #[xml(name = "throttlegroup", within = "throttlegroups")]
+    pub throttle_groups: Vec<ThrottleGroup>,
     /// Shares and limits of processor time.
     pub cputune: Option<CpuTune>,
     /// From which NUMA nodes memory is taken.

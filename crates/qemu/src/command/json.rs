@@ -44,6 +44,22 @@ impl Object {
         self
     }
 
+    /// A number that may be larger than what has a sign.
+    pub(crate) fn unsigned(mut self, key: &str, value: u64) -> Self {
+        self.key(key);
+        // Writing to a string does not fail.
+        let _ = write!(self.0, "{value}");
+        self
+    }
+
+    /// The same, if there is one.
+    pub(crate) fn maybe_unsigned(self, key: &str, value: Option<u64>) -> Self {
+        match value {
+            Some(value) => self.unsigned(key, value),
+            None => self,
+        }
+    }
+
     /// A number, if there is one.
     pub(crate) fn maybe_number(self, key: &str, value: Option<impl Into<i64>>) -> Self {
         match value {
@@ -78,6 +94,36 @@ impl Object {
     pub(crate) fn object(mut self, key: &str, value: &Object) -> Self {
         self.key(key);
         self.0.push_str(&value.clone().finish());
+        self
+    }
+
+    /// An object within, if there is one.
+    pub(crate) fn maybe_object(self, key: &str, value: Option<&Object>) -> Self {
+        match value {
+            Some(value) => self.object(key, value),
+            None => self,
+        }
+    }
+
+    /// A list of objects, unless it is empty.
+    pub(crate) fn maybe_list(mut self, key: &str, values: &[Object]) -> Self {
+        if values.is_empty() {
+            return self;
+        }
+        self.key(key);
+        let texts: Vec<String> = values.iter().map(|value| value.clone().finish()).collect();
+        let _ = write!(self.0, "[{}]", texts.join(","));
+        self
+    }
+
+    /// A list of numbers, unless it is empty.
+    pub(crate) fn maybe_numbers(mut self, key: &str, values: &[u32]) -> Self {
+        if values.is_empty() {
+            return self;
+        }
+        self.key(key);
+        let texts: Vec<String> = values.iter().map(u32::to_string).collect();
+        let _ = write!(self.0, "[{}]", texts.join(","));
         self
     }
 

@@ -1,6 +1,6 @@
 //! Devices of few words, and the options at the end.
 
-use ferrovirt_model::domain::{InputBus, InputType, RngSource, WatchdogAction};
+use ferrovirt_model::domain::{Address, InputBus, InputType, RngSource, WatchdogAction};
 
 use super::json::Object;
 use super::place::{alias, place};
@@ -105,7 +105,7 @@ pub(super) fn rngs(context: &Context<'_>, args: &mut Arguments) {
     }
 }
 
-/// Sandbox, panic devices, and time stamps in the log.
+/// Sandbox and panic devices.
 pub(super) fn tail(context: &Context<'_>, args: &mut Arguments) {
     let doc = context.doc;
     if doc
@@ -123,8 +123,15 @@ pub(super) fn tail(context: &Context<'_>, args: &mut Arguments) {
     for panic in &doc.devices.panics {
         match panic.model.as_deref() {
             Some("pvpanic") => args.device(Object::driver("pvpanic-pci").append(&place(doc, &panic.info))),
-            _ => args.device(Object::driver("pvpanic")),
+            // That is a feature of the CPU.
+            Some("hyperv") => {}
+            _ => {
+                let port = match &panic.info.address {
+                    Some(Address::Isa(address)) => address.iobase,
+                    _ => None,
+                };
+                args.device(Object::driver("pvpanic").maybe_number("ioport", port));
+            }
         }
     }
-    args.add("-msg", "timestamp=on");
 }

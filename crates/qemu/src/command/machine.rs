@@ -39,6 +39,7 @@ pub(super) fn base(context: &Context<'_>, args: &mut Arguments) -> Result<()> {
     args.add("-object", memory.finish());
     args.add("-overcommit", "mem-lock=off");
     args.add("-smp", smp(doc));
+    super::virtual_devices::throttle_groups(context, args);
     if let Some(uuid) = doc.uuid {
         args.add("-uuid", uuid.to_string());
     }
@@ -139,6 +140,14 @@ fn cpu(doc: &Domain) -> Result<Option<String>> {
     }
     if let Some(Switch { state }) = features.pmu {
         text += &format!(",pmu={}", on_off(state));
+    }
+    if doc
+        .devices
+        .panics
+        .iter()
+        .any(|panic| panic.model.as_deref() == Some("hyperv"))
+    {
+        text += ",hv-crash";
     }
     Ok(Some(text))
 }

@@ -7,13 +7,17 @@ mod chardev;
 mod controller;
 pub(crate) mod disk;
 mod display;
+mod image;
 mod json;
 mod lesser;
 mod machine;
 pub(crate) mod net;
 mod place;
+mod remote;
 #[cfg(test)]
 mod tests;
+mod virtio;
+mod virtual_devices;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -116,8 +120,12 @@ pub fn build(doc: &Domain, emulator: &Emulator, given: &Given) -> Result<Vec<Str
     machine::base(&context, &mut args)?;
     machine::clock_and_power(&context, &mut args);
     machine::boot(&context, &mut args);
+    virtual_devices::iommus(&context, &mut args);
+    controller::root(&context, &mut args);
     controller::all(&context, &mut args);
+    virtual_devices::hubs(&context, &mut args);
     disk::all(&mut context, &mut args)?;
+    virtual_devices::filesystems(&context, &mut args);
     net::all(&mut context, &mut args);
     chardev::serials(&context, &mut args)?;
     chardev::parallels(&context, &mut args)?;
@@ -131,6 +139,10 @@ pub fn build(doc: &Domain, emulator: &Emulator, given: &Given) -> Result<Vec<Str
     lesser::balloon(&context, &mut args);
     lesser::rngs(&context, &mut args);
     lesser::tail(&context, &mut args);
+    virtual_devices::vsocks(&context, &mut args);
+    virtual_devices::cryptos(&context, &mut args);
+    virtual_devices::pstores(&context, &mut args);
+    args.add("-msg", "timestamp=on");
     Ok(args.0)
 }
 

@@ -41,14 +41,13 @@ pub(super) fn refuse(doc: &Domain) -> Result<()> {
 /// Path of a part, and whether the document has it.
 type Part = (&'static str, bool);
 
-fn whole(doc: &Domain) -> [Part; 7] {
+fn whole(doc: &Domain) -> [Part; 6] {
     [
         ("vcpu/@cpuset", doc.vcpu.cpuset.is_some()),
         ("numatune", doc.numatune.is_some()),
         ("resource", doc.resource.is_some()),
         ("idmap", doc.id_map.is_some()),
         ("lxc:namespace", doc.lxc_namespace.is_some()),
-        ("devices/filesystem", !doc.devices.filesystems.is_empty()),
         ("devices/hostdev", !doc.devices.hostdevs.is_empty()),
     ]
 }

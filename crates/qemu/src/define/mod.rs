@@ -9,20 +9,25 @@
 //! ```
 
 mod addresses;
+mod controller_check;
 mod controllers;
 mod cpu;
 mod disk;
+mod disk_check;
 mod foreign;
 mod graphics;
 mod interface;
 mod lesser;
 mod machine;
+mod needs;
 mod pci;
 mod pci_devices;
 mod serial;
 #[cfg(test)]
 mod tests;
 mod tuning;
+mod usb;
+mod virtual_devices;
 
 pub use disk::{device_index, sort as sort_disks};
 pub use machine::Chipset;
@@ -49,6 +54,7 @@ pub fn complete(doc: &mut Domain, emulator: &Emulator) -> Result<()> {
     graphics::settle(doc, emulator)?;
     interface::settle(doc, emulator)?;
     lesser::settle(doc, chipset)?;
+    virtual_devices::settle(doc, chipset)?;
     controllers::settle(doc, emulator, chipset)?;
     addresses::settle(doc)?;
     pci::settle(doc, chipset)?;

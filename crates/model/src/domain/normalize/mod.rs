@@ -6,6 +6,8 @@ mod chardev;
 mod container;
 mod controller;
 mod disk;
+mod disk_source;
+mod disk_tune;
 mod display;
 mod interface;
 mod ip;
@@ -145,6 +147,7 @@ impl Domain {
     fn normalize_devices(&mut self) -> Result<(), XmlError> {
         let devices = &mut self.devices;
         disk::normalize(&mut devices.disks)?;
+        disk_tune::normalize_groups(&mut self.throttle_groups, &devices.disks)?;
         controller::normalize(&mut devices.controllers)?;
         devices
             .filesystems
