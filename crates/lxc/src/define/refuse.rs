@@ -50,6 +50,7 @@ fn parts(doc: &Domain) -> Vec<Part> {
         blkiotune: _,
         memtune,
         vcpu,
+        throttle_groups,
         cputune,
         numatune,
         resource: _,
@@ -67,7 +68,11 @@ fn parts(doc: &Domain) -> Vec<Part> {
         lxc_namespace: _,
         rest: _,
     } = doc;
-    let mut parts = vec![("cpu", cpu.is_some()), ("pm", pm.is_some())];
+    let mut parts = vec![
+        ("cpu", cpu.is_some()),
+        ("pm", pm.is_some()),
+        ("throttlegroups", !throttle_groups.is_empty()),
+    ];
     parts.extend(processors(vcpu));
     parts.extend(cputune.iter().flat_map(threads));
     parts.extend(memtune.iter().flat_map(guarantees));
@@ -200,7 +205,7 @@ fn time(clock: &Clock) -> [Part; 1] {
     [("clock/timer", !timers.is_empty())]
 }
 
-fn devices(devices: &Devices) -> [Part; 13] {
+fn devices(devices: &Devices) -> [Part; 19] {
     let Devices {
         emulator: _,
         disks,
@@ -220,6 +225,12 @@ fn devices(devices: &Devices) -> [Part; 13] {
         memballoon,
         rngs,
         panics,
+        leases,
+        hubs,
+        iommus,
+        vsocks,
+        cryptos,
+        pstores,
         rest: _,
     } = devices;
     [
@@ -236,6 +247,12 @@ fn devices(devices: &Devices) -> [Part; 13] {
         ("devices/memballoon", memballoon.is_some()),
         ("devices/rng", !rngs.is_empty()),
         ("devices/panic", !panics.is_empty()),
+        ("devices/lease", !leases.is_empty()),
+        ("devices/hub", !hubs.is_empty()),
+        ("devices/iommu", !iommus.is_empty()),
+        ("devices/vsock", !vsocks.is_empty()),
+        ("devices/crypto", !cryptos.is_empty()),
+        ("devices/pstore", !pstores.is_empty()),
     ]
 }
 

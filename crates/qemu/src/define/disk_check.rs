@@ -27,7 +27,8 @@ fn first(wrongs: impl IntoIterator<Item = Wrong>) -> Result<()> {
 pub(super) fn check(disk: &Disk, doc: &Domain) -> Result<()> {
     let bus = disk.target.bus.unwrap_or(DiskBus::Virtio);
     bus_and_device(disk, bus)?;
-    first(driver(disk, doc, bus))?;
+    first(driver(disk))?;
+    first(by_bus(disk, doc, bus))?;
     first(looks(disk, bus))?;
     first(kinds(disk, doc, bus))?;
     chain(disk)?;
@@ -91,13 +92,13 @@ fn virtio_only(virtio: &VirtioOptions) -> [Wrong; 4] {
 }
 
 /// `<driver>` and the disk's model.
-fn driver(disk: &Disk, doc: &Domain, bus: DiskBus) -> Vec<Wrong> {
+fn driver(disk: &Disk) -> Vec<Wrong> {
     let dev = &disk.target.dev;
     let driver = disk.driver.clone().unwrap_or_default();
     let format = driver.format.as_deref().unwrap_or("raw");
     let model = disk.model.as_deref();
     let removable = matches!(disk.device, DiskDevice::Cdrom | DiskDevice::Floppy);
-    let mut wrongs = vec![
+    vec![
         (
             driver.name.as_deref().is_some_and(|name| name != "qemu"),
             format!(
@@ -154,7 +155,15 @@ fn driver(disk: &Disk, doc: &Domain, bus: DiskBus) -> Vec<Wrong> {
             disk.shareable && !disk.readonly && format != "raw",
             format!("shared access for disk '{dev}' requires use of supported storage format"),
         ),
-    ];
+    ]
+}
+
+/// What of `<driver>` belongs to a bus.
+fn by_bus(disk: &Disk, doc: &Domain, bus: DiskBus) -> Vec<Wrong> {
+    let dev = &disk.target.dev;
+    let driver = disk.driver.clone().unwrap_or_default();
+    let model = disk.model.as_deref();
+    let mut wrongs = Vec::new();
     let threads = driver
         .threads
         .iter()

@@ -179,9 +179,7 @@ fn check_auth(auth: &DiskAuth, protocol: Option<DiskProtocol>) -> Result<(), Xml
         None => return Ok(()),
     };
     match auth.secret.kind {
-        None => Err(unsupported(format!(
-            "unknown secret type in <auth> of a network disk"
-        ))),
+        None => Err(unsupported("unknown secret type in <auth> of a network disk")),
         Some(kind) if kind != fitting => Err(unsupported(format!("invalid secret type '{kind}'"))),
         _ if auth.secret.uuid.is_some() == auth.secret.usage.is_some() => {
             Err(inconsistent("a <secret> needs either 'uuid' or 'usage'"))
