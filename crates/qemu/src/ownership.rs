@@ -6,7 +6,9 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use ferrovirt_guest::{BackendError, Run, Step};
-use ferrovirt_model::domain::{BackingStore, CharType, Disk, DiskSource, Domain, SecLabel, SecLabelType};
+use ferrovirt_model::domain::{
+    Backend, BackingStore, CharType, Disk, DiskSource, Domain, SecLabel, SecLabelType, SysInfo,
+};
 use ferrovirt_sys::blocking;
 
 use crate::config::QemuConfig;
@@ -64,21 +66,44 @@ fn files(doc: &Domain) -> Vec<(PathBuf, Owner)> {
     for disk in &doc.devices.disks {
         files.extend(images(disk));
     }
-    let own = |path: &String| (PathBuf::from(path), None);
-    files.extend([&doc.os.kernel, &doc.os.initrd].into_iter().flatten().map(own));
-    files.extend(
-        doc.devices
-            .pstores
-            .iter()
-            .filter_map(|store| store.path.as_ref())
-            .map(own),
-    );
+    let os = [&doc.os.kernel, &doc.os.initrd, &doc.os.shim, &doc.os.dtb];
+    let tables = doc.os.acpi.iter().flat_map(|acpi| &acpi.tables);
+    let told = doc.sysinfos.iter().filter_map(|info| match info {
+        SysInfo::Fwcfg(told) => Some(&told.entries),
+        _ => None,
+    });
+    let inputs = doc.devices.inputs.iter();
+    let sources = inputs.filter_map(|input| input.source.as_ref());
+    let others = { os.into_iter().flatten() }
+        .chain(tables.map(|table| &table.path))
+        .chain(told.flatten().filter_map(|entry| entry.file.as_ref()))
+        .chain(sources.flat_map(|source| [&source.evdev, &source.dev].into_iter().flatten()))
+        .chain(doc.devices.pstores.iter().filter_map(|store| store.path.as_ref()));
+    files.extend(others.map(|path| (PathBuf::from(path), None)));
     for (_, backend) in live::char_devices(doc) {
-        if backend.kind == CharType::File {
+        if is_file(backend) && !is_left_alone(backend) {
             files.extend(backend.path().map(|path| (PathBuf::from(path), None)));
         }
     }
     files
+}
+
+/// What QEMU opens by its path. Both ends of a pair of pipes have names of their own.
+fn is_file(backend: &Backend) -> bool {
+    let pipe = || backend.path().is_some_and(|path| Path::new(path).exists());
+    match backend.kind {
+        CharType::File | CharType::Dev => true,
+        CharType::Pipe => pipe(),
+        _ => false,
+    }
+}
+
+/// Does the document say that the file keeps its owner?
+fn is_left_alone(backend: &Backend) -> bool {
+    let labels = backend.source.iter().flat_map(|source| &source.seclabels);
+    { labels }.any(|label| {
+        label.relabel == Some(false) && label.model.as_deref().is_none_or(|model| model == MODEL)
+    })
 }
 
 /// The images of a disk, but for those that the document wants left alone.
@@ -148,6 +173,28 @@ pub async fn take_disk(
     disk: &Disk,
 ) -> std::result::Result<(), BackendError> {
     take_files(run, config, images(disk)).await
+}
+
+/// The same of nodes of the host's devices.
+///
+/// # Errors
+/// As [`take`].
+pub async fn take_nodes(
+    run: &mut Run,
+    config: &QemuConfig,
+    nodes: Vec<PathBuf>,
+) -> std::result::Result<(), BackendError> {
+    take_files(run, config, nodes.into_iter().map(|node| (node, None)).collect()).await
+}
+
+/// Gives the nodes of a device that has gone back to whom they belonged.
+pub fn leave_nodes(run: &mut Run, nodes: &[PathBuf]) {
+    for step in run.steps().iter().filter(|step| step.kind == STEP) {
+        if nodes.iter().any(|node| node == Path::new(step.get("path"))) {
+            give_back(step);
+            run.undone(step);
+        }
+    }
 }
 
 /// Gives the images of a disk that has gone back to whom they belonged, but for those that other disks use.

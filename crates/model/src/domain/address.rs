@@ -15,7 +15,7 @@ pub struct DeviceInfo {
     /// Port of the USB controller that this one belongs to (companion controllers).
     #[xml(child = "master", attr = "startport")]
     pub master_startport: Option<u32>,
-    /// Its code for the boot, where it has one of its own.
+    /// Its option ROM (interfaces and host devices).
     pub rom: Option<Rom>,
     /// Its number for ACPI, by which guests name cards.
     #[xml(child = "acpi", attr = "index")]
@@ -24,16 +24,16 @@ pub struct DeviceInfo {
     pub address: Option<Address>,
 }
 
-/// `<rom>`: the code of a PCI device that runs at the boot.
+/// `<rom>`: the code that a PCI device brings along for the firmware.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Xml)]
 pub struct Rom {
-    /// Is there any?
+    /// Is there one at all?
     #[xml(attr, with = "yes_no")]
     pub enabled: Option<bool>,
     /// Does the guest see it?
     #[xml(attr, with = "on_off")]
     pub bar: Option<bool>,
-    /// The file with it.
+    /// A file to use instead of the device's own.
     #[xml(attr)]
     pub file: Option<String>,
 }
@@ -73,6 +73,8 @@ pub enum Address {
     Usb(UsbAddress),
     /// At an I/O port.
     Isa(IsaAddress),
+    /// In a card reader.
+    Ccid(CcidAddress),
 }
 
 /// An address on a PCI bus. Without any number it means "some free slot".
@@ -179,4 +181,15 @@ pub struct IsaAddress {
     /// Interrupt.
     #[xml(attr, with = "hex_plain")]
     pub irq: Option<u32>,
+}
+
+/// A slot of a controller for card readers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Xml)]
+pub struct CcidAddress {
+    /// Index of the controller.
+    #[xml(attr, default)]
+    pub controller: u32,
+    /// The slot.
+    #[xml(attr, default)]
+    pub slot: u32,
 }

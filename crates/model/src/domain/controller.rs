@@ -19,12 +19,12 @@ pub enum ControllerType {
     Sata,
     /// virtio-serial.
     VirtioSerial,
+    /// Card readers.
+    Ccid,
     /// USB.
     Usb,
     /// PCI.
     Pci,
-    /// Chip card readers.
-    Ccid,
 }
 
 /// `<target>` of a PCI controller.

@@ -2,8 +2,8 @@
 
 use super::{
     Audio, Backend, Channel, Console, Controller, Crypto, DeviceInfo, Disk, Filesystem, Graphics, Hostdev,
-    Hub, Input, Interface, Iommu, Lease, MemBalloon, Panic, Parallel, Pstore, Rng, Serial, Video, Vsock,
-    Watchdog,
+    Hub, Input, Interface, Iommu, Lease, MemBalloon, Panic, Parallel, Pstore, RedirFilter, Redirdev, Rng,
+    RngBackend, Serial, Shmem, Smartcard, Sound, Video, Vsock, Watchdog,
 };
 use ferrovirt_xml::{Rest, Xml};
 
@@ -27,6 +27,9 @@ pub struct Devices {
     /// Network cards.
     #[xml(name = "interface")]
     pub interfaces: Vec<Interface>,
+    /// Card readers.
+    #[xml(name = "smartcard")]
+    pub smartcards: Vec<Smartcard>,
     /// Serial ports.
     #[xml(name = "serial")]
     pub serials: Vec<Serial>,
@@ -45,6 +48,9 @@ pub struct Devices {
     /// Servers that show the screen.
     #[xml(name = "graphics")]
     pub graphics: Vec<Graphics>,
+    /// Sound cards.
+    #[xml(name = "sound")]
+    pub sounds: Vec<Sound>,
     /// Where sound goes.
     #[xml(name = "audio")]
     pub audios: Vec<Audio>,
@@ -54,6 +60,12 @@ pub struct Devices {
     /// What a container may use of the host.
     #[xml(name = "hostdev")]
     pub hostdevs: Vec<Hostdev>,
+    /// Places for USB devices that come from elsewhere.
+    #[xml(name = "redirdev")]
+    pub redirdevs: Vec<Redirdev>,
+    /// Which of them may come.
+    #[xml(name = "redirfilter")]
+    pub redirfilter: Option<RedirFilter>,
     /// Hubs.
     #[xml(name = "hub")]
     pub hubs: Vec<Hub>,
@@ -68,6 +80,9 @@ pub struct Devices {
     /// Panic devices.
     #[xml(name = "panic")]
     pub panics: Vec<Panic>,
+    /// Memory that is shared.
+    #[xml(name = "shmem")]
+    pub shmems: Vec<Shmem>,
     /// IOMMUs.
     #[xml(name = "iommu")]
     pub iommus: Vec<Iommu>,
@@ -93,18 +108,22 @@ impl Devices {
         list.extend(self.controllers.iter().map(|device| &device.info));
         list.extend(self.filesystems.iter().map(|device| &device.info));
         list.extend(self.interfaces.iter().map(|device| &device.info));
+        list.extend(self.smartcards.iter().map(|device| &device.info));
         list.extend(self.serials.iter().map(|device| &device.info));
         list.extend(self.parallels.iter().map(|device| &device.info));
         list.extend(self.own_consoles().map(|device| &device.info));
         list.extend(self.channels.iter().map(|device| &device.info));
         list.extend(self.inputs.iter().map(|device| &device.info));
+        list.extend(self.sounds.iter().map(|device| &device.info));
         list.extend(self.videos.iter().map(|device| &device.info));
         list.extend(self.hostdevs.iter().map(|device| &device.info));
+        list.extend(self.redirdevs.iter().map(|device| &device.info));
         list.extend(self.hubs.iter().map(|device| &device.info));
         list.extend(self.watchdogs.iter().map(|device| &device.info));
         list.extend(self.memballoon.iter().map(|device| &device.info));
         list.extend(self.rngs.iter().map(|device| &device.info));
         list.extend(self.panics.iter().map(|device| &device.info));
+        list.extend(self.shmems.iter().map(|device| &device.info));
         list.extend(self.iommus.iter().map(|device| &device.info));
         list.extend(self.vsocks.iter().map(|device| &device.info));
         list.extend(self.cryptos.iter().map(|device| &device.info));
@@ -120,6 +139,7 @@ impl Devices {
         list.extend(self.controllers.iter_mut().map(|device| &mut device.info));
         list.extend(self.filesystems.iter_mut().map(|device| &mut device.info));
         list.extend(self.interfaces.iter_mut().map(|device| &mut device.info));
+        list.extend(self.smartcards.iter_mut().map(|device| &mut device.info));
         list.extend(self.serials.iter_mut().map(|device| &mut device.info));
         list.extend(self.parallels.iter_mut().map(|device| &mut device.info));
         list.extend(
@@ -130,13 +150,16 @@ impl Devices {
         );
         list.extend(self.channels.iter_mut().map(|device| &mut device.info));
         list.extend(self.inputs.iter_mut().map(|device| &mut device.info));
+        list.extend(self.sounds.iter_mut().map(|device| &mut device.info));
         list.extend(self.videos.iter_mut().map(|device| &mut device.info));
         list.extend(self.hostdevs.iter_mut().map(|device| &mut device.info));
+        list.extend(self.redirdevs.iter_mut().map(|device| &mut device.info));
         list.extend(self.hubs.iter_mut().map(|device| &mut device.info));
         list.extend(self.watchdogs.iter_mut().map(|device| &mut device.info));
         list.extend(self.memballoon.iter_mut().map(|device| &mut device.info));
         list.extend(self.rngs.iter_mut().map(|device| &mut device.info));
         list.extend(self.panics.iter_mut().map(|device| &mut device.info));
+        list.extend(self.shmems.iter_mut().map(|device| &mut device.info));
         list.extend(self.iommus.iter_mut().map(|device| &mut device.info));
         list.extend(self.vsocks.iter_mut().map(|device| &mut device.info));
         list.extend(self.cryptos.iter_mut().map(|device| &mut device.info));
@@ -151,6 +174,16 @@ impl Devices {
         list.extend(self.parallels.iter_mut().map(|device| &mut device.backend));
         list.extend(self.consoles.iter_mut().map(|device| &mut device.backend));
         list.extend(self.channels.iter_mut().map(|device| &mut device.backend));
+        list.extend(self.redirdevs.iter_mut().map(|device| &mut device.backend));
+        list.extend(
+            self.smartcards
+                .iter_mut()
+                .filter_map(|card| card.backend.0.as_mut()),
+        );
+        list.extend(self.rngs.iter_mut().filter_map(|rng| match &mut rng.backend {
+            RngBackend::Egd(backend) => Some(&mut **backend),
+            RngBackend::Random(_) | RngBackend::Builtin => None,
+        }));
         list
     }
 

@@ -1,9 +1,12 @@
 //! `<domain>`: one guest. Fields stand in the order in which libvirt writes them.
 
 mod address;
+mod bios;
 mod blkiotune;
 mod capability;
+mod card;
 mod chardev;
+mod clock;
 mod controller;
 mod cpu;
 mod cputune;
@@ -14,11 +17,15 @@ mod disk;
 mod disk_source;
 mod disk_tune;
 mod encryption;
+mod features;
 mod filesystem;
 mod graphics;
+mod host_bus;
 mod hostdev;
 mod hub;
+mod hyperv;
 mod idmap;
+mod input;
 mod interface;
 mod iommu;
 mod ip;
@@ -28,18 +35,30 @@ mod memtune;
 mod namespace;
 mod normalize;
 mod os;
+mod perf;
 mod place;
 mod pstore;
+mod qemu_namespace;
+mod redirdev;
 mod seclabel;
+mod shmem;
+mod smartcard;
+mod sound;
+mod sysinfo;
 #[cfg(test)]
 mod tests;
+mod vcpus;
+mod video;
 mod virtio_options;
 mod vsock;
 
 pub use address::*;
+pub use bios::*;
 pub use blkiotune::*;
 pub use capability::*;
+pub use card::*;
 pub use chardev::*;
+pub use clock::*;
 pub use controller::*;
 pub use cpu::*;
 pub use cputune::*;
@@ -50,11 +69,15 @@ pub use disk::*;
 pub use disk_source::*;
 pub use disk_tune::*;
 pub use encryption::*;
+pub use features::*;
 pub use filesystem::*;
 pub use graphics::*;
+pub use host_bus::*;
 pub use hostdev::*;
 pub use hub::*;
+pub use hyperv::*;
 pub use idmap::*;
+pub use input::*;
 pub use interface::*;
 pub use iommu::*;
 pub use ip::*;
@@ -63,9 +86,18 @@ pub use lesser::*;
 pub use memtune::*;
 pub use namespace::*;
 pub use os::*;
+pub use perf::*;
 pub use place::*;
 pub use pstore::*;
+pub use qemu_namespace::*;
+pub use redirdev::*;
 pub use seclabel::*;
+pub use shmem::*;
+pub use smartcard::*;
+pub use sound::*;
+pub use sysinfo::*;
+pub use vcpus::*;
+pub use video::*;
 pub use virtio_options::*;
 pub use vsock::*;
 
@@ -97,6 +129,9 @@ pub struct Domain {
     pub name: String,
     /// The UUID; `normalize` makes one where there is none.
     pub uuid: Option<Uuid>,
+    /// What tells the guest's system that its memory went back in time; `normalize` makes one for an empty element.
+    #[xml(name = "genid")]
+    pub generation_id: Option<GenerationId>,
     /// A short description.
     pub title: Option<String>,
     /// A long description.
@@ -117,6 +152,9 @@ pub struct Domain {
     /// Number of CPUs.
     #[xml(default)]
     pub vcpu: Vcpu,
+    /// Each CPU on its own, where that is said; `normalize` completes the list.
+    #[xml(within = "vcpus", name = "vcpu")]
+    pub vcpus: Vec<VcpuState>,
     /// Limits that disks share.
     #[xml(name = "throttlegroup", within = "throttlegroups")]
     pub throttle_groups: Vec<ThrottleGroup>,
@@ -126,6 +164,9 @@ pub struct Domain {
     pub numatune: Option<NumaTune>,
     /// The group of guests that it belongs to.
     pub resource: Option<Resource>,
+    /// What firmware and guest are told of the machine.
+    #[xml(name = "sysinfo")]
+    pub sysinfos: Vec<SysInfo>,
     /// What is booted, on which machine.
     pub os: Os,
     /// Which users of the host those of a container are.
@@ -147,8 +188,12 @@ pub struct Domain {
     /// What a crash leads to.
     #[xml(default = "CrashLifecycle::Destroy")]
     pub on_crash: CrashLifecycle,
+    /// What the loss of a lock leads to.
+    pub on_lockfailure: Option<LockFailure>,
     /// Which sleep states the firmware offers.
     pub pm: Option<PowerManagement>,
+    /// Which performance counters of the host are kept for the guest.
+    pub perf: Option<Perf>,
     /// All devices.
     #[xml(default)]
     pub devices: Devices,
@@ -161,6 +206,30 @@ pub struct Domain {
         namespace = "lxc=http://libvirt.org/schemas/domain/lxc/1.0"
     )]
     pub lxc_namespace: Option<LxcNamespace>,
+    /// Arguments and variables that QEMU gets beside ours.
+    #[xml(
+        name = "commandline",
+        namespace = "qemu=http://libvirt.org/schemas/domain/qemu/1.0"
+    )]
+    pub qemu_commandline: Option<QemuCommandline>,
+    /// What QEMU is taken to have or not to have, whatever it says.
+    #[xml(
+        name = "capabilities",
+        namespace = "qemu=http://libvirt.org/schemas/domain/qemu/1.0"
+    )]
+    pub qemu_capabilities: Option<QemuCapabilities>,
+    /// Properties of QEMU's devices that are other than ours.
+    #[xml(
+        name = "override",
+        namespace = "qemu=http://libvirt.org/schemas/domain/qemu/1.0"
+    )]
+    pub qemu_override: Option<QemuOverride>,
+    /// What QEMU does with what its authors would rather not see used.
+    #[xml(
+        name = "deprecation",
+        namespace = "qemu=http://libvirt.org/schemas/domain/qemu/1.0"
+    )]
+    pub qemu_deprecation: Option<QemuDeprecation>,
     /// What was not understood.
     #[xml(rest)]
     pub rest: Rest,

@@ -105,26 +105,33 @@ impl Object {
         }
     }
 
-    /// A list of objects, unless it is empty.
-    pub(crate) fn maybe_list(mut self, key: &str, values: &[Object]) -> Self {
-        if values.is_empty() {
-            return self;
-        }
+    fn items(mut self, key: &str, items: impl Iterator<Item = String>) -> Self {
         self.key(key);
-        let texts: Vec<String> = values.iter().map(|value| value.clone().finish()).collect();
+        let texts: Vec<String> = items.collect();
+        // Writing to a string does not fail.
         let _ = write!(self.0, "[{}]", texts.join(","));
         self
     }
 
-    /// A list of numbers, unless it is empty.
-    pub(crate) fn maybe_numbers(mut self, key: &str, values: &[u32]) -> Self {
-        if values.is_empty() {
-            return self;
+    /// A list of objects.
+    pub(crate) fn list(self, key: &str, values: &[Object]) -> Self {
+        self.items(key, values.iter().map(|value| value.clone().finish()))
+    }
+
+    /// The same, unless it is empty.
+    pub(crate) fn maybe_list(self, key: &str, values: &[Object]) -> Self {
+        match values {
+            [] => self,
+            values => self.list(key, values),
         }
-        self.key(key);
-        let texts: Vec<String> = values.iter().map(u32::to_string).collect();
-        let _ = write!(self.0, "[{}]", texts.join(","));
-        self
+    }
+
+    /// A list of numbers, unless it is empty.
+    pub(crate) fn maybe_numbers(self, key: &str, values: &[u32]) -> Self {
+        match values {
+            [] => self,
+            values => self.items(key, values.iter().map(u32::to_string)),
+        }
     }
 
     /// All of another object's members.

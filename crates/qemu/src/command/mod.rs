@@ -3,26 +3,36 @@
 //!
 //! Devices are written in QEMU's JSON form, so that no value of a user can be taken for an option.
 
+mod audio;
 mod chardev;
+mod clock;
 mod controller;
+mod cpu;
 pub(crate) mod disk;
-mod display;
+pub(crate) mod display;
+pub(crate) mod hostdev;
 mod image;
+mod input;
 mod json;
 mod lesser;
 mod machine;
 pub(crate) mod net;
 mod place;
+pub(crate) mod qemu_namespace;
 mod remote;
+mod shmem;
+mod smartcard;
 #[cfg(test)]
 mod tests;
+mod told;
+mod video;
 mod virtio;
 mod virtual_devices;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use ferrovirt_model::domain::Domain;
+use ferrovirt_model::domain::{Domain, SmbiosInfo, VirtioOptions};
 
 use crate::capabilities::Emulator;
 use crate::define::Chipset;
@@ -37,6 +47,10 @@ pub struct Given {
     pub monitor: Option<i32>,
     /// Numbers of inherited descriptors, by the alias of the device they belong to.
     pub descriptors: BTreeMap<String, i32>,
+    /// Seconds since 1970 from which a clock counts; the host's when there are none.
+    pub now: Option<i64>,
+    /// The host's SMBIOS tables, for a guest that asks for them.
+    pub host_smbios: Option<SmbiosInfo>,
 }
 
 impl Given {
@@ -71,6 +85,15 @@ impl Arguments {
     fn device(&mut self, object: json::Object) {
         self.add("-device", object.finish());
     }
+}
+
+fn on_off(on: bool) -> &'static str {
+    if on { "on" } else { "off" }
+}
+
+/// What all virtio devices can be told, behind the device's name.
+fn virtio_options(object: json::Object, options: Option<&VirtioOptions>) -> json::Object {
+    object.append(&virtio::options(options))
 }
 
 /// A comma in a value is doubled in QEMU's `key=value` lists.
@@ -118,7 +141,7 @@ pub fn build(doc: &Domain, emulator: &Emulator, given: &Given) -> Result<Vec<Str
     };
     let mut args = Arguments::default();
     machine::base(&context, &mut args)?;
-    machine::clock_and_power(&context, &mut args);
+    clock::clock_and_power(&context, &mut args)?;
     machine::boot(&context, &mut args);
     virtual_devices::iommus(&context, &mut args);
     controller::root(&context, &mut args);
@@ -126,29 +149,51 @@ pub fn build(doc: &Domain, emulator: &Emulator, given: &Given) -> Result<Vec<Str
     virtual_devices::hubs(&context, &mut args);
     disk::all(&mut context, &mut args)?;
     virtual_devices::filesystems(&context, &mut args);
-    net::all(&mut context, &mut args);
+    net::all(&mut context, &mut args)?;
+    smartcard::cards(&context, &mut args)?;
     chardev::serials(&context, &mut args)?;
     chardev::parallels(&context, &mut args)?;
     chardev::channels(&context, &mut args)?;
     chardev::consoles(&context, &mut args)?;
-    lesser::inputs(&context, &mut args);
-    display::audio(&context, &mut args);
-    display::servers(&context, &mut args)?;
-    display::videos(&context, &mut args);
+    input::all(&context, &mut args);
+    audio::backends(&context, &mut args);
+    display::all(&context, &mut args)?;
+    video::all(&context, &mut args);
+    audio::cards(&context, &mut args);
     lesser::watchdogs(&context, &mut args);
+    smartcard::redirected(&context, &mut args)?;
+    hostdev::all(&context, &mut args);
     lesser::balloon(&context, &mut args);
-    lesser::rngs(&context, &mut args);
+    lesser::rngs(&context, &mut args)?;
     lesser::tail(&context, &mut args);
+    shmem::all(&context, &mut args);
     virtual_devices::vsocks(&context, &mut args);
     virtual_devices::cryptos(&context, &mut args);
     virtual_devices::pstores(&context, &mut args);
-    args.add("-msg", "timestamp=on");
+    lesser::teardown(&context, &mut args);
+    lesser::messages(&mut args);
+    if doc.qemu_override.is_some() {
+        for at in 1..args.0.len() {
+            if args.0[at - 1] == "-device" {
+                let device = std::mem::take(&mut args.0[at]);
+                args.0[at] = qemu_namespace::overridden(doc, device);
+            }
+        }
+    }
     Ok(args.0)
 }
 
-/// QEMU's environment: nothing but where it may write what it thinks is a home.
+/// QEMU's environment: where it may write what it thinks is a home, and what the document's displays and sound need.
 #[must_use]
-pub fn environment(guest_dir: &Path, privileged: bool) -> Vec<(String, String)> {
+pub fn environment(doc: &Domain, guest_dir: &Path, privileged: bool) -> Vec<(String, String)> {
+    let mut env = home(guest_dir, privileged);
+    env.extend(audio::environment(doc));
+    env.extend(display::environment(doc));
+    env.extend(clock::variables(doc));
+    env
+}
+
+fn home(guest_dir: &Path, privileged: bool) -> Vec<(String, String)> {
     let dir = guest_dir.display().to_string();
     let mut env = vec![("LC_ALL".to_owned(), "C".to_owned())];
     for name in ["LD_PRELOAD", "LD_LIBRARY_PATH", "PATH"] {

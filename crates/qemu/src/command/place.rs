@@ -20,7 +20,6 @@ pub(super) fn place(doc: &Domain, info: &DeviceInfo) -> Object {
                 .maybe_boolean("multifunction", address.multifunction)
                 .text("addr", &addr)
                 .maybe_number("acpi-index", info.acpi_index)
-                .append(&rom(info))
         }
         Some(Address::Usb(address)) => Object::default()
             .text(
@@ -40,19 +39,6 @@ pub(super) fn place(doc: &Domain, info: &DeviceInfo) -> Object {
             .number("nr", address.port),
         _ => Object::default(),
     }
-}
-
-/// The device's code for the boot.
-fn rom(info: &DeviceInfo) -> Object {
-    let Some(rom) = &info.rom else {
-        return Object::default();
-    };
-    if rom.enabled == Some(false) {
-        return Object::default().text("romfile", "");
-    }
-    Object::default()
-        .maybe_number("rombar", rom.bar.map(i64::from))
-        .maybe_text("romfile", rom.file.as_deref())
 }
 
 /// QEMU's name of a PCI bus.

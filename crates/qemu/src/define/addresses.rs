@@ -2,7 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use ferrovirt_model::domain::{Address, ControllerType, DeviceInfo, Domain, VirtioSerialAddress};
+use ferrovirt_model::domain::{
+    Address, Channel, ChannelTargetType, ControllerType, DeviceInfo, Domain, VirtioSerialAddress,
+};
 
 use crate::error::{Error, Result};
 
@@ -42,7 +44,8 @@ fn channels(doc: &mut Domain) -> Result<()> {
             )));
         }
     }
-    for channel in &mut doc.devices.channels {
+    let virtio = |channel: &&mut Channel| channel.target.kind == ChannelTargetType::Virtio;
+    for channel in doc.devices.channels.iter_mut().filter(virtio) {
         if given(&channel.info).is_some() {
             continue;
         }

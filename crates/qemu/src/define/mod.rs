@@ -14,8 +14,10 @@ mod controllers;
 mod cpu;
 mod disk;
 mod disk_check;
+mod features;
 mod foreign;
 mod graphics;
+mod hostdev;
 mod interface;
 mod lesser;
 mod machine;
@@ -23,10 +25,15 @@ mod needs;
 mod pci;
 mod pci_devices;
 mod serial;
+mod shmem;
+mod smartcard;
+mod sound;
 #[cfg(test)]
 mod tests;
+mod told;
 mod tuning;
 mod usb;
+mod video;
 mod virtual_devices;
 
 pub use disk::{device_index, sort as sort_disks};
@@ -34,6 +41,8 @@ pub use machine::Chipset;
 
 pub(crate) use controllers::{scsi_device, usb_device};
 pub(crate) use interface::device_of as card_device;
+pub(crate) use smartcard::DATABASE;
+pub(crate) use sound::device_of as sound_device;
 
 use ferrovirt_model::domain::Domain;
 
@@ -49,13 +58,20 @@ pub fn complete(doc: &mut Domain, emulator: &Emulator) -> Result<()> {
     let chipset = machine::settle(doc, emulator)?;
     tuning::settle(doc)?;
     cpu::settle(doc, emulator)?;
+    features::settle(doc, chipset)?;
+    told::settle(doc)?;
     disk::settle(doc)?;
     serial::settle(doc)?;
     graphics::settle(doc, emulator)?;
     interface::settle(doc, emulator)?;
     lesser::settle(doc, chipset)?;
+    hostdev::settle(&doc.devices.hostdevs)?;
+    sound::settle(doc, emulator)?;
+    smartcard::settle(doc, emulator)?;
+    shmem::settle(&mut doc.devices.shmems)?;
     virtual_devices::settle(doc, chipset)?;
     controllers::settle(doc, emulator, chipset)?;
+    smartcard::controllers(doc, emulator)?;
     addresses::settle(doc)?;
     pci::settle(doc, chipset)?;
     Ok(())

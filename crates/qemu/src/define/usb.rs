@@ -2,7 +2,8 @@
 //! port, those of the controllers before those of hubs.
 
 use ferrovirt_model::domain::{
-    Address, Controller, ControllerType, DeviceInfo, DiskBus, Domain, Hub, InputBus, UsbAddress,
+    Address, Controller, ControllerType, DeviceInfo, DiskBus, Domain, HostdevKind, Hub, InputBus, SoundModel,
+    UsbAddress,
 };
 
 use crate::error::{Error, Result};
@@ -141,11 +142,21 @@ fn bus_of(buses: &mut [Bus], number: u32) -> Result<&mut Bus> {
 /// All devices that sit on USB, but for hubs.
 fn users(doc: &mut Domain) -> Vec<&mut DeviceInfo> {
     let devices = &mut doc.devices;
+    let hostdevs = devices
+        .hostdevs
+        .iter_mut()
+        .filter(|hostdev| matches!(hostdev.kind, HostdevKind::Usb(_)))
+        .map(|hostdev| &mut hostdev.info);
     let disks = devices
         .disks
         .iter_mut()
         .filter(|disk| disk.target.bus == Some(DiskBus::Usb))
         .map(|disk| &mut disk.info);
+    let cards = devices
+        .interfaces
+        .iter_mut()
+        .filter(|card| card.model.as_deref() == Some("usb-net"))
+        .map(|card| &mut card.info);
     let readers = devices
         .controllers
         .iter_mut()
@@ -161,7 +172,14 @@ fn users(doc: &mut Domain) -> Vec<&mut DeviceInfo> {
         .iter_mut()
         .filter(|serial| serial.target.as_ref().and_then(|t| t.kind.as_deref()) == Some("usb-serial"))
         .map(|serial| &mut serial.info);
-    disks.chain(readers).chain(inputs).chain(serials).collect()
+    let sounds = devices
+        .sounds
+        .iter_mut()
+        .filter(|sound| sound.model == SoundModel::Usb)
+        .map(|sound| &mut sound.info);
+    let redirected = devices.redirdevs.iter_mut().map(|device| &mut device.info);
+    let users = hostdevs.chain(disks).chain(cards).chain(readers).chain(inputs);
+    users.chain(serials).chain(sounds).chain(redirected).collect()
 }
 
 /// Gives ports to hubs and USB devices; adds hubs where the controllers have too few.

@@ -192,12 +192,6 @@ fn numbers_and_roms(doc: &Domain) -> Result<()> {
         )));
     }
     boot_order(doc)?;
-    let roms = doc
-        .devices
-        .infos()
-        .into_iter()
-        .filter_map(|info| info.rom.as_ref())
-        .count();
     let cards = doc
         .devices
         .interfaces
@@ -208,14 +202,8 @@ fn numbers_and_roms(doc: &Domain) -> Result<()> {
         .hostdevs
         .iter()
         .filter_map(|hostdev| hostdev.info.rom.as_ref());
-    let allowed: Vec<&Rom> = cards.chain(hostdevs).collect();
-    if allowed.len() < roms {
-        return Err(Error::unsupported(
-            "<rom> is only supported for interfaces and host devices",
-        ));
-    }
-    let tuned = |rom: &&&Rom| rom.enabled == Some(false) && (rom.bar.is_some() || rom.file.is_some());
-    match allowed.iter().find(tuned) {
+    let tuned = |rom: &&Rom| rom.enabled == Some(false) && (rom.bar.is_some() || rom.file.is_some());
+    match cards.chain(hostdevs).find(tuned) {
         Some(_) => Err(Error::unsupported(
             "ROM tuning is not supported when ROM is disabled",
         )),

@@ -2,20 +2,26 @@
 //! hypervisor (machine types, models, controllers, addresses) is completed by the hypervisor's crate.
 
 mod address;
+mod audio;
 mod chardev;
+mod clock;
 mod container;
 mod controller;
+mod cpu;
 mod disk;
 mod disk_source;
 mod disk_tune;
 mod display;
+mod features;
+mod hostdev;
+mod input;
 mod interface;
 mod ip;
+mod machine;
+mod qemu_namespace;
+mod shmem;
 
-use super::{
-    BootDevice, Cpu, CpuMatch, CpuMode, Device, Domain, FeaturePolicy, Features, InputBus, InputType,
-    LxcNamespace, ModelFallback, NumaTune, SecLabelType,
-};
+use super::{BootDevice, Cpu, Device, Domain, LxcNamespace, NumaTune, REDIR_ANY, RngBackend, SecLabelType};
 use crate::{Kib, Uuid};
 use ferrovirt_xml::XmlError;
 
@@ -51,7 +57,7 @@ pub(super) fn device(device: &mut Device) -> Result<(), XmlError> {
             address::normalize(&mut mount.info)
         }
         Device::Hostdev(hostdev) => {
-            container::normalize_hostdev(hostdev)?;
+            hostdev::normalize(hostdev)?;
             address::normalize(&mut hostdev.info)
         }
         Device::Other(_) => Ok(()),
@@ -72,17 +78,20 @@ impl Domain {
         self.uuid.get_or_insert_with(Uuid::random);
         self.normalize_memory()?;
         self.normalize_tuning()?;
-        self.normalize_vcpu()?;
+        cpu::normalize_number(self)?;
         if self.os.kind.kind.is_empty() {
             return Err(inconsistent("an os <type> must be specified"));
         }
         container::check_init(&self.os)?;
         container::normalize_id_map(&mut self.id_map)?;
-        self.normalize_features();
+        features::normalize(&mut self.features)?;
+        clock::normalize(&mut self.clock)?;
+        machine::normalize(self)?;
+        qemu_namespace::normalize(self)?;
         self.lxc_namespace
             .take_if(|shared| *shared == LxcNamespace::default());
         if let Some(cpu) = &mut self.cpu {
-            normalize_cpu(cpu)?;
+            cpu::normalize(cpu)?;
         }
         self.cpu.take_if(|cpu| *cpu == Cpu::default());
         self.normalize_devices()?;
@@ -99,19 +108,6 @@ impl Domain {
         let current = self.current_memory.unwrap_or_default();
         let whole = current == Kib(0) || current > self.memory;
         self.current_memory = Some(if whole { self.memory } else { current });
-        Ok(())
-    }
-
-    fn normalize_vcpu(&mut self) -> Result<(), XmlError> {
-        let (count, current) = (self.vcpu.count, self.vcpu.current);
-        if count == 0 || current == Some(0) {
-            return Err(inconsistent("invalid number of vCPUs: 0"));
-        }
-        if let Some(current) = current.filter(|current| *current > count) {
-            let text = format!("maxvcpus must not be less than current vcpus ({count} < {current})");
-            return Err(unsupported(text));
-        }
-        self.vcpu.current.take_if(|current| *current == count);
         Ok(())
     }
 
@@ -136,14 +132,6 @@ impl Domain {
         Ok(())
     }
 
-    /// Drops what says nothing.
-    fn normalize_features(&mut self) {
-        if let Some(features) = &mut self.features {
-            features.capabilities.take_if(|kept| kept.is_default());
-        }
-        self.features.take_if(|features| *features == Features::default());
-    }
-
     fn normalize_devices(&mut self) -> Result<(), XmlError> {
         let devices = &mut self.devices;
         disk::normalize(&mut devices.disks)?;
@@ -154,31 +142,37 @@ impl Domain {
             .iter_mut()
             .try_for_each(container::normalize_filesystem)?;
         devices.interfaces.iter_mut().try_for_each(interface::normalize)?;
-        devices
-            .hostdevs
-            .iter_mut()
-            .try_for_each(container::normalize_hostdev)?;
+        devices.hostdevs.iter_mut().try_for_each(hostdev::normalize)?;
+        hostdev::check_unique(&devices.hostdevs)?;
         chardev::normalize(devices, self.os.kind.kind == "hvm")?;
         devices
             .graphics
             .iter_mut()
             .try_for_each(display::normalize_graphics)?;
         display::normalize_videos(&mut devices.videos)?;
-        for input in &mut devices.inputs {
-            let usual = if input.kind == InputType::Tablet {
-                InputBus::Usb
-            } else {
-                InputBus::Ps2
-            };
-            input.bus.get_or_insert(usual);
-        }
-        for rng in &mut devices.rngs {
-            if rng.backend.model == super::RngSource::Random {
-                rng.backend.path.get_or_insert_with(|| "/dev/urandom".to_owned());
+        devices.inputs.iter_mut().try_for_each(input::normalize)?;
+        audio::normalize(&mut devices.sounds, &mut devices.audios)?;
+        devices.shmems.iter_mut().try_for_each(shmem::normalize)?;
+        // What fits any device need not be said.
+        for rule in { devices.redirfilter.iter_mut() }.flat_map(|filter| &mut filter.rules) {
+            for part in [
+                &mut rule.class,
+                &mut rule.vendor,
+                &mut rule.product,
+                &mut rule.version,
+            ] {
+                part.take_if(|part| *part == REDIR_ANY);
             }
         }
+        for rng in &mut devices.rngs {
+            if let RngBackend::Random(path) = &mut rng.backend {
+                path.get_or_insert_with(|| "/dev/random".to_owned());
+            }
+            rng.driver.take_if(|driver| driver.is_empty());
+        }
         devices.infos_mut().into_iter().try_for_each(address::normalize)?;
-        address::check_unique(&devices.infos())
+        address::check_unique(&devices.infos())?;
+        address::check_roms(devices)
     }
 
     /// Either classes of devices or single devices have an order; without any the hard disk comes first.
@@ -255,49 +249,4 @@ fn check_name(name: &str) -> Result<(), XmlError> {
         ));
     }
     Ok(())
-}
-
-fn normalize_cpu(cpu: &mut Cpu) -> Result<(), XmlError> {
-    if *cpu == Cpu::default() {
-        return Ok(());
-    }
-    let mode = *cpu.mode.get_or_insert(CpuMode::Custom);
-    if cpu.migratable.is_some() && !matches!(mode, CpuMode::HostPassthrough | CpuMode::Maximum) {
-        let text = "Attribute migratable is only allowed for 'host-passthrough' / 'maximum' CPU mode";
-        return Err(inconsistent(text));
-    }
-    match (mode, &mut cpu.model) {
-        (CpuMode::Custom, Some(model)) => {
-            if model.name.is_empty() {
-                return Err(inconsistent("Missing CPU model name"));
-            }
-            cpu.matching.get_or_insert(CpuMatch::Exact);
-            model.fallback.get_or_insert(ModelFallback::Allow);
-        }
-        (CpuMode::Custom, None) if !cpu.features.is_empty() => {
-            return Err(inconsistent("Non-empty feature list specified without CPU model"));
-        }
-        (CpuMode::Custom, None) if cpu.vendor.is_some() => {
-            return Err(inconsistent("CPU vendor specified without CPU model"));
-        }
-        _ => {}
-    }
-    for (position, feature) in cpu.features.iter_mut().enumerate() {
-        feature.policy.get_or_insert(FeaturePolicy::Require);
-        if feature.name.is_empty() {
-            return Err(inconsistent(format!(
-                "Invalid CPU feature name at position {}",
-                position + 1
-            )));
-        }
-    }
-    let mut names: Vec<&str> = cpu.features.iter().map(|feature| feature.name.as_str()).collect();
-    names.sort_unstable();
-    match names.windows(2).find(|pair| pair[0] == pair[1]) {
-        Some(twice) => Err(inconsistent(format!(
-            "CPU feature '{}' specified more than once",
-            twice[0]
-        ))),
-        None => Ok(()),
-    }
 }
