@@ -36,7 +36,7 @@ use crate::machine::{DEADLINE, Machine};
 use crate::places::{Places, give};
 use crate::prepare::Prepared;
 use crate::qmp::{Monitor, QmpError, commands};
-use crate::{hostdev, processors, tuning};
+use crate::{hostdev, processors, throttle, tuning};
 
 /// Where a run remembers the name of its control group.
 pub const SCOPE: &str = "scope";
@@ -311,7 +311,7 @@ fn has_balloon(doc: &Domain) -> bool {
 async fn greet(machine: &Machine, doc: &Domain, threads: bool) -> std::result::Result<Found, QmpError> {
     let monitor = machine.monitor();
     let ptys = char_devices(doc).any(|(_, backend)| backend.kind == CharType::Pty);
-    let ((), chardevs, cpus, (), (), (), ()) = tokio::try_join!(
+    let ((), chardevs, cpus, (), (), (), (), ()) = tokio::try_join!(
         monitor.negotiate(DEADLINE),
         async {
             // Nobody asks where a terminal is when there is none.
@@ -333,6 +333,7 @@ async fn greet(machine: &Machine, doc: &Domain, threads: bool) -> std::result::R
         settings(monitor, doc),
         memory(monitor, doc),
         reports(monitor, doc),
+        limits(monitor, doc),
     )?;
     Ok(Found { chardevs, cpus })
 }
@@ -365,6 +366,14 @@ async fn settings(monitor: &Monitor, doc: &Domain) -> std::result::Result<(), Qm
         monitor
             .execute(&commands::SetLink { name, up: false }, DEADLINE)
             .await?;
+    }
+    Ok(())
+}
+
+/// Limits of the disks.
+async fn limits(monitor: &Monitor, doc: &Domain) -> std::result::Result<(), QmpError> {
+    for disk in &doc.devices.disks {
+        throttle::tell(monitor, disk).await?;
     }
     Ok(())
 }

@@ -28,6 +28,7 @@ mod release;
 mod statistics;
 #[cfg(test)]
 mod testing;
+mod throttle;
 mod tuning;
 
 pub use backend::QemuBackend;

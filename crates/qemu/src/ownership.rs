@@ -57,47 +57,33 @@ pub fn unlabel(doc: &mut Domain) {
     }
 }
 
+/// Whose a file shall be; none: QEMU's user's.
+type Owner = Option<(u32, u32)>;
+
 /// Files that the guest's process opens itself.
-fn files(doc: &Domain) -> Vec<PathBuf> {
+fn files(doc: &Domain) -> Vec<(PathBuf, Owner)> {
     let mut files = Vec::new();
     for disk in &doc.devices.disks {
         files.extend(images(disk));
     }
-    files.extend(
-        [&doc.os.kernel, &doc.os.initrd, &doc.os.shim, &doc.os.dtb]
-            .into_iter()
-            .flatten()
-            .map(PathBuf::from),
-    );
+    let os = [&doc.os.kernel, &doc.os.initrd, &doc.os.shim, &doc.os.dtb];
     let tables = doc.os.acpi.iter().flat_map(|acpi| &acpi.tables);
-    files.extend(tables.map(|table| PathBuf::from(&table.path)));
-    for info in &doc.sysinfos {
-        if let SysInfo::Fwcfg(told) = info {
-            files.extend(
-                told.entries
-                    .iter()
-                    .filter_map(|entry| entry.file.as_ref())
-                    .map(PathBuf::from),
-            );
-        }
-    }
+    let told = doc.sysinfos.iter().filter_map(|info| match info {
+        SysInfo::Fwcfg(told) => Some(&told.entries),
+        _ => None,
+    });
+    let inputs = doc.devices.inputs.iter();
+    let sources = inputs.filter_map(|input| input.source.as_ref());
+    let others = { os.into_iter().flatten() }
+        .chain(tables.map(|table| &table.path))
+        .chain(told.flatten().filter_map(|entry| entry.file.as_ref()))
+        .chain(sources.flat_map(|source| [&source.evdev, &source.dev].into_iter().flatten()))
+        .chain(doc.devices.pstores.iter().filter_map(|store| store.path.as_ref()));
+    files.extend(others.map(|path| (PathBuf::from(path), None)));
     for (_, backend) in live::char_devices(doc) {
         if is_file(backend) && !is_left_alone(backend) {
-            files.extend(backend.path().map(PathBuf::from));
+            files.extend(backend.path().map(|path| (PathBuf::from(path), None)));
         }
-    }
-    for source in doc
-        .devices
-        .inputs
-        .iter()
-        .filter_map(|input| input.source.as_ref())
-    {
-        files.extend(
-            [&source.evdev, &source.dev]
-                .into_iter()
-                .flatten()
-                .map(PathBuf::from),
-        );
     }
     files
 }
@@ -115,19 +101,47 @@ fn is_file(backend: &Backend) -> bool {
 /// Does the document say that the file keeps its owner?
 fn is_left_alone(backend: &Backend) -> bool {
     let labels = backend.source.iter().flat_map(|source| &source.seclabels);
-    { labels }.any(|label| !label.relabel && label.model.as_deref().is_none_or(|model| model == MODEL))
+    { labels }.any(|label| {
+        label.relabel == Some(false) && label.model.as_deref().is_none_or(|model| model == MODEL)
+    })
 }
 
-/// The images of a disk.
-fn images(disk: &Disk) -> Vec<PathBuf> {
-    let path = |source: &Option<DiskSource>| source.as_ref().and_then(|s| s.path()).map(PathBuf::from);
-    let mut files: Vec<PathBuf> = path(&disk.source).into_iter().collect();
+/// The images of a disk, but for those that the document wants left alone.
+fn images(disk: &Disk) -> Vec<(PathBuf, Owner)> {
+    let mut sources: Vec<&DiskSource> = disk.source.iter().collect();
     let mut below: Option<&BackingStore> = disk.backing_store.as_deref();
     while let Some(store) = below {
-        files.extend(path(&store.source));
+        sources.extend(store.source.as_deref());
         below = store.backing_store.as_deref();
     }
-    files
+    let data = |source: &&DiskSource| {
+        source
+            .data_store
+            .as_ref()
+            .and_then(|store| store.source.as_deref())
+            .cloned()
+    };
+    let stores: Vec<DiskSource> = sources.iter().filter_map(data).collect();
+    sources.into_iter().chain(&stores).filter_map(owned).collect()
+}
+
+/// The file of an image with its owner; none where it is not on this host or is left alone.
+fn owned(source: &DiskSource) -> Option<(PathBuf, Owner)> {
+    let path = PathBuf::from(source.path()?);
+    let mut labels = source.labels.iter();
+    let label = labels.find(|label| label.model.as_deref().is_none_or(|model| model == MODEL));
+    match label {
+        Some(label) if label.relabel == Some(false) => None,
+        Some(label) => Some((path, label.label.as_deref().and_then(ids))),
+        None => Some((path, None)),
+    }
+}
+
+/// User and group of a label, which are numbers: `+107:+107`.
+pub(crate) fn ids(label: &str) -> Option<(u32, u32)> {
+    let (user, group) = label.split_once(':')?;
+    let number = |text: &str| text.strip_prefix('+').unwrap_or(text).parse().ok();
+    Some((number(user)?, number(group)?))
 }
 
 /// Whether somebody wants these files left alone.
@@ -170,7 +184,7 @@ pub async fn take_nodes(
     config: &QemuConfig,
     nodes: Vec<PathBuf>,
 ) -> std::result::Result<(), BackendError> {
-    take_files(run, config, nodes).await
+    take_files(run, config, nodes.into_iter().map(|node| (node, None)).collect()).await
 }
 
 /// Gives the nodes of a device that has gone back to whom they belonged.
@@ -188,7 +202,8 @@ pub fn leave_disk(run: &mut Run, disk: &Disk) {
     let (gone, used) = (images(disk), files(&run.doc));
     for step in run.steps().iter().filter(|step| step.kind == STEP) {
         let path = Path::new(step.get("path")).to_owned();
-        if gone.contains(&path) && !used.contains(&path) {
+        let is = |list: &[(PathBuf, Owner)]| list.iter().any(|(file, _)| *file == path);
+        if is(&gone) && !is(&used) {
             give_back(step);
             run.undone(step);
         }
@@ -198,12 +213,13 @@ pub fn leave_disk(run: &mut Run, disk: &Disk) {
 async fn take_files(
     run: &mut Run,
     config: &QemuConfig,
-    files: Vec<PathBuf>,
+    files: Vec<(PathBuf, Owner)>,
 ) -> std::result::Result<(), BackendError> {
     let off = is_off(&run.doc, config);
-    for path in files {
+    for (path, owner) in files {
+        let (uid, gid) = owner.unwrap_or((config.uid, config.gid));
         let meta = blocking::here(|| std::fs::metadata(&path)).map_err(Error::io("unable to stat", &path))?;
-        if off || (meta.uid() == config.uid && meta.gid() == config.gid) {
+        if off || (meta.uid() == uid && meta.gid() == gid) {
             continue;
         }
         let step = Step::new(STEP)
@@ -211,7 +227,7 @@ async fn take_files(
             .with("uid", meta.uid().to_string())
             .with("gid", meta.gid().to_string());
         run.journal(step).await?;
-        blocking::here(|| change(&path, config.uid, config.gid))?;
+        blocking::here(|| change(&path, uid, gid))?;
     }
     Ok(())
 }

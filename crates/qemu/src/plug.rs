@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use ferrovirt_guest::{BackendError, Plug, Run};
 use ferrovirt_model::domain::{
-    BackingStore, Device, Disk, DiskBus, DiskDevice, Domain, Hostdev, Interface, LinkState,
+    BackingStore, Device, Disk, DiskBus, DiskDevice, DiskSource, DiskType, Domain, Hostdev, Interface,
+    LinkState,
 };
 use serde_json::value::RawValue;
 use tokio::sync::broadcast::error::RecvError;
@@ -21,6 +22,7 @@ use crate::machine::{DEADLINE, Machine, Release};
 use crate::ownership;
 use crate::qmp::commands::{BlockdevDel, CloseFd, DeviceDel, NetdevDel, QomList, SetLink};
 use crate::qmp::{Command, QmpError};
+use crate::throttle;
 
 /// How long a guest may take to let go of a device before the client gets its answer without that, as in libvirt.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -167,6 +169,10 @@ fn check(device: &Device) -> Result<()> {
         let text = format!("disk device type '{kind}' cannot be hotplugged");
         return Err(Error::NotSupported(text));
     }
+    if disk.kind == DiskType::VhostUser {
+        let text = "disk of type 'vhostuser' cannot be hotplugged".to_owned();
+        return Err(Error::NotSupported(text));
+    }
     match disk.target.bus {
         Some(DiskBus::Virtio | DiskBus::Scsi) | None => Ok(()),
         Some(bus) => Err(Error::NotSupported(format!(
@@ -233,7 +239,8 @@ async fn attach_disk(guest: &Machine, doc: &Domain, disk: &Disk) -> Result<()> {
     for node in nodes {
         tell(guest, "blockdev-add", node).await?;
     }
-    tell(guest, "device_add", device).await
+    tell(guest, "device_add", device).await?;
+    Ok(throttle::tell(guest.monitor(), disk).await?)
 }
 
 async fn attach_hostdev(guest: &Machine, doc: &Domain, hostdev: &Hostdev) -> Result<()> {
@@ -302,20 +309,34 @@ async fn release(guest: &Machine, alias: &str) -> Result<bool> {
 
 /// The nodes of a disk that may be there, the uppermost first.
 fn nodes(disk: &Disk) -> Vec<String> {
-    let mut indices: Vec<u32> = disk.source.iter().filter_map(|source| source.index).collect();
+    let data = |source: &DiskSource| source.data_store.as_ref().and_then(|store| store.index);
+    let mut indices: Vec<u32> = Vec::new();
+    if let Some(source) = &disk.source {
+        indices.extend(source.index);
+        indices.extend(data(source));
+    }
     let mut below: Option<&BackingStore> = disk.backing_store.as_deref();
     while let Some(store) = below {
         indices.extend(store.index);
+        indices.extend(store.source.as_deref().and_then(data));
         below = store.backing_store.as_deref();
     }
     let names = |index: u32| {
         [
             format!("libvirt-{index}-format"),
+            format!("libvirt-{index}-slice-sto"),
             format!("libvirt-{index}-storage"),
         ]
     };
+    let filters = (alias::last_number(disk) + 1..).zip(&disk.throttle_filters);
+    let filters: Vec<String> = filters
+        .map(|(number, _)| format!("libvirt-{number}-filter"))
+        .collect();
     let copy = format!("libvirt-CoR-{}", disk.target.dev);
-    std::iter::once(copy)
+    filters
+        .into_iter()
+        .rev()
+        .chain(std::iter::once(copy))
         .chain(indices.into_iter().flat_map(names))
         .collect()
 }

@@ -65,6 +65,10 @@ pub async fn prepare(
             prepared.descriptors.extend(others);
         }
     }
+    blocking::here(|| {
+        prepared.descriptors.extend(vsocks(&mut run.doc)?);
+        stores(&run.doc)
+    })?;
     ownership::take(run, config).await?;
     Ok(prepared)
 }
@@ -74,6 +78,47 @@ fn settle_model(doc: &mut Domain) {
     if let Some(model) = doc.cpu.as_mut().and_then(|cpu| cpu.model.as_mut()) {
         model.fallback = Some(ModelFallback::Forbid);
     }
+}
+
+/// The host's side of sockets between it and the guest; an address that is chosen goes into the document.
+fn vsocks(doc: &mut Domain) -> Result<Vec<(String, OwnedFd)>> {
+    let mut descriptors = Vec::new();
+    for vsock in &mut doc.devices.vsocks {
+        let cid = vsock.cid.get_or_insert_default();
+        let wanted = cid.address.filter(|_| cid.auto != Some(true));
+        let device = Path::new("/dev/vhost-vsock");
+        let (fd, address) = ferrovirt_sys::vsock::open(wanted)
+            .map_err(Error::io("unable to set a guest address on", device))?;
+        cid.address = Some(address);
+        descriptors.push((vsock.info.alias.clone().unwrap_or_default(), fd));
+    }
+    Ok(descriptors)
+}
+
+/// Files for the last words of kernels, of the size that QEMU wants.
+fn stores(doc: &Domain) -> Result<()> {
+    for store in &doc.devices.pstores {
+        let path = Path::new(store.path.as_deref().unwrap_or_default());
+        if let Some(dir) = path.parent() {
+            std::fs::create_dir_all(dir).map_err(Error::io("Cannot create directory", dir))?;
+        }
+        let file = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .mode(0o600)
+            .open(path)
+            .map_err(Error::io("Failed to create file", path))?;
+        let size = store.size.unwrap_or_default().bytes();
+        if file
+            .metadata()
+            .is_ok_and(|meta| meta.is_file() && meta.len() < size)
+        {
+            file.set_len(size)
+                .map_err(Error::io("Cannot set size of", path))?;
+        }
+    }
+    Ok(())
 }
 
 /// Reads images' headers beside the runtime: a disk may be slow.

@@ -6,7 +6,7 @@
 //! * [`burst`]: much of the same work at once, a few at a time
 //! * [`pipe`]: pipes of which only one end blocks
 //! * [`socket`]: sockets that carry descriptors
-//! * [`cgroup`], [`tap`]: the host's side of a guest
+//! * [`cgroup`], [`tap`], [`vsock`]: the host's side of a guest
 //! * [`clone`](mod@clone), [`channel`], [`mount`], [`capability`], [`netns`], [`seccomp`]: what a container is made of
 //! * [`blocking`]: work that waits, in the middle of what may not
 //! * [`durable`]: files that are there after a power failure
@@ -51,6 +51,7 @@ pub mod tap;
 pub mod terminal;
 pub mod uevent;
 pub mod users;
+pub mod vsock;
 
 pub use error::{KeeperError, LaunchError, errno_text};
 pub use socket::dev_null;

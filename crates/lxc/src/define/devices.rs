@@ -62,6 +62,8 @@ fn info(element: &str, info: &mut DeviceInfo) -> Result<()> {
         ("alias", of_user),
         ("boot", info.boot.is_some()),
         ("master", info.master_startport.is_some()),
+        ("rom", info.rom.is_some()),
+        ("acpi", info.acpi_index.is_some()),
         ("address", info.address.is_some()),
     ] {
         if there {
@@ -96,6 +98,17 @@ fn filesystem(filesystem: &mut Filesystem) -> Result<()> {
             "filesystem accessmode '{mode}' is not supported by the LXC driver"
         ));
     }
+    for (part, there) in [
+        ("model", filesystem.model.is_some()),
+        ("multidevs", filesystem.multidevs.is_some()),
+        ("fmode", filesystem.fmode.is_some()),
+        ("dmode", filesystem.dmode.is_some()),
+    ] {
+        if there {
+            let path = format!("domain/devices/filesystem/@{part}");
+            return unsupported(format!("not supported: {}, {path}", what_is(&path)));
+        }
+    }
     if let Some(driver) = &filesystem.driver {
         check_driver(kind, driver)?;
     }
@@ -110,6 +123,11 @@ fn filesystem(filesystem: &mut Filesystem) -> Result<()> {
 
 fn check_driver(kind: FilesystemType, driver: &FilesystemDriver) -> Result<()> {
     use FilesystemDriverType::{Loop, Nbd, Path};
+    if driver.write_policy.is_some() || !driver.virtio.is_empty() {
+        return unsupported(
+            "only attributes 'type' and 'format' of a filesystem's driver are supported".to_owned(),
+        );
+    }
     let Some(how) = driver.kind else {
         return unsupported(
             "attribute 'format' of a filesystem's driver needs its attribute 'type'".to_owned(),

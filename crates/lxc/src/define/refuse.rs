@@ -51,6 +51,7 @@ fn parts(doc: &Domain) -> Vec<Part> {
         blkiotune: _,
         memtune,
         vcpu,
+        throttle_groups,
         vcpus,
         cputune,
         numatune,
@@ -77,6 +78,7 @@ fn parts(doc: &Domain) -> Vec<Part> {
         rest: _,
     } = doc;
     let mut parts = vec![
+        ("throttlegroups", !throttle_groups.is_empty()),
         ("genid", generation_id.is_some()),
         ("vcpus", !vcpus.is_empty()),
         ("sysinfo", !sysinfos.is_empty()),
@@ -258,7 +260,7 @@ fn time(clock: &Clock) -> [Part; 3] {
     ]
 }
 
-fn devices(devices: &Devices) -> [Part; 18] {
+fn devices(devices: &Devices) -> [Part; 24] {
     let Devices {
         emulator: _,
         disks,
@@ -282,6 +284,12 @@ fn devices(devices: &Devices) -> [Part; 18] {
         memballoon,
         rngs,
         panics,
+        leases,
+        hubs,
+        iommus,
+        vsocks,
+        cryptos,
+        pstores,
         shmems,
         rest: _,
     } = devices;
@@ -299,6 +307,12 @@ fn devices(devices: &Devices) -> [Part; 18] {
         ("devices/memballoon", memballoon.is_some()),
         ("devices/rng", !rngs.is_empty()),
         ("devices/panic", !panics.is_empty()),
+        ("devices/lease", !leases.is_empty()),
+        ("devices/hub", !hubs.is_empty()),
+        ("devices/iommu", !iommus.is_empty()),
+        ("devices/vsock", !vsocks.is_empty()),
+        ("devices/crypto", !cryptos.is_empty()),
+        ("devices/pstore", !pstores.is_empty()),
         ("devices/smartcard", !smartcards.is_empty()),
         ("devices/sound", !sounds.is_empty()),
         ("devices/redirdev", !redirdevs.is_empty()),

@@ -17,6 +17,9 @@ pub struct DeviceInfo {
     pub master_startport: Option<u32>,
     /// Its option ROM (interfaces and host devices).
     pub rom: Option<Rom>,
+    /// Its number for ACPI, by which guests name cards.
+    #[xml(child = "acpi", attr = "index")]
+    pub acpi_index: Option<u32>,
     /// Where it sits.
     pub address: Option<Address>,
 }

@@ -1,7 +1,9 @@
 //! `<controller>`: what other devices are attached to.
 
 use super::address::DeviceInfo;
-use ferrovirt_xml::values::hex_plain;
+use super::virtio_options::VirtioOptions;
+use crate::Kib;
+use ferrovirt_xml::values::{hex_plain, on_off};
 use ferrovirt_xml::{Rest, Xml};
 
 /// Kind of controller.
@@ -41,8 +43,36 @@ pub struct ControllerTarget {
     #[xml(attr = "busNr")]
     pub bus_nr: Option<u32>,
     /// Can devices be plugged while the guest runs?
-    #[xml(attr, with = "ferrovirt_xml::values::on_off")]
+    #[xml(attr, with = "on_off")]
     pub hotplug: Option<bool>,
+    /// Memory that is set aside for what is plugged in, in KiB.
+    #[xml(attr = "memReserve")]
+    pub mem_reserve: Option<u64>,
+    /// NUMA node of the guest that an expander belongs to.
+    pub node: Option<u32>,
+}
+
+/// `<driver>` of a controller.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Xml)]
+pub struct ControllerDriver {
+    /// Number of queues.
+    #[xml(attr)]
+    pub queues: Option<u32>,
+    /// Requests that one unit may have at once.
+    #[xml(attr)]
+    pub cmd_per_lun: Option<u32>,
+    /// Longest request, in sectors.
+    #[xml(attr)]
+    pub max_sectors: Option<u32>,
+    /// Are requests taken without the guest having to stop?
+    #[xml(attr, with = "on_off")]
+    pub ioeventfd: Option<bool>,
+    /// Number of the thread that serves it.
+    #[xml(attr)]
+    pub iothread: Option<u32>,
+    /// How it speaks virtio.
+    #[xml(flatten)]
+    pub virtio: VirtioOptions,
 }
 
 /// `<controller>`: one controller.
@@ -62,12 +92,16 @@ pub struct Controller {
     pub ports: Option<u32>,
     /// Number of interrupt vectors (virtio-serial).
     #[xml(attr)]
-    pub vectors: Option<i32>,
+    pub vectors: Option<u32>,
     /// The device behind a PCI controller, by QEMU's name.
     #[xml(child = "model", attr = "name")]
     pub device: Option<String>,
     /// Numbers of a PCI controller.
     pub target: Option<ControllerTarget>,
+    /// Size of the 64-bit window of a root bus.
+    pub pcihole64: Option<Kib>,
+    /// How it works.
+    pub driver: Option<ControllerDriver>,
     /// Alias, companion port, address.
     #[xml(flatten)]
     pub info: DeviceInfo,
@@ -87,6 +121,8 @@ impl Controller {
             vectors: None,
             device: None,
             target: None,
+            pcihole64: None,
+            driver: None,
             info: DeviceInfo::default(),
             rest: Rest::default(),
         }

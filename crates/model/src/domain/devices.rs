@@ -1,9 +1,9 @@
 //! `<devices>`: one list per kind, in the order in which libvirt writes the kinds; within a kind the order is the document's.
 
 use super::{
-    Audio, Backend, Channel, Console, Controller, DeviceInfo, Disk, Filesystem, Graphics, Hostdev, Input,
-    Interface, MemBalloon, Panic, Parallel, RedirFilter, Redirdev, Rng, RngBackend, Serial, Shmem, Smartcard,
-    Sound, Video, Watchdog,
+    Audio, Backend, Channel, Console, Controller, Crypto, DeviceInfo, Disk, Filesystem, Graphics, Hostdev,
+    Hub, Input, Interface, Iommu, Lease, MemBalloon, Panic, Parallel, Pstore, RedirFilter, Redirdev, Rng,
+    RngBackend, Serial, Shmem, Smartcard, Sound, Video, Vsock, Watchdog,
 };
 use ferrovirt_xml::{Rest, Xml};
 
@@ -18,6 +18,9 @@ pub struct Devices {
     /// Controllers.
     #[xml(name = "controller")]
     pub controllers: Vec<Controller>,
+    /// What a lock manager keeps for it.
+    #[xml(name = "lease")]
+    pub leases: Vec<Lease>,
     /// What a container finds at its paths.
     #[xml(name = "filesystem")]
     pub filesystems: Vec<Filesystem>,
@@ -63,6 +66,9 @@ pub struct Devices {
     /// Which of them may come.
     #[xml(name = "redirfilter")]
     pub redirfilter: Option<RedirFilter>,
+    /// Hubs.
+    #[xml(name = "hub")]
+    pub hubs: Vec<Hub>,
     /// Watchdogs.
     #[xml(name = "watchdog")]
     pub watchdogs: Vec<Watchdog>,
@@ -77,6 +83,18 @@ pub struct Devices {
     /// Memory that is shared.
     #[xml(name = "shmem")]
     pub shmems: Vec<Shmem>,
+    /// IOMMUs.
+    #[xml(name = "iommu")]
+    pub iommus: Vec<Iommu>,
+    /// Sockets between host and guest.
+    #[xml(name = "vsock")]
+    pub vsocks: Vec<Vsock>,
+    /// Devices that encrypt.
+    #[xml(name = "crypto")]
+    pub cryptos: Vec<Crypto>,
+    /// Where its kernel keeps its last words.
+    #[xml(name = "pstore")]
+    pub pstores: Vec<Pstore>,
     /// What was not understood.
     #[xml(rest)]
     pub rest: Rest,
@@ -100,11 +118,16 @@ impl Devices {
         list.extend(self.videos.iter().map(|device| &device.info));
         list.extend(self.hostdevs.iter().map(|device| &device.info));
         list.extend(self.redirdevs.iter().map(|device| &device.info));
+        list.extend(self.hubs.iter().map(|device| &device.info));
         list.extend(self.watchdogs.iter().map(|device| &device.info));
         list.extend(self.memballoon.iter().map(|device| &device.info));
         list.extend(self.rngs.iter().map(|device| &device.info));
         list.extend(self.panics.iter().map(|device| &device.info));
         list.extend(self.shmems.iter().map(|device| &device.info));
+        list.extend(self.iommus.iter().map(|device| &device.info));
+        list.extend(self.vsocks.iter().map(|device| &device.info));
+        list.extend(self.cryptos.iter().map(|device| &device.info));
+        list.extend(self.pstores.iter().map(|device| &device.info));
         list
     }
 
@@ -131,11 +154,16 @@ impl Devices {
         list.extend(self.videos.iter_mut().map(|device| &mut device.info));
         list.extend(self.hostdevs.iter_mut().map(|device| &mut device.info));
         list.extend(self.redirdevs.iter_mut().map(|device| &mut device.info));
+        list.extend(self.hubs.iter_mut().map(|device| &mut device.info));
         list.extend(self.watchdogs.iter_mut().map(|device| &mut device.info));
         list.extend(self.memballoon.iter_mut().map(|device| &mut device.info));
         list.extend(self.rngs.iter_mut().map(|device| &mut device.info));
         list.extend(self.panics.iter_mut().map(|device| &mut device.info));
         list.extend(self.shmems.iter_mut().map(|device| &mut device.info));
+        list.extend(self.iommus.iter_mut().map(|device| &mut device.info));
+        list.extend(self.vsocks.iter_mut().map(|device| &mut device.info));
+        list.extend(self.cryptos.iter_mut().map(|device| &mut device.info));
+        list.extend(self.pstores.iter_mut().map(|device| &mut device.info));
         list
     }
 

@@ -1,8 +1,12 @@
 //! `<disk>`: one disk, CD-ROM or floppy of a guest.
 
 use super::address::DeviceInfo;
+use super::disk_source::{BackingStore, DiskSource};
+use super::disk_tune::{BlockIo, Geometry, IoTune, ThrottleFilter};
+use super::encryption::{DiskAuth, Encryption};
+use super::virtio_options::VirtioOptions;
 use ferrovirt_xml::values::on_off;
-use ferrovirt_xml::{Form, Rest, Xml};
+use ferrovirt_xml::{Rest, Xml};
 
 /// Where the data is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Xml)]
@@ -12,6 +16,33 @@ pub enum DiskType {
     File,
     /// On a block device.
     Block,
+    /// In the files of a directory.
+    Dir,
+    /// On another host.
+    Network,
+    /// In a volume of a storage pool.
+    Volume,
+    /// On an NVMe device of the host, without the host's driver.
+    Nvme,
+    /// With a process that speaks vhost-user.
+    #[xml(name = "vhostuser")]
+    VhostUser,
+    /// With a vDPA device of the host.
+    #[xml(name = "vhostvdpa")]
+    VhostVdpa,
+}
+
+/// What a snapshot of the guest does with a disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Xml)]
+pub enum DiskSnapshot {
+    /// Nothing.
+    No,
+    /// It is kept in the image.
+    Internal,
+    /// It is kept in a new image.
+    External,
+    /// Somebody else makes it.
+    Manual,
 }
 
 /// As what the guest sees it.
@@ -117,6 +148,43 @@ pub enum DiskIo {
     IoUring,
 }
 
+/// `<metadata_cache>`: how much of an image's map is kept in memory.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Xml)]
+pub struct MetadataCache {
+    /// At most so much.
+    pub max_size: Option<CacheSize>,
+}
+
+/// A size with its unit; in bytes after `normalize`.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Xml)]
+pub struct CacheSize {
+    /// The unit.
+    #[xml(attr, default = "\"bytes\".to_owned()")]
+    pub unit: String,
+    /// The number.
+    #[xml(text)]
+    pub value: u64,
+}
+
+/// `<queue>` of a thread.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Xml)]
+pub struct ThreadQueue {
+    /// Number of the queue.
+    #[xml(attr)]
+    pub id: u32,
+}
+
+/// `<iothread>` of a disk: a thread that serves queues of it.
+#[derive(Debug, Clone, PartialEq, Eq, Xml)]
+pub struct DiskThread {
+    /// Number of the thread.
+    #[xml(attr)]
+    pub id: u32,
+    /// Which queues; none: they are shared out.
+    #[xml(name = "queue")]
+    pub queues: Vec<ThreadQueue>,
+}
+
 /// `<driver>`: how the data is read and written.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Xml)]
 pub struct DiskDriver {
@@ -138,91 +206,42 @@ pub struct DiskDriver {
     /// How I/O is submitted.
     #[xml(attr)]
     pub io: Option<DiskIo>,
+    /// Are requests taken without the guest having to stop?
+    #[xml(attr, with = "on_off")]
+    pub ioeventfd: Option<bool>,
+    /// May the guest leave out notifications?
+    #[xml(attr, with = "on_off")]
+    pub event_idx: Option<bool>,
     /// Is what is read from the backing file written into the image?
     #[xml(attr, with = "on_off")]
     pub copy_on_read: Option<bool>,
     /// What an unmap request does.
     #[xml(attr)]
     pub discard: Option<Discard>,
-    /// Number of virtqueues.
+    /// Number of the thread that serves it.
     #[xml(attr)]
-    pub queues: Option<u32>,
+    pub iothread: Option<u32>,
     /// What happens to zeroes.
     #[xml(attr)]
     pub detect_zeroes: Option<DetectZeroes>,
-}
-
-/// What a missing source leads to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Xml)]
-pub enum StartupPolicy {
-    /// The start fails.
-    Mandatory,
-    /// The drive is empty, except at a start by the user.
-    Requisite,
-    /// The drive is empty.
-    Optional,
-}
-
-/// `<source>`: where the data is.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Xml)]
-pub struct DiskSource {
-    /// Path of a file.
+    /// Number of virtqueues.
     #[xml(attr)]
-    pub file: Option<String>,
-    /// Path of a block device.
+    pub queues: Option<u32>,
+    /// Length of each.
     #[xml(attr)]
-    pub dev: Option<String>,
-    /// What its absence leads to.
-    #[xml(attr = "startupPolicy")]
-    pub startup_policy: Option<StartupPolicy>,
-    /// Number of this image among all of the running guest.
-    #[xml(attr, live)]
-    pub index: Option<u32>,
-}
-
-impl DiskSource {
-    /// The path, of whichever kind.
-    pub fn path(&self) -> Option<&str> {
-        self.file.as_deref().or(self.dev.as_deref())
-    }
-
-    /// Does it say more than what a run knows?
-    pub(super) fn says_where(&self) -> bool {
-        self.path().is_some_and(|path| !path.is_empty()) || self.startup_policy.is_some()
-    }
-}
-
-/// `<backingStore>`: the image under an image. Without a type it is the end of the chain.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Xml)]
-pub struct BackingStore {
-    /// Where the data is; `None` at the end of the chain.
-    #[xml(attr = "type")]
-    pub kind: Option<DiskType>,
-    /// Number of this image among all of the running guest.
-    #[xml(attr, live)]
-    pub index: Option<u32>,
-    /// Its format.
-    #[xml(child = "format", attr = "type")]
-    pub format: Option<String>,
-    /// Its place.
-    pub source: Option<DiskSource>,
-    /// The image under this one.
-    #[xml(name = "backingStore", when = "BackingStore::shows_next")]
-    pub backing_store: Option<Box<BackingStore>>,
-    /// Was it found in the image, rather than given by the user? Then only the live form shows it.
-    #[xml(skip)]
-    pub detected: bool,
-}
-
-impl BackingStore {
-    fn shows_next(&self, form: &Form) -> bool {
-        shown(&self.backing_store, form)
-    }
-}
-
-/// A chain that was found in the image belongs to the run, one that the user gave to the definition.
-fn shown(store: &Option<Box<BackingStore>>, form: &Form) -> bool {
-    !form.inactive || store.as_ref().is_some_and(|store| !store.detected)
+    pub queue_size: Option<u32>,
+    /// Does freed space keep its place in the image?
+    #[xml(attr, with = "on_off")]
+    pub discard_no_unref: Option<bool>,
+    /// How the device speaks virtio.
+    #[xml(flatten)]
+    pub virtio: VirtioOptions,
+    /// Threads that serve its queues.
+    #[xml(name = "iothread", within = "iothreads")]
+    pub threads: Vec<DiskThread>,
+    /// How much of its map is kept in memory.
+    #[xml(name = "metadata_cache")]
+    pub metadata_cache: Option<MetadataCache>,
 }
 
 /// `<target>`: where the guest sees it.
@@ -234,6 +253,12 @@ pub struct DiskTarget {
     /// What it is attached to; `normalize` derives it from `dev` where it is missing.
     #[xml(attr)]
     pub bus: Option<DiskBus>,
+    /// Does the guest see it as one that can be taken out (USB)?
+    #[xml(attr, with = "on_off")]
+    pub removable: Option<bool>,
+    /// Turns per minute; 1 is one that does not turn.
+    #[xml(attr)]
+    pub rotation_rate: Option<u32>,
 }
 
 impl DiskTarget {
@@ -259,16 +284,33 @@ pub struct Disk {
     /// As what the guest sees it.
     #[xml(attr, default)]
     pub device: DiskDevice,
+    /// What the guest sees: `virtio`, `virtio-transitional`, `virtio-non-transitional`.
+    #[xml(attr)]
+    pub model: Option<String>,
+    /// What a snapshot does with it.
+    #[xml(attr)]
+    pub snapshot: Option<DiskSnapshot>,
     /// How it is read and written.
     pub driver: Option<DiskDriver>,
+    /// Who asks for the data; also in the source.
+    pub auth: Option<DiskAuth>,
     /// Where it is; `None` is an empty drive.
     #[xml(when = "Disk::shows_source")]
     pub source: Option<DiskSource>,
     /// The image under it.
     #[xml(name = "backingStore", when = "Disk::shows_backing_store")]
     pub backing_store: Option<Box<BackingStore>>,
+    /// Cylinders, heads and sectors that the guest sees.
+    pub geometry: Option<Geometry>,
+    /// Sizes of blocks that the guest sees.
+    pub blockio: Option<BlockIo>,
     /// Where the guest sees it.
     pub target: DiskTarget,
+    /// How much may go through it.
+    pub iotune: Option<IoTune>,
+    /// Groups through whose limits it goes.
+    #[xml(name = "throttlefilter", within = "throttlefilters")]
+    pub throttle_filters: Vec<ThrottleFilter>,
     /// May the guest only read it?
     #[xml(flag)]
     pub readonly: bool,
@@ -277,20 +319,18 @@ pub struct Disk {
     pub shareable: bool,
     /// Serial number that the guest sees.
     pub serial: Option<String>,
+    /// World wide name that the guest sees.
+    pub wwn: Option<String>,
+    /// Vendor that the guest sees.
+    pub vendor: Option<String>,
+    /// Product that the guest sees.
+    pub product: Option<String>,
+    /// How the data is encrypted; also in the source.
+    pub encryption: Option<Encryption>,
     /// Boot order, alias, address.
     #[xml(flatten)]
     pub info: DeviceInfo,
     /// What was not understood.
     #[xml(rest)]
     pub rest: Rest,
-}
-
-impl Disk {
-    fn shows_source(&self, form: &Form) -> bool {
-        !form.inactive || self.source.as_ref().is_some_and(DiskSource::says_where)
-    }
-
-    fn shows_backing_store(&self, form: &Form) -> bool {
-        shown(&self.backing_store, form)
-    }
 }

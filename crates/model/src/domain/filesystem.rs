@@ -1,6 +1,7 @@
 //! `<filesystem>`: what a container finds at a path.
 
 use super::address::DeviceInfo;
+use super::virtio_options::VirtioOptions;
 use ferrovirt_xml::{Rest, Xml};
 
 /// What is mounted.
@@ -21,6 +22,55 @@ pub enum FilesystemType {
     Bind,
     /// A volume of a storage pool.
     Volume,
+}
+
+/// How a guest sees a file system.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Xml)]
+pub enum FilesystemModel {
+    /// virtio.
+    Virtio,
+    /// virtio, of both kinds.
+    VirtioTransitional,
+    /// virtio, of the new kind only.
+    VirtioNonTransitional,
+}
+
+/// What happens where several file systems of the host meet in one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Xml)]
+pub enum Multidevs {
+    /// As the hypervisor likes.
+    Default,
+    /// Numbers of files are made different.
+    Remap,
+    /// Files of others are not shown.
+    Forbid,
+    /// The user is warned.
+    Warn,
+}
+
+/// When written data are on the host's disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Xml)]
+pub enum WritePolicy {
+    /// As the hypervisor likes.
+    Default,
+    /// At once.
+    Immediate,
+}
+
+/// Access rights in octal, as libvirt writes them.
+mod octal {
+    /// Reads them.
+    pub fn parse(text: &str) -> Result<u32, String> {
+        u32::from_str_radix(text, 8)
+            .ok()
+            .filter(|mode| *mode <= 0o777)
+            .ok_or_else(|| format!("'{text}' is not a file mode"))
+    }
+
+    /// Writes them.
+    pub fn format(mode: &u32) -> String {
+        format!("{mode:04o}")
+    }
 }
 
 /// Whose rights count in it.
@@ -55,6 +105,12 @@ pub struct FilesystemDriver {
     /// Format of the image: `raw`, `qcow2`, …
     #[xml(attr)]
     pub format: Option<String>,
+    /// When written data are on the host's disk.
+    #[xml(attr = "wrpolicy")]
+    pub write_policy: Option<WritePolicy>,
+    /// How the device speaks virtio.
+    #[xml(flatten)]
+    pub virtio: VirtioOptions,
 }
 
 /// `<source>` of a file system; which attribute it has depends on the type.
@@ -95,6 +151,18 @@ pub struct Filesystem {
     /// Whose rights count.
     #[xml(attr = "accessmode", default)]
     pub access: AccessMode,
+    /// How the guest sees it.
+    #[xml(attr)]
+    pub model: Option<FilesystemModel>,
+    /// What happens where several file systems of the host meet in it.
+    #[xml(attr)]
+    pub multidevs: Option<Multidevs>,
+    /// Access rights of new files.
+    #[xml(attr, with = "octal")]
+    pub fmode: Option<u32>,
+    /// Access rights of new directories.
+    #[xml(attr, with = "octal")]
+    pub dmode: Option<u32>,
     /// What makes it a file system.
     pub driver: Option<FilesystemDriver>,
     /// Where it comes from.

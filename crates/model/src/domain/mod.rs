@@ -10,19 +10,26 @@ mod clock;
 mod controller;
 mod cpu;
 mod cputune;
+mod crypto;
 mod device;
 mod devices;
 mod disk;
+mod disk_source;
+mod disk_tune;
+mod encryption;
 mod features;
 mod filesystem;
 mod graphics;
 mod host_bus;
 mod hostdev;
+mod hub;
 mod hyperv;
 mod idmap;
 mod input;
 mod interface;
+mod iommu;
 mod ip;
+mod lease;
 mod lesser;
 mod memtune;
 mod namespace;
@@ -30,6 +37,7 @@ mod normalize;
 mod os;
 mod perf;
 mod place;
+mod pstore;
 mod qemu_namespace;
 mod redirdev;
 mod seclabel;
@@ -42,6 +50,7 @@ mod tests;
 mod vcpus;
 mod video;
 mod virtio_options;
+mod vsock;
 
 pub use address::*;
 pub use bios::*;
@@ -53,25 +62,33 @@ pub use clock::*;
 pub use controller::*;
 pub use cpu::*;
 pub use cputune::*;
+pub use crypto::*;
 pub use device::*;
 pub use devices::*;
 pub use disk::*;
+pub use disk_source::*;
+pub use disk_tune::*;
+pub use encryption::*;
 pub use features::*;
 pub use filesystem::*;
 pub use graphics::*;
 pub use host_bus::*;
 pub use hostdev::*;
+pub use hub::*;
 pub use hyperv::*;
 pub use idmap::*;
 pub use input::*;
 pub use interface::*;
+pub use iommu::*;
 pub use ip::*;
+pub use lease::*;
 pub use lesser::*;
 pub use memtune::*;
 pub use namespace::*;
 pub use os::*;
 pub use perf::*;
 pub use place::*;
+pub use pstore::*;
 pub use qemu_namespace::*;
 pub use redirdev::*;
 pub use seclabel::*;
@@ -82,6 +99,7 @@ pub use sysinfo::*;
 pub use vcpus::*;
 pub use video::*;
 pub use virtio_options::*;
+pub use vsock::*;
 
 use crate::{Form, Kib, Parsed, UnknownPolicy, Uuid, XmlError};
 use ferrovirt_xml::{Rest, Xml};
@@ -137,6 +155,9 @@ pub struct Domain {
     /// Each CPU on its own, where that is said; `normalize` completes the list.
     #[xml(within = "vcpus", name = "vcpu")]
     pub vcpus: Vec<VcpuState>,
+    /// Limits that disks share.
+    #[xml(name = "throttlegroup", within = "throttlegroups")]
+    pub throttle_groups: Vec<ThrottleGroup>,
     /// Shares and limits of processor time.
     pub cputune: Option<CpuTune>,
     /// From which NUMA nodes memory is taken.

@@ -57,8 +57,8 @@ pub struct DeviceLabel {
     #[xml(attr, live, with = "yes_no")]
     pub labelskip: Option<bool>,
     /// Is it labelled?
-    #[xml(attr, with = "yes_no", default = "true", when = "DeviceLabel::shows_relabel")]
-    pub relabel: bool,
+    #[xml(attr, with = "yes_no", when = "DeviceLabel::shows_relabel")]
+    pub relabel: Option<bool>,
     /// Its label; without one the guest's.
     pub label: Option<String>,
 }

@@ -44,6 +44,22 @@ impl Object {
         self
     }
 
+    /// A number that may be larger than what has a sign.
+    pub(crate) fn unsigned(mut self, key: &str, value: u64) -> Self {
+        self.key(key);
+        // Writing to a string does not fail.
+        let _ = write!(self.0, "{value}");
+        self
+    }
+
+    /// The same, if there is one.
+    pub(crate) fn maybe_unsigned(self, key: &str, value: Option<u64>) -> Self {
+        match value {
+            Some(value) => self.unsigned(key, value),
+            None => self,
+        }
+    }
+
     /// A number, if there is one.
     pub(crate) fn maybe_number(self, key: &str, value: Option<impl Into<i64>>) -> Self {
         match value {
@@ -81,12 +97,41 @@ impl Object {
         self
     }
 
-    /// A list of objects.
-    pub(crate) fn list(mut self, key: &str, values: &[Object]) -> Self {
+    /// An object within, if there is one.
+    pub(crate) fn maybe_object(self, key: &str, value: Option<&Object>) -> Self {
+        match value {
+            Some(value) => self.object(key, value),
+            None => self,
+        }
+    }
+
+    fn items(mut self, key: &str, items: impl Iterator<Item = String>) -> Self {
         self.key(key);
-        let values: Vec<String> = values.iter().map(|value| value.clone().finish()).collect();
-        self.0.push_str(&format!("[{}]", values.join(",")));
+        let texts: Vec<String> = items.collect();
+        // Writing to a string does not fail.
+        let _ = write!(self.0, "[{}]", texts.join(","));
         self
+    }
+
+    /// A list of objects.
+    pub(crate) fn list(self, key: &str, values: &[Object]) -> Self {
+        self.items(key, values.iter().map(|value| value.clone().finish()))
+    }
+
+    /// The same, unless it is empty.
+    pub(crate) fn maybe_list(self, key: &str, values: &[Object]) -> Self {
+        match values {
+            [] => self,
+            values => self.list(key, values),
+        }
+    }
+
+    /// A list of numbers, unless it is empty.
+    pub(crate) fn maybe_numbers(self, key: &str, values: &[u32]) -> Self {
+        match values {
+            [] => self,
+            values => self.items(key, values.iter().map(u32::to_string)),
+        }
     }
 
     /// All of another object's members.

@@ -1,6 +1,6 @@
 //! Devices of few words, and the options at the end.
 
-use ferrovirt_model::domain::{RngBackend, WatchdogAction};
+use ferrovirt_model::domain::{Address, RngBackend, WatchdogAction};
 
 use super::json::Object;
 use super::place::{alias, place};
@@ -90,7 +90,7 @@ pub(super) fn rngs(context: &Context<'_>, args: &mut Arguments) -> Result<()> {
     Ok(())
 }
 
-/// Sandbox, panic devices, and time stamps in the log.
+/// Sandbox and panic devices.
 pub(super) fn tail(context: &Context<'_>, args: &mut Arguments) {
     let doc = context.doc;
     if doc
@@ -109,11 +109,23 @@ pub(super) fn tail(context: &Context<'_>, args: &mut Arguments) {
     for panic in &doc.devices.panics {
         match panic.model.as_deref() {
             Some("pvpanic") => args.device(Object::driver("pvpanic-pci").append(&place(doc, &panic.info))),
-            _ => args.device(Object::driver("pvpanic")),
+            // That is a feature of the CPU.
+            Some("hyperv") => {}
+            _ => {
+                let port = match &panic.info.address {
+                    Some(Address::Isa(address)) => address.iobase,
+                    _ => None,
+                };
+                args.device(Object::driver("pvpanic").maybe_number("ioport", port));
+            }
         }
     }
-    let teardown = doc.features.as_ref().and_then(|features| features.async_teardown);
-    if let Some(teardown) = teardown {
+}
+
+/// What becomes of the guest's memory when it ends.
+pub(super) fn teardown(context: &Context<'_>, args: &mut Arguments) {
+    let features = context.doc.features.as_ref();
+    if let Some(teardown) = features.and_then(|features| features.async_teardown) {
         args.add(
             "-run-with",
             format!("async-teardown={}", on_off(teardown.enabled)),

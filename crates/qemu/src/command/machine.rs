@@ -44,6 +44,7 @@ pub(super) fn base(context: &Context<'_>, args: &mut Arguments) -> Result<()> {
     args.add("-object", memory.finish());
     args.add("-overcommit", "mem-lock=off");
     args.add("-smp", cpu::smp(doc));
+    super::virtual_devices::throttle_groups(context, args);
     if let Some(uuid) = doc.uuid {
         args.add("-uuid", uuid.to_string());
     }

@@ -11,6 +11,7 @@ mod cpu;
 pub(crate) mod disk;
 pub(crate) mod display;
 pub(crate) mod hostdev;
+mod image;
 mod input;
 mod json;
 mod lesser;
@@ -18,12 +19,15 @@ mod machine;
 pub(crate) mod net;
 mod place;
 pub(crate) mod qemu_namespace;
+mod remote;
 mod shmem;
 mod smartcard;
 #[cfg(test)]
 mod tests;
 mod told;
 mod video;
+mod virtio;
+mod virtual_devices;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -89,12 +93,7 @@ fn on_off(on: bool) -> &'static str {
 
 /// What all virtio devices can be told, behind the device's name.
 fn virtio_options(object: json::Object, options: Option<&VirtioOptions>) -> json::Object {
-    let options = options.copied().unwrap_or_default();
-    object
-        .maybe_boolean("iommu_platform", options.iommu)
-        .maybe_boolean("ats", options.ats)
-        .maybe_boolean("packed", options.packed)
-        .maybe_boolean("page-per-vq", options.page_per_vq)
+    object.append(&virtio::options(options))
 }
 
 /// A comma in a value is doubled in QEMU's `key=value` lists.
@@ -144,8 +143,12 @@ pub fn build(doc: &Domain, emulator: &Emulator, given: &Given) -> Result<Vec<Str
     machine::base(&context, &mut args)?;
     clock::clock_and_power(&context, &mut args)?;
     machine::boot(&context, &mut args);
+    virtual_devices::iommus(&context, &mut args);
+    controller::root(&context, &mut args);
     controller::all(&context, &mut args);
+    virtual_devices::hubs(&context, &mut args);
     disk::all(&mut context, &mut args)?;
+    virtual_devices::filesystems(&context, &mut args);
     net::all(&mut context, &mut args)?;
     smartcard::cards(&context, &mut args)?;
     chardev::serials(&context, &mut args)?;
@@ -164,6 +167,10 @@ pub fn build(doc: &Domain, emulator: &Emulator, given: &Given) -> Result<Vec<Str
     lesser::rngs(&context, &mut args)?;
     lesser::tail(&context, &mut args);
     shmem::all(&context, &mut args);
+    virtual_devices::vsocks(&context, &mut args);
+    virtual_devices::cryptos(&context, &mut args);
+    virtual_devices::pstores(&context, &mut args);
+    lesser::teardown(&context, &mut args);
     lesser::messages(&mut args);
     if doc.qemu_override.is_some() {
         for at in 1..args.0.len() {

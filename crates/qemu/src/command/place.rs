@@ -19,6 +19,7 @@ pub(super) fn place(doc: &Domain, info: &DeviceInfo) -> Object {
                 .text("bus", &bus(doc, address.bus.unwrap_or(0)))
                 .maybe_boolean("multifunction", address.multifunction)
                 .text("addr", &addr)
+                .maybe_number("acpi-index", info.acpi_index)
         }
         Some(Address::Usb(address)) => Object::default()
             .text(

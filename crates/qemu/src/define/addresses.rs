@@ -3,8 +3,7 @@
 use std::collections::BTreeSet;
 
 use ferrovirt_model::domain::{
-    Address, Channel, ChannelTargetType, Controller, ControllerType, DeviceInfo, DiskBus, Domain,
-    HostdevKind, InputBus, SoundModel, UsbAddress, VirtioSerialAddress,
+    Address, Channel, ChannelTargetType, ControllerType, DeviceInfo, Domain, VirtioSerialAddress,
 };
 
 use crate::error::{Error, Result};
@@ -15,7 +14,7 @@ const SERIAL_PORTS: u32 = 31;
 /// Gives ports to channels, and to USB devices.
 pub(super) fn settle(doc: &mut Domain) -> Result<()> {
     channels(doc)?;
-    usb(doc)
+    super::usb::settle(doc)
 }
 
 fn channels(doc: &mut Domain) -> Result<()> {
@@ -66,90 +65,6 @@ fn channels(doc: &mut Domain) -> Result<()> {
             controller: place.0,
             bus: 0,
             port: place.1,
-        }));
-    }
-    Ok(())
-}
-
-/// Ports of a USB controller.
-fn usb_ports(controller: &Controller) -> u32 {
-    match controller.model.as_deref() {
-        Some("qemu-xhci" | "nec-xhci") => controller.ports.unwrap_or(4),
-        Some("ehci" | "ich9-ehci1") => 6,
-        Some("pci-ohci") => 3,
-        Some("piix3-uhci" | "piix4-uhci" | "vt82c686b-uhci") => 2,
-        _ => 0,
-    }
-}
-
-fn usb(doc: &mut Domain) -> Result<()> {
-    let mut free: Vec<(u32, String)> = Vec::new();
-    for controller in doc
-        .devices
-        .controllers
-        .iter()
-        .filter(|c| c.kind == ControllerType::Usb)
-    {
-        free.extend((1..=usb_ports(controller)).map(|port| (controller.number(), port.to_string())));
-    }
-    let devices = &mut doc.devices;
-    let hostdevs = devices
-        .hostdevs
-        .iter_mut()
-        .filter(|hostdev| matches!(hostdev.kind, HostdevKind::Usb(_)))
-        .map(|hostdev| &mut hostdev.info);
-    let disks = devices
-        .disks
-        .iter_mut()
-        .filter(|d| d.target.bus == Some(DiskBus::Usb))
-        .map(|d| &mut d.info);
-    let inputs = devices
-        .inputs
-        .iter_mut()
-        .filter(|i| i.bus == Some(InputBus::Usb))
-        .map(|i| &mut i.info);
-    let serials = devices
-        .serials
-        .iter_mut()
-        .filter(|s| s.target.as_ref().and_then(|t| t.kind.as_deref()) == Some("usb-serial"))
-        .map(|s| &mut s.info);
-    let ccids = { devices.controllers.iter_mut() }.filter(|c| c.kind == ControllerType::Ccid);
-    let sounds = { devices.sounds.iter_mut() }.filter(|sound| sound.model == SoundModel::Usb);
-    let mut users: Vec<&mut DeviceInfo> = hostdevs.chain(disks).chain(inputs).chain(serials).collect();
-    let cards = { devices.interfaces.iter_mut() }.filter(|card| card.model.as_deref() == Some("usb-net"));
-    users.extend(cards.map(|card| &mut card.info));
-    users.extend(sounds.map(|sound| &mut sound.info));
-    users.extend(ccids.map(|controller| &mut controller.info));
-    users.extend(devices.redirdevs.iter_mut().map(|redirdev| &mut redirdev.info));
-    for info in &users {
-        if let Some(Address::Usb(UsbAddress {
-            bus,
-            port: Some(port),
-        })) = &info.address
-        {
-            let before = free.len();
-            free.retain(|place| !(place.0 == *bus && place.1 == *port));
-            if free.len() == before {
-                return Err(Error::Xml(format!(
-                    "USB bus {bus} does not have a free port {port}"
-                )));
-            }
-        }
-    }
-    for info in &mut users {
-        let bus = match &info.address {
-            Some(Address::Usb(UsbAddress { port: Some(_), .. })) => continue,
-            Some(Address::Usb(UsbAddress { bus, port: None })) => Some(*bus),
-            _ => None,
-        };
-        let at = free
-            .iter()
-            .position(|place| bus.is_none_or(|bus| bus == place.0))
-            .ok_or_else(|| Error::unsupported("No free USB ports (hubs are not supported by this driver)"))?;
-        let (bus, port) = free.remove(at);
-        info.address = Some(Address::Usb(UsbAddress {
-            bus,
-            port: Some(port),
         }));
     }
     Ok(())

@@ -6,6 +6,7 @@ use ferrovirt_model::domain::{
     InputBus, SoundModel,
 };
 
+use super::controller_check;
 use super::machine::Chipset;
 use crate::capabilities::Emulator;
 use crate::error::{Error, Result};
@@ -20,6 +21,8 @@ pub(super) fn settle(doc: &mut Domain, emulator: &Emulator, chipset: Chipset) ->
     for_channels(doc);
     for index in 0..doc.devices.controllers.len() {
         models(doc, index, emulator, chipset)?;
+        controller_check::tidy(&mut doc.devices.controllers[index]);
+        controller_check::check(&doc.devices.controllers[index], doc)?;
     }
     usb_masters(&doc.devices.controllers)?;
     if doc.devices.controllers.iter().any(no_usb) && uses_usb(doc) {
@@ -41,18 +44,27 @@ fn usb_masters(controllers: &[Controller]) -> Result<()> {
             "Can't add another USB controller: USB is disabled for this domain (model 'none')",
         ));
     }
-    for companion in usb.iter().filter(|c| c.info.master_startport.is_some()) {
-        let is_master =
-            |c: &&&Controller| c.number() == companion.number() && c.info.master_startport.is_none();
-        if !usb.iter().any(|c| is_master(&c)) {
-            let model = companion.model.as_deref().unwrap_or_default();
-            return Err(Error::unsupported(format!(
-                "No master USB controller specified for '{model}' with index {}",
-                companion.number()
-            )));
-        }
+    let mut companions = usb.iter().filter(|c| c.info.master_startport.is_some());
+    if let Some(companion) = companions.next()
+        && usb.iter().all(|c| c.info.master_startport.is_some())
+    {
+        let model = companion.model.as_deref().unwrap_or_default();
+        return Err(Error::unsupported(format!(
+            "No master USB controller specified for '{model}' with index {}",
+            companion.number()
+        )));
     }
     Ok(())
+}
+
+/// The first port of the master that a companion by its model has.
+fn start_port(model: &str) -> Option<u32> {
+    match model {
+        "ich9-uhci1" => Some(0),
+        "ich9-uhci2" => Some(2),
+        "ich9-uhci3" => Some(4),
+        _ => None,
+    }
 }
 
 pub(super) fn no_usb(controller: &Controller) -> bool {
@@ -64,6 +76,12 @@ fn uses_usb(doc: &Domain) -> bool {
         .inputs
         .iter()
         .any(|input| input.bus == Some(InputBus::Usb))
+        || !doc.devices.hubs.is_empty()
+        || doc
+            .devices
+            .controllers
+            .iter()
+            .any(|controller| controller.kind == ControllerType::Ccid)
         || doc
             .devices
             .disks
@@ -147,14 +165,7 @@ pub(super) fn ensure(doc: &mut Domain, kind: ControllerType, index: u32, model: 
 }
 
 fn chipset_controllers(doc: &mut Domain, emulator: &Emulator, chipset: Chipset) {
-    if !doc
-        .devices
-        .controllers
-        .iter()
-        .any(|c| c.kind == ControllerType::Usb)
-    {
-        ensure(doc, ControllerType::Usb, 0, Some(own_usb(emulator, chipset)));
-    }
+    ensure(doc, ControllerType::Usb, 0, Some(own_usb(emulator, chipset)));
     match chipset {
         Chipset::Q35 => {
             ensure(doc, ControllerType::Sata, 0, None);
@@ -202,10 +213,11 @@ fn disk_addresses(doc: &mut Domain) -> Result<()> {
                 }
             }
         };
-        if bus == DiskBus::Ide && (address.controller > 0 || address.bus > 1 || address.unit > 1) {
-            return Err(Error::unsupported(
-                "Only a single IDE controller is supported for this machine type",
-            ));
+        if bus == DiskBus::Ide && address.controller > 0 {
+            return Err(Error::unsupported(format!(
+                "Only 1 IDE controller is supported, disk '{}' needs another",
+                disk.target.dev
+            )));
         }
         if taken.contains(&(bus, address)) {
             return Err(Error::Xml(
@@ -287,6 +299,9 @@ fn models(doc: &mut Domain, at: usize, emulator: &Emulator, chipset: Chipset) ->
     match controller.kind {
         ControllerType::Usb => {
             let model = controller.model.get_or_insert_with(|| USB.to_owned());
+            if let Some(port) = start_port(model) {
+                controller.info.master_startport.get_or_insert(port);
+            }
             if model != "none" && usb_device(model).is_none_or(|device| !emulator.has(device)) {
                 return unsupported("USB", model);
             }
@@ -303,7 +318,7 @@ fn models(doc: &mut Domain, at: usize, emulator: &Emulator, chipset: Chipset) ->
                 controller.model = None;
             }
             let model = controller.model.get_or_insert_with(|| "lsilogic".to_owned());
-            if scsi_device(model).is_none_or(|device| !emulator.has(device)) {
+            if scsi_device(model).is_none_or(|device| !has_scsi(emulator, device)) {
                 return unsupported("SCSI", model);
             }
         }
@@ -373,10 +388,18 @@ pub(crate) fn usb_device(model: &str) -> Option<&'static str> {
     })
 }
 
+/// Whether QEMU has the device; one is there by another name.
+fn has_scsi(emulator: &Emulator, device: &str) -> bool {
+    emulator.has(device) || device == "lsi" && emulator.has("lsi53c895a")
+}
+
 /// QEMU's device for a model of SCSI controller.
 pub(crate) fn scsi_device(model: &str) -> Option<&'static str> {
     Some(match model {
         "lsilogic" => "lsi",
+        "dc390" => "dc390",
+        "am53c974" => "am53c974",
+        "vmpvscsi" => "pvscsi",
         "lsisas1078" => "megasas",
         "lsisas1068" => "mptsas1068",
         "virtio-scsi" => "virtio-scsi-pci",
@@ -401,14 +424,20 @@ fn pci(controller: &Controller, chipset: Chipset) -> Result<()> {
     let known = match chipset {
         Chipset::Q35 => matches!(
             model,
-            "pcie-root-port" | "pcie-to-pci-bridge" | "pci-bridge" | "dmi-to-pci-bridge"
+            "pcie-root-port"
+                | "pcie-to-pci-bridge"
+                | "pci-bridge"
+                | "dmi-to-pci-bridge"
+                | "pcie-switch-upstream-port"
+                | "pcie-switch-downstream-port"
+                | "pcie-expander-bus"
         ),
-        Chipset::I440fx => model == "pci-bridge",
+        Chipset::I440fx => matches!(model, "pci-bridge" | "pci-expander-bus"),
     };
     if index > 0 && !known {
         return Err(Error::unsupported(format!(
             "PCI controller model '{model}' is not supported for this machine type"
         )));
     }
-    Ok(())
+    controller_check::pci(controller, chipset == Chipset::I440fx)
 }

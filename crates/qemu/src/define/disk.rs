@@ -1,6 +1,8 @@
 //! Disks: bus from the name, driver and format, order, and what cannot be combined.
 
-use ferrovirt_model::domain::{Disk, DiskBus, DiskDevice, DiskDriver, Domain};
+use ferrovirt_model::domain::{Disk, DiskBus, DiskDevice, DiskDriver, DiskType, Domain};
+
+use super::disk_check;
 
 use crate::error::{Error, Result};
 
@@ -15,6 +17,9 @@ pub(super) fn settle(doc: &mut Domain) -> Result<()> {
                 "IDE controllers are unsupported for this QEMU binary or machine type",
             ));
         }
+    }
+    for disk in &doc.devices.disks {
+        disk_check::check(disk, doc)?;
     }
     unique(&doc.devices.disks)
 }
@@ -84,93 +89,14 @@ fn settle_one(disk: &mut Disk) -> Result<()> {
     if disk.device == DiskDevice::Cdrom {
         disk.readonly = true;
     }
+    let kind = disk.kind;
     let driver = disk.driver.get_or_insert_with(DiskDriver::default);
     driver.name.get_or_insert_with(|| "qemu".to_owned());
-    driver.format.get_or_insert_with(|| "raw".to_owned());
+    if kind != DiskType::Volume {
+        driver.format.get_or_insert_with(|| "raw".to_owned());
+    }
     if driver.cache == Some(ferrovirt_model::domain::DiskCache::Default) {
         driver.cache = None;
-    }
-    check(disk, bus)
-}
-
-fn check(disk: &Disk, bus: DiskBus) -> Result<()> {
-    let dev = &disk.target.dev;
-    let driver = disk.driver.as_ref();
-    if let Some(name) = driver
-        .and_then(|d| d.name.as_deref())
-        .filter(|name| *name != "qemu")
-    {
-        return Err(Error::unsupported(format!(
-            "unsupported driver name '{name}' for disk '{dev}'"
-        )));
-    }
-    let format = driver.and_then(|d| d.format.as_deref()).unwrap_or("raw");
-    if !matches!(format, "raw" | "qcow2") {
-        return Err(Error::unsupported(format!(
-            "unsupported disk driver type '{format}' for disk '{dev}'"
-        )));
-    }
-    if disk.device == DiskDevice::Lun {
-        return Err(Error::unsupported(format!(
-            "disk device='lun' is not supported for disk '{dev}'"
-        )));
-    }
-    if bus == DiskBus::Usb && disk.source.as_ref().is_none_or(|source| source.path().is_none()) {
-        return Err(Error::unsupported(format!(
-            "'usb' disk must not be empty ('{dev}')"
-        )));
-    }
-    match (disk.device, bus) {
-        (DiskDevice::Disk, DiskBus::Ide | DiskBus::Sata) if disk.readonly => {
-            let bus = if bus == DiskBus::Ide { "ide" } else { "sata" };
-            return Err(Error::unsupported(format!(
-                "readonly {bus} disks are not supported"
-            )));
-        }
-        (DiskDevice::Cdrom, DiskBus::Virtio) | (DiskDevice::Floppy, DiskBus::Virtio) => {
-            return Err(Error::unsupported(format!(
-                "disk type '{}' of '{dev}' does not support this device",
-                "virtio"
-            )));
-        }
-        (DiskDevice::Floppy, other) if other != DiskBus::Fdc => {
-            return Err(Error::unsupported(format!(
-                "Invalid bus type for floppy disk '{dev}'"
-            )));
-        }
-        (kind, DiskBus::Fdc) if kind != DiskDevice::Floppy => {
-            return Err(Error::unsupported(format!(
-                "Invalid bus type 'fdc' for disk '{dev}'"
-            )));
-        }
-        (_, DiskBus::Xen | DiskBus::Uml | DiskBus::Sd | DiskBus::Nvme) => {
-            return Err(Error::unsupported(format!(
-                "disk bus of '{dev}' is not supported with qemu"
-            )));
-        }
-        _ => {}
-    }
-    if disk.shareable && format != "raw" {
-        return Err(Error::unsupported(format!(
-            "shared access for disk '{dev}' requires use of supported storage format"
-        )));
-    }
-    if disk.readonly && driver.is_some_and(|d| d.copy_on_read == Some(true)) {
-        return Err(Error::unsupported(format!(
-            "copy_on_read is not compatible with read-only disk '{dev}'"
-        )));
-    }
-    if disk.device == DiskDevice::Disk && disk.source.as_ref().is_none_or(|source| source.path().is_none()) {
-        return Err(Error::Xml(format!("disk '{dev}' must have a source")));
-    }
-    if let Some(serial) = &disk.serial {
-        let safe =
-            |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | ' ' | '+' | '.' | '/' | ':');
-        if !serial.chars().all(|c| safe(c) && c != ' ') {
-            return Err(Error::Failed(format!(
-                "driver serial '{serial}' contains unsafe characters"
-            )));
-        }
     }
     Ok(())
 }

@@ -27,15 +27,16 @@ pub(super) fn settle(doc: &mut Domain, chipset: Chipset) -> Result<()> {
             return Err(Error::Xml("invalid RNG rate bytes value".to_owned()));
         }
     }
-    let mut isa = 0;
-    for panic in &mut devices.panics {
-        settle_panic(panic)?;
-        isa += usize::from(panic.model.as_deref() == Some("isa"));
-    }
-    if isa > 1 {
-        return Err(Error::unsupported(
-            "only one panic device of model 'isa' is supported",
-        ));
+    for at in 0..devices.panics.len() {
+        settle_panic(&mut devices.panics[at])?;
+        let model = devices.panics[at].model.as_deref();
+        if devices.panics[..at]
+            .iter()
+            .any(|other| other.model.as_deref() == model)
+        {
+            let model = model.unwrap_or_default();
+            return Err(Error::Xml(format!("Multiple panic devices with model '{model}'")));
+        }
     }
     Ok(())
 }
@@ -88,7 +89,10 @@ fn watchdogs(watchdogs: &mut Vec<Watchdog>, chipset: Chipset) -> Result<()> {
 
 fn settle_panic(panic: &mut Panic) -> Result<()> {
     match panic.model.get_or_insert_with(|| "isa".to_owned()).as_str() {
-        "isa" | "pvpanic" => Ok(()),
+        "hyperv" if panic.info.address.is_some() => Err(Error::unsupported(
+            "setting the panic device address is not supported for model 'hyperv'",
+        )),
+        "isa" | "pvpanic" | "hyperv" => Ok(()),
         other => Err(Error::unsupported(format!(
             "panic model '{other}' is not supported"
         ))),

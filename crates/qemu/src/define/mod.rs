@@ -9,9 +9,11 @@
 //! ```
 
 mod addresses;
+mod controller_check;
 mod controllers;
 mod cpu;
 mod disk;
+mod disk_check;
 mod features;
 mod foreign;
 mod graphics;
@@ -19,6 +21,7 @@ mod hostdev;
 mod interface;
 mod lesser;
 mod machine;
+mod needs;
 mod pci;
 mod pci_devices;
 mod serial;
@@ -29,7 +32,9 @@ mod sound;
 mod tests;
 mod told;
 mod tuning;
+mod usb;
 mod video;
+mod virtual_devices;
 
 pub use disk::{device_index, sort as sort_disks};
 pub use machine::Chipset;
@@ -64,6 +69,7 @@ pub fn complete(doc: &mut Domain, emulator: &Emulator) -> Result<()> {
     sound::settle(doc, emulator)?;
     smartcard::settle(doc, emulator)?;
     shmem::settle(&mut doc.devices.shmems)?;
+    virtual_devices::settle(doc, chipset)?;
     controllers::settle(doc, emulator, chipset)?;
     smartcard::controllers(doc, emulator)?;
     addresses::settle(doc)?;

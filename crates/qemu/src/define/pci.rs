@@ -8,9 +8,9 @@ use ferrovirt_model::domain::{
     Address, Controller, ControllerTarget, ControllerType, Domain, PciAddress, SoundModel,
 };
 
-use super::controllers;
 use super::machine::Chipset;
 use super::pci_devices::{Connect, Device, all, connect, info, info_mut};
+use super::{controller_check, controllers};
 use crate::error::{Error, Result};
 
 /// A bus: what may sit on it and what does.
@@ -38,17 +38,26 @@ impl Bus {
                 self.model.as_str(),
                 "pci-root" | "pci-bridge" | "pcie-to-pci-bridge" | "dmi-to-pci-bridge"
             ),
-            Connect::Pcie => self.model == "pcie-root-port",
-            Connect::RootPort => self.model == "pcie-root",
+            Connect::Pcie | Connect::Upstream => {
+                matches!(
+                    self.model.as_str(),
+                    "pcie-root-port" | "pcie-switch-downstream-port"
+                )
+            }
+            Connect::Downstream => self.model == "pcie-switch-upstream-port",
+            Connect::RootPort => matches!(self.model.as_str(), "pcie-root" | "pcie-expander-bus"),
+            Connect::Integrated => matches!(self.model.as_str(), "pcie-root" | "pci-root"),
         }
     }
 
     /// Slot numbers that exist for devices.
     fn range(&self) -> std::ops::RangeInclusive<u32> {
-        if self.model == "pcie-root-port" {
-            0..=0
-        } else {
-            1..=31
+        match self.model.as_str() {
+            "pcie-root-port" | "pcie-switch-downstream-port" => 0..=0,
+            "pcie-switch-upstream-port" | "pci-expander-bus" | "pcie-expander-bus" | "dmi-to-pci-bridge" => {
+                0..=31
+            }
+            _ => 1..=31,
         }
     }
 
@@ -140,8 +149,9 @@ impl Map {
                 self.add("pcie-root-port")?;
             }
             (Chipset::Q35, Connect::Pci) => {
-                // The bridge itself sits below a root port.
-                self.take(Connect::Pcie)?;
+                // The bridge itself sits below a root port, which is made for it.
+                let port = self.add("pcie-root-port")?;
+                self.buses[port].slots[0] = WHOLE_SLOT;
                 self.add("pcie-to-pci-bridge")?;
             }
             (Chipset::I440fx, Connect::Pci) => {
@@ -235,6 +245,27 @@ pub(super) fn settle(doc: &mut Domain, chipset: Chipset) -> Result<()> {
     place(doc, chipset)?;
     multifunction(doc);
     describe_buses(doc);
+    above_its_bus(doc)
+}
+
+/// A bus has a higher number than the one it is plugged into.
+fn above_its_bus(doc: &Domain) -> Result<()> {
+    let buses = doc
+        .devices
+        .controllers
+        .iter()
+        .filter(|c| c.kind == ControllerType::Pci && c.number() > 0);
+    for controller in buses {
+        let (index, bus) = (
+            controller.number(),
+            controller.info.pci().and_then(|at| at.bus).unwrap_or(0),
+        );
+        if index <= bus {
+            return Err(Error::unsupported(format!(
+                "PCI controller at index {index} (0x{index:02x}) has bus='0x{bus:02x}', but index must be larger than bus"
+            )));
+        }
+    }
     Ok(())
 }
 
@@ -282,12 +313,26 @@ fn tidy(doc: &mut Domain, chipset: Chipset) -> Result<()> {
 
 /// Devices that are part of the chipset have their places, and the first card that shows the boot has its own.
 fn chipset_devices(doc: &mut Domain, chipset: Chipset) -> Result<()> {
+    // The chipset has one such bridge, where nothing else was put.
+    let used = all(doc)
+        .into_iter()
+        .filter_map(|device| info(doc, device)?.pci().copied());
+    let mut dmi = (!used
+        .into_iter()
+        .any(|at| at.bus == Some(0) && at.slot == Some(0x1e)))
+    .then_some(());
     for controller in &mut doc.devices.controllers {
         if controller.info.address.is_some() {
             continue;
         }
         let place = match (chipset, controller.kind, controller.number()) {
             (Chipset::Q35, ControllerType::Sata, 0) => Some((0x1f, 2)),
+            (Chipset::Q35, ControllerType::Pci, _)
+                if controller.model.as_deref() == Some("dmi-to-pci-bridge")
+                    && dmi.take_if(|_| true).is_some() =>
+            {
+                Some((0x1e, 0))
+            }
             (Chipset::I440fx, ControllerType::Ide, 0) => Some((1, 1)),
             (Chipset::I440fx, ControllerType::Usb, 0)
                 if controller.model.as_deref() == Some("piix3-uhci") =>
@@ -354,7 +399,19 @@ fn ich9_function(model: &str) -> Option<u32> {
 
 /// The four parts of an ICH9 USB controller share a slot; on q35 it is the chipset's.
 fn ich9_usb(doc: &mut Domain, chipset: Chipset) -> Result<()> {
-    let mut slots: Vec<(u32, u32, u32)> = Vec::new();
+    // Parts that have a place show where the others belong.
+    let parts = doc
+        .devices
+        .controllers
+        .iter()
+        .filter(|c| c.kind == ControllerType::Usb);
+    let mut slots: Vec<(u32, u32, u32)> = parts
+        .filter(|c| c.model.as_deref().and_then(ich9_function).is_some())
+        .filter_map(|c| {
+            let at = c.info.pci()?;
+            Some((c.number(), at.bus.unwrap_or(0), at.slot.unwrap_or(0)))
+        })
+        .collect();
     let mut of_chipset = [0x1d, 0x1a].into_iter();
     for at in 0..doc.devices.controllers.len() {
         let controller = &doc.devices.controllers[at];
@@ -427,10 +484,30 @@ fn reserved(doc: &Domain, chipset: Chipset) -> Result<Map> {
         };
         if let Some(address) = info(doc, device).and_then(|info| info.pci()) {
             map.reserve(address, connect)?;
+            check_bus(doc, device, &map, address, connect)?;
         }
     }
     map.close_slots();
     Ok(map)
+}
+
+/// Ports, switches and expanders fit on some buses only.
+fn check_bus(doc: &Domain, device: Device, map: &Map, address: &PciAddress, connect: Connect) -> Result<()> {
+    let Device::Controller(at) = device else {
+        return Ok(());
+    };
+    let controller = &doc.devices.controllers[at];
+    let number = address.bus.unwrap_or(0);
+    let bus = map.buses.get(number as usize);
+    let anywhere = matches!(connect, Connect::Pci | Connect::Pcie);
+    if controller.kind != ControllerType::Pci || anywhere || bus.is_none_or(|bus| bus.accepts(connect)) {
+        return Ok(());
+    }
+    Err(Error::Xml(format!(
+        "The device at PCI address {address} cannot be plugged into the PCI controller with index='{number}'. \
+         It requires a controller that accepts a {}.",
+        controller.model.as_deref().unwrap_or_default()
+    )))
 }
 
 /// `leave`: with more buses than that, one is added to plug something in.
@@ -505,42 +582,50 @@ fn multifunction(doc: &mut Domain) {
 
 /// QEMU's device, chassis and port numbers of each bus.
 fn describe_buses(doc: &mut Domain) {
-    for controller in doc
-        .devices
-        .controllers
-        .iter_mut()
-        .filter(|c| c.kind == ControllerType::Pci)
-    {
+    let buses = |doc: &mut Domain| -> Vec<usize> {
+        let all = doc.devices.controllers.iter().enumerate();
+        all.filter(|(_, c)| c.kind == ControllerType::Pci)
+            .map(|(at, _)| at)
+            .collect()
+    };
+    for at in buses(doc) {
+        let free = free_bus_number(doc);
+        let controller = &mut doc.devices.controllers[at];
         let index = controller.number();
         let model = controller.model.clone().unwrap_or_default();
-        let device = match model.as_str() {
-            "pcie-root-port" => "pcie-root-port",
-            "pcie-to-pci-bridge" => "pcie-pci-bridge",
-            "pci-bridge" => "pci-bridge",
-            "dmi-to-pci-bridge" => "i82801b11-bridge",
-            _ => continue,
+        let Some(device) = controller_check::pci_devices(&model).first() else {
+            continue;
         };
-        controller.device.get_or_insert_with(|| device.to_owned());
+        controller.device.get_or_insert_with(|| (*device).to_owned());
+        let place = controller.info.pci().copied().unwrap_or_default();
+        let (slot, function) = (place.slot.unwrap_or(0), place.function.unwrap_or(0));
+        let target = controller.target.get_or_insert_with(ControllerTarget::default);
         match model.as_str() {
             "pcie-root-port" => {
-                let port = controller
-                    .info
-                    .pci()
-                    .map(|a| (a.slot.unwrap_or(0) << 3) + a.function.unwrap_or(0));
-                let target = controller.target.get_or_insert_with(ControllerTarget::default);
                 target.chassis.get_or_insert(index);
-                if target.port.is_none() {
-                    target.port = port;
-                }
+                target.port.get_or_insert((slot << 3) + function);
+            }
+            "pcie-switch-downstream-port" => {
+                target.chassis.get_or_insert(index);
+                target.port.get_or_insert(slot);
             }
             "pci-bridge" => {
-                controller
-                    .target
-                    .get_or_insert_with(ControllerTarget::default)
-                    .chassis_nr
-                    .get_or_insert(index);
+                target.chassis_nr.get_or_insert(index);
+            }
+            "pci-expander-bus" | "pcie-expander-bus" => {
+                target.bus_nr.get_or_insert(free);
             }
             _ => {}
         }
+        controller
+            .target
+            .take_if(|target| *target == ControllerTarget::default());
     }
+}
+
+/// Two below the lowest first bus of the expanders: the bus itself, and room for one more.
+fn free_bus_number(doc: &Domain) -> u32 {
+    let controllers = doc.devices.controllers.iter();
+    let taken = controllers.filter_map(|c| c.target.as_ref().and_then(|target| target.bus_nr));
+    taken.min().unwrap_or(256).saturating_sub(2)
 }

@@ -1,7 +1,7 @@
 //! Which devices sit on PCI, in the order in which libvirt places them, and on what kind of bus each fits.
 
 use ferrovirt_model::domain::{
-    ControllerType, DeviceInfo, DiskBus, Domain, HostdevKind, InputBus, SoundModel,
+    ControllerType, DeviceInfo, DiskBus, Domain, HostdevKind, InputBus, IommuModel, SoundModel,
 };
 
 use super::hostdev;
@@ -16,6 +16,12 @@ pub(super) enum Connect {
     Pcie,
     /// A root port itself: a function on the root bus, shared with others.
     RootPort,
+    /// A place of its own on the root bus.
+    Integrated,
+    /// The upper end of a switch.
+    Upstream,
+    /// A port of a switch.
+    Downstream,
 }
 
 /// A device by kind and place in its list.
@@ -47,6 +53,16 @@ pub(super) enum Device {
     Sound(usize),
     /// `<shmem>`
     Shmem(usize),
+    /// `<filesystem>`
+    Filesystem(usize),
+    /// `<vsock>`
+    Vsock(usize),
+    /// `<iommu>`
+    Iommu(usize),
+    /// `<crypto>`
+    Crypto(usize),
+    /// `<pstore>`
+    Pstore(usize),
 }
 
 /// All PCI devices in libvirt's order: buses first, so that they get the lowest places.
@@ -60,6 +76,7 @@ pub(super) fn all(doc: &Domain) -> Vec<Device> {
             .map(|(at, _)| Device::Controller(at))
     };
     let mut list: Vec<Device> = controllers(true).collect();
+    list.extend((0..d.filesystems.len()).map(Device::Filesystem));
     list.extend((0..d.interfaces.len()).map(Device::Interface));
     list.extend((0..d.sounds.len()).map(Device::Sound));
     list.extend(controllers(false));
@@ -72,7 +89,11 @@ pub(super) fn all(doc: &Domain) -> Vec<Device> {
     list.extend((0..d.shmems.len()).map(Device::Shmem));
     list.extend((0..d.inputs.len()).map(Device::Input));
     list.extend((0..d.serials.len()).map(Device::Serial));
+    list.extend((0..d.vsocks.len()).map(Device::Vsock));
     list.extend((0..d.panics.len()).map(Device::Panic));
+    list.extend((0..d.cryptos.len()).map(Device::Crypto));
+    list.extend((0..d.pstores.len()).map(Device::Pstore));
+    list.extend((0..d.iommus.len()).map(Device::Iommu));
     list
 }
 
@@ -93,6 +114,11 @@ pub(super) fn info_mut(doc: &mut Domain, device: Device) -> Option<&mut DeviceIn
         Device::Panic(at) => d.panics.get_mut(at).map(|c| &mut c.info),
         Device::Sound(at) => d.sounds.get_mut(at).map(|c| &mut c.info),
         Device::Shmem(at) => d.shmems.get_mut(at).map(|c| &mut c.info),
+        Device::Filesystem(at) => d.filesystems.get_mut(at).map(|c| &mut c.info),
+        Device::Vsock(at) => d.vsocks.get_mut(at).map(|c| &mut c.info),
+        Device::Iommu(at) => d.iommus.get_mut(at).map(|c| &mut c.info),
+        Device::Crypto(at) => d.cryptos.get_mut(at).map(|c| &mut c.info),
+        Device::Pstore(at) => d.pstores.get_mut(at).map(|c| &mut c.info),
     }
 }
 
@@ -113,6 +139,11 @@ pub(super) fn info(doc: &Domain, device: Device) -> Option<&DeviceInfo> {
         Device::Panic(at) => d.panics.get(at).map(|c| &c.info),
         Device::Sound(at) => d.sounds.get(at).map(|c| &c.info),
         Device::Shmem(at) => d.shmems.get(at).map(|c| &c.info),
+        Device::Filesystem(at) => d.filesystems.get(at).map(|c| &c.info),
+        Device::Vsock(at) => d.vsocks.get(at).map(|c| &c.info),
+        Device::Iommu(at) => d.iommus.get(at).map(|c| &c.info),
+        Device::Crypto(at) => d.cryptos.get(at).map(|c| &c.info),
+        Device::Pstore(at) => d.pstores.get(at).map(|c| &c.info),
     }
 }
 
@@ -120,10 +151,15 @@ pub(super) fn info(doc: &Domain, device: Device) -> Option<&DeviceInfo> {
 pub(super) fn connect(doc: &Domain, chipset: Chipset, device: Device) -> Option<Connect> {
     let express = express(doc, device)?;
     Some(match (chipset, express) {
-        (_, Connect::RootPort) => Connect::RootPort,
+        (_, Connect::RootPort | Connect::Upstream | Connect::Downstream) => express,
+        (Chipset::I440fx, Connect::Integrated) if is_bus(doc, device) => Connect::Integrated,
         (Chipset::I440fx, _) => Connect::Pci,
         (Chipset::Q35, connect) => connect,
     })
+}
+
+fn is_bus(doc: &Domain, device: Device) -> bool {
+    matches!(device, Device::Controller(at) if doc.devices.controllers[at].kind == ControllerType::Pci)
 }
 
 /// virtio devices are Express unless they are the transitional kind.
@@ -146,7 +182,11 @@ fn express(doc: &Domain, device: Device) -> Option<Connect> {
             // Also old cards that libvirt has no name of its own for.
             _ => Some(Connect::Pcie),
         },
-        Device::Disk(at) => (d.disks[at].target.bus == Some(DiskBus::Virtio)).then_some(Connect::Pcie),
+        Device::Disk(at) => {
+            let disk = &d.disks[at];
+            (disk.target.bus == Some(DiskBus::Virtio))
+                .then(|| virtio(disk.model.as_deref().unwrap_or("virtio")))
+        }
         Device::Hostdev(at) => match &d.hostdevs[at].kind {
             HostdevKind::Pci(pci) if hostdev::is_express(&pci.source.address) => Some(Connect::Pcie),
             HostdevKind::Pci(_) => Some(Connect::Pci),
@@ -181,7 +221,15 @@ fn express(doc: &Domain, device: Device) -> Option<Connect> {
                 .and_then(|target| target.kind.as_deref());
             (kind == Some("pci-serial")).then_some(Connect::Pci)
         }
-        Device::Panic(at) => (d.panics[at].model.as_deref() == Some("pvpanic")).then_some(Connect::Pci),
+        Device::Panic(at) => {
+            (d.panics[at].model.as_deref() == Some("pvpanic")).then_some(Connect::Integrated)
+        }
+        Device::Filesystem(at) => Some(virtio(
+            d.filesystems[at].model.map_or("virtio", |model| model.as_str()),
+        )),
+        Device::Vsock(at) => Some(virtio(d.vsocks[at].model.as_deref().unwrap_or("virtio"))),
+        Device::Iommu(at) => (d.iommus[at].model == IommuModel::Virtio).then_some(Connect::Integrated),
+        Device::Crypto(_) | Device::Pstore(_) => Some(Connect::Pci),
     }
 }
 
@@ -193,6 +241,9 @@ fn controller(doc: &Domain, at: usize) -> Option<Connect> {
         ControllerType::Pci => Some(match model {
             "pcie-root-port" => Connect::RootPort,
             "pcie-to-pci-bridge" => Connect::Pcie,
+            "pcie-switch-upstream-port" => Connect::Upstream,
+            "pcie-switch-downstream-port" => Connect::Downstream,
+            "pci-expander-bus" | "pcie-expander-bus" | "dmi-to-pci-bridge" => Connect::Integrated,
             _ => Connect::Pci,
         }),
         ControllerType::Usb if model == "none" => None,
@@ -203,7 +254,7 @@ fn controller(doc: &Domain, at: usize) -> Option<Connect> {
         ControllerType::Scsi => Some(match model {
             "lsilogic" => Connect::Pci,
             "virtio-scsi" => Connect::Pcie,
-            "lsisas1078" | "lsisas1068" => Connect::Pci,
+            "lsisas1078" | "lsisas1068" | "dc390" | "am53c974" | "vmpvscsi" => Connect::Pci,
             model => virtio(model),
         }),
         ControllerType::VirtioSerial => Some(virtio(model)),

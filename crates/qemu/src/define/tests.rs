@@ -115,8 +115,8 @@ const OF_CONTAINERS: &[(&str, &str)] = &[
         "domain/features/capabilities",
     ),
     (
-        "</os><devices><filesystem><source dir='/a'/><target dir='b'/></filesystem></devices>",
-        "domain/devices/filesystem",
+        "</os><devices><filesystem type='ram'><source usage='4'/><target dir='b'/></filesystem></devices>",
+        "only supports mount filesystem type",
     ),
     (
         "</os><devices><hostdev mode='capabilities' type='misc'><source><char>/dev/x</char></source></hostdev></devices>",

@@ -1,7 +1,7 @@
 //! libvirt's names for devices: people look for them in QEMU's command line and in hooks.
 
 use ferrovirt_model::domain::{
-    Address, Controller, ControllerType, Device, DeviceInfo, Disk, DiskBus, Domain, DriveAddress,
+    Address, Controller, ControllerType, Device, DeviceInfo, Disk, DiskBus, DiskSource, Domain, DriveAddress,
 };
 
 use super::is_lsilogic;
@@ -34,6 +34,12 @@ pub fn assign(doc: &mut Domain) {
     );
     numbered("redir", d.redirdevs.iter_mut().map(|device| &mut device.info));
     numbered("shmem", d.shmems.iter_mut().map(|device| &mut device.info));
+    numbered("hub", d.hubs.iter_mut().map(|device| &mut device.info));
+    numbered("fs", d.filesystems.iter_mut().map(|device| &mut device.info));
+    numbered("iommu", d.iommus.iter_mut().map(|device| &mut device.info));
+    numbered("vsock", d.vsocks.iter_mut().map(|device| &mut device.info));
+    numbered("crypto", d.cryptos.iter_mut().map(|device| &mut device.info));
+    numbered("pstore", d.pstores.iter_mut().map(|device| &mut device.info));
     numbered("watchdog", d.watchdogs.iter_mut().map(|device| &mut device.info));
     numbered("rng", d.rngs.iter_mut().map(|device| &mut device.info));
     if let Some(balloon) = d.memballoon.as_mut().filter(|balloon| balloon.model != "none") {
@@ -119,7 +125,7 @@ fn disks(doc: &mut Domain) {
 pub(crate) fn assign_to(doc: &Domain, device: &mut Device) {
     match device {
         Device::Disk(disk) => {
-            let mut number = doc.devices.disks.iter().map(last_number).max().unwrap_or(0);
+            let mut number = doc.devices.disks.iter().map(last_node).max().unwrap_or(0);
             if let Some(name) = disk_name(doc, disk) {
                 set(&mut disk.info, name);
             }
@@ -138,32 +144,61 @@ fn free(doc: &Domain, kind: &str) -> String {
     names.find(|name| !taken(name)).unwrap_or_default()
 }
 
-/// Numbers a disk's image and those below it, from the next number on.
+/// Numbers a disk's image and those below it, from the next number on; its filters have those that follow.
 fn number_images(disk: &mut Disk, number: &mut u32) {
+    let source = disk.source.get_or_insert_default();
     *number += 1;
-    disk.source.get_or_insert_default().index = Some(*number);
+    source.index = Some(*number);
+    number_data(source, number);
     let mut below = disk.backing_store.as_deref_mut();
     while let Some(store) = below {
         if store.kind.is_some() {
             *number += 1;
             store.index = Some(*number);
         }
+        if let Some(source) = &mut store.source {
+            number_data(source, number);
+        }
         below = store.backing_store.as_deref_mut();
+    }
+    *number += u32::try_from(disk.throttle_filters.len()).unwrap_or(0);
+}
+
+fn number_data(source: &mut DiskSource, number: &mut u32) {
+    if let Some(store) = &mut source.data_store {
+        *number += 1;
+        store.index = Some(*number);
     }
 }
 
 /// The highest number of a disk's images.
-fn last_number(disk: &Disk) -> u32 {
-    let mut last = disk.source.as_ref().and_then(|source| source.index).unwrap_or(0);
+pub(crate) fn last_number(disk: &Disk) -> u32 {
+    let of = |source: Option<&DiskSource>| {
+        let data = source.and_then(|source| source.data_store.as_ref());
+        data.and_then(|store| store.index).unwrap_or(0)
+    };
+    let source = disk.source.as_ref();
+    let mut last = source
+        .and_then(|source| source.index)
+        .unwrap_or(0)
+        .max(of(source));
     let mut below = disk.backing_store.as_deref();
     while let Some(store) = below {
-        last = last.max(store.index.unwrap_or(0));
+        last = last
+            .max(store.index.unwrap_or(0))
+            .max(of(store.source.as_deref()));
         below = store.backing_store.as_deref();
     }
     last
 }
 
-fn disk_name(doc: &Domain, disk: &Disk) -> Option<String> {
+/// The same with its filters.
+fn last_node(disk: &Disk) -> u32 {
+    last_number(disk) + u32::try_from(disk.throttle_filters.len()).unwrap_or(0)
+}
+
+/// libvirt's own name of a disk.
+pub(crate) fn disk_name(doc: &Domain, disk: &Disk) -> Option<String> {
     let index = device_index(&disk.target.dev).unwrap_or(0);
     let address = match &disk.info.address {
         Some(Address::Drive(address)) => *address,
@@ -183,6 +218,7 @@ fn disk_name(doc: &Domain, disk: &Disk) -> Option<String> {
         DiskBus::Fdc => format!("fdc{controller}-{bus}-{unit}"),
         DiskBus::Scsi if is_lsilogic(doc, controller) => format!("scsi{controller}-{bus}-{unit}"),
         DiskBus::Scsi => format!("scsi{controller}-{bus}-{target}-{unit}"),
-        DiskBus::Xen | DiskBus::Uml | DiskBus::Sd | DiskBus::Nvme => return None,
+        DiskBus::Sd => format!("sd-disk{index}"),
+        DiskBus::Xen | DiskBus::Uml | DiskBus::Nvme => return None,
     })
 }

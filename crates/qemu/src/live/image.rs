@@ -5,7 +5,9 @@ use std::fs::File;
 use std::io::{ErrorKind, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
-use ferrovirt_model::domain::{BackingStore, Disk, DiskDevice, DiskSource, DiskType, Domain, StartupPolicy};
+use ferrovirt_model::domain::{
+    BackingStore, Disk, DiskDevice, DiskSource, DiskType, Domain, ImageFormat, StartupPolicy,
+};
 
 use crate::error::{Error, Result};
 
@@ -90,30 +92,38 @@ fn chain(path: &Path, format: &str, depth: usize) -> Result<BackingStore> {
     };
     let place = path.parent().unwrap_or(Path::new("/")).join(&name);
     check(&place)?;
-    let block = std::fs::metadata(&place).is_ok_and(|meta| {
+    let below = chain(&place, &below_format, depth + 1)?;
+    Ok(found(&place, below_format, below))
+}
+
+/// An image that was found below another.
+fn found(place: &Path, format: String, below: BackingStore) -> BackingStore {
+    let block = std::fs::metadata(place).is_ok_and(|meta| {
         use std::os::unix::fs::FileTypeExt;
         meta.file_type().is_block_device()
     });
-    let text = place.display().to_string();
-    let source = if block {
-        DiskSource {
-            dev: Some(text),
-            ..DiskSource::default()
-        }
+    let text = Some(place.display().to_string());
+    let (kind, dev, file) = if block {
+        (DiskType::Block, text, None)
     } else {
-        DiskSource {
-            file: Some(text),
-            ..DiskSource::default()
-        }
+        (DiskType::File, None, text)
     };
-    Ok(BackingStore {
-        kind: Some(if block { DiskType::Block } else { DiskType::File }),
+    let source = DiskSource {
+        dev,
+        file,
+        ..DiskSource::default()
+    };
+    BackingStore {
+        kind: Some(kind),
         index: None,
-        format: Some(below_format.clone()),
-        source: Some(source),
-        backing_store: Some(Box::new(chain(&place, &below_format, depth + 1)?)),
+        format: Some(ImageFormat {
+            kind: format,
+            metadata_cache: None,
+        }),
+        source: Some(Box::new(source)),
+        backing_store: Some(Box::new(below)),
         detected: true,
-    })
+    }
 }
 
 fn number(bytes: &[u8], at: usize) -> Option<u32> {
@@ -235,9 +245,9 @@ mod tests {
         std::fs::write(dir.path().join("mid"), header("base", "raw")).unwrap();
         std::fs::write(dir.path().join("base"), b"data").unwrap();
         let store = chain(&dir.path().join("top"), "qcow2", 0).unwrap();
-        assert_eq!(store.format.as_deref(), Some("qcow2"));
+        assert_eq!(store.format_name(), Some("qcow2"));
         let below = store.backing_store.unwrap();
-        assert_eq!(below.format.as_deref(), Some("raw"));
+        assert_eq!(below.format_name(), Some("raw"));
         assert!(below.backing_store.unwrap().kind.is_none());
         assert!(chain(&dir.path().join("base"), "raw", 0).unwrap().kind.is_none());
     }

@@ -72,7 +72,7 @@ fn top(disk: &Disk) -> Image {
 fn lower(disk: &Disk, store: &BackingStore) -> Option<Image> {
     let path = store.source.as_ref()?.path()?;
     Some(Image {
-        format: store.format.clone().unwrap_or_else(|| "raw".to_owned()),
+        format: store.format_name().unwrap_or("raw").to_owned(),
         top: false,
         stats: BlockStats {
             name: disk.target.dev.clone(),

@@ -1,11 +1,12 @@
 //! Addresses within their limits; aliases and places that no two devices share.
 
 use super::{inconsistent, unsupported};
-use crate::domain::{Address, DeviceInfo, Devices, PciAddress};
+use crate::domain::{Address, DeviceInfo, Devices, PciAddress, Rom};
 use ferrovirt_xml::XmlError;
 
 /// Fills in the parts of a PCI address that were left out, and checks its limits.
 pub(super) fn normalize(info: &mut DeviceInfo) -> Result<(), XmlError> {
+    info.rom.take_if(|rom| *rom == Rom::default());
     let Some(Address::Pci(address)) = &mut info.address else {
         return Ok(());
     };

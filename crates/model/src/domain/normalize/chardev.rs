@@ -66,6 +66,9 @@ fn number(ports: &mut [&mut Option<u32>]) {
 
 fn normalize_backend(backend: &mut Backend) -> Result<(), XmlError> {
     check_parts(backend)?;
+    for label in backend.source.iter_mut().flat_map(|source| &mut source.seclabels) {
+        label.relabel.get_or_insert(true);
+    }
     let missing = |name: &str| inconsistent(format!("Missing source {name} attribute for char device"));
     if backend.kind != CharType::Tcp {
         backend.protocol = None;

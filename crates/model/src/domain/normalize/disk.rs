@@ -1,7 +1,10 @@
 //! Disks: buses by the names of targets, drivers, the order of libvirt.
 
-use super::{inconsistent, unsupported};
-use crate::domain::{Address, Disk, DiskBus, DiskCache, DiskDevice, DiskTarget, DiskType, ErrorPolicy};
+use super::{disk_source, disk_tune, inconsistent, unsupported};
+use crate::domain::{
+    Address, Disk, DiskBus, DiskCache, DiskDevice, DiskProtocol, DiskSnapshot, DiskTarget, DiskType,
+    ErrorPolicy,
+};
 use ferrovirt_xml::XmlError;
 
 /// Completes each disk and puts those of one bus in the order of their targets.
@@ -47,20 +50,16 @@ fn normalize_one(disk: &mut Disk) -> Result<(), XmlError> {
     let nothing_kept = disk.rest.is_empty();
     disk.source
         .take_if(|source| !source.says_where() && source.index.is_none() && nothing_kept);
-    if let Some(source) = &disk.source {
-        let (wrong, attribute, kind) = match disk.kind {
-            DiskType::File => (source.dev.is_some(), "dev", "file"),
-            DiskType::Block => (source.file.is_some(), "file", "block"),
-        };
-        if wrong {
-            return Err(unsupported(format!(
-                "attribute '{attribute}' in the <source> of a disk of type '{kind}'"
-            )));
-        }
+    // An empty drive is a drive for files, whatever was in it.
+    if disk.source.is_none() && matches!(disk.kind, DiskType::Network | DiskType::Volume) {
+        disk.kind = DiskType::File;
     }
+    disk_source::normalize(disk)?;
     let driver = disk.driver.get_or_insert_default();
     driver.name.get_or_insert_with(|| "qemu".to_owned());
-    driver.format.get_or_insert_with(|| "raw".to_owned());
+    if disk.kind != DiskType::Volume {
+        driver.format.get_or_insert_with(|| "raw".to_owned());
+    }
     driver.cache.take_if(|cache| *cache == DiskCache::Default);
     driver
         .error_policy
@@ -71,18 +70,26 @@ fn normalize_one(disk: &mut Disk) -> Result<(), XmlError> {
     if disk.device == DiskDevice::Cdrom {
         disk.readonly = true;
     }
-    let empty = disk
-        .source
-        .as_ref()
-        .is_none_or(|source| source.path().is_none_or(str::is_empty));
+    if disk.kind == DiskType::VhostUser {
+        disk.snapshot.get_or_insert(DiskSnapshot::No);
+    }
+    disk.snapshot
+        .take_if(|snapshot| *snapshot == DiskSnapshot::No && disk.readonly);
+    let empty = disk.source.as_ref().is_none_or(|source| !source.is_somewhere());
     if empty && matches!(disk.device, DiskDevice::Disk | DiskDevice::Lun) {
         return Err(inconsistent(format!(
             "missing source information for device {}",
             disk.target.dev
         )));
     }
+    disk_tune::normalize(disk)?;
     check_address(disk)?;
-    if disk.device == DiskDevice::Lun && disk.kind != DiskType::Block {
+    let passes_through = match disk.kind {
+        DiskType::Block | DiskType::Volume => true,
+        DiskType::Network => disk.source.as_ref().and_then(|s| s.protocol) == Some(DiskProtocol::Iscsi),
+        _ => false,
+    };
+    if disk.device == DiskDevice::Lun && !passes_through {
         return Err(unsupported(format!(
             "disk '{}' improperly configured for a device='lun'",
             disk.target.dev
@@ -95,6 +102,9 @@ fn check_target(disk: &Disk) -> Result<(), XmlError> {
     let dev = &disk.target.dev;
     let prefix = |prefixes: &[&str]| prefixes.iter().any(|prefix| dev.starts_with(prefix));
     match disk.device {
+        DiskDevice::Disk | DiskDevice::Lun if prefix(&["fd"]) => {
+            Err(inconsistent(format!("Invalid harddisk device name: {dev}")))
+        }
         DiskDevice::Floppy if !prefix(&["fd"]) => {
             Err(inconsistent(format!("Invalid floppy device name: {dev}")))
         }

@@ -9,6 +9,8 @@ mod container;
 mod controller;
 mod cpu;
 mod disk;
+mod disk_source;
+mod disk_tune;
 mod display;
 mod features;
 mod hostdev;
@@ -133,6 +135,7 @@ impl Domain {
     fn normalize_devices(&mut self) -> Result<(), XmlError> {
         let devices = &mut self.devices;
         disk::normalize(&mut devices.disks)?;
+        disk_tune::normalize_groups(&mut self.throttle_groups, &devices.disks)?;
         controller::normalize(&mut devices.controllers)?;
         devices
             .filesystems

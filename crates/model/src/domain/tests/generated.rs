@@ -56,6 +56,7 @@ fn info() -> impl Strategy<Value = DeviceInfo> {
             master_startport,
             rom,
             address,
+            ..DeviceInfo::default()
         },
     )
 }
@@ -70,7 +71,10 @@ fn backing(depth: u32) -> BoxedStrategy<Option<Box<BackingStore>>> {
             Box::new(BackingStore {
                 kind,
                 index,
-                format,
+                format: format.map(|kind| ImageFormat {
+                    kind,
+                    metadata_cache: None,
+                }),
                 source: None,
                 backing_store,
                 detected: false,
@@ -85,8 +89,8 @@ fn disk() -> impl Strategy<Value = Disk> {
         (maybe(text()), maybe(text()), any::<Option<u32>>()).prop_map(|(file, dev, index)| DiskSource {
             file,
             dev,
-            startup_policy: None,
             index,
+            ..DiskSource::default()
         });
     let driver = (
         maybe(text()),
@@ -133,7 +137,11 @@ fn disk() -> impl Strategy<Value = Disk> {
                 driver,
                 source,
                 backing_store,
-                target: DiskTarget { dev, bus },
+                target: DiskTarget {
+                    dev,
+                    bus,
+                    ..DiskTarget::default()
+                },
                 readonly,
                 shareable,
                 serial,
