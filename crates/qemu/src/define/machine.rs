@@ -104,6 +104,7 @@ fn boot_order(doc: &mut Domain) -> Result<()> {
         .iter()
         .map(|disk| disk.info.boot)
         .chain(devices.interfaces.iter().map(|interface| interface.info.boot))
+        .chain(devices.hostdevs.iter().map(|hostdev| hostdev.info.boot))
         .chain(devices.redirdevs.iter().map(|redirdev| redirdev.info.boot))
         .chain(devices.hostdevs.iter().map(|hostdev| hostdev.info.boot))
         .flatten()

@@ -163,9 +163,14 @@ fn boot_order(doc: &Domain) -> Result<()> {
         .iter()
         .filter(|hostdev| hostdev.info.boot.is_some())
         .count();
-    if disks + cards + hostdevs < all {
+    let redirected = devices
+        .redirdevs
+        .iter()
+        .filter(|redirdev| redirdev.info.boot.is_some())
+        .count();
+    if disks + cards + hostdevs + redirected < all {
         return Err(Error::unsupported(
-            "<boot order> is only supported for disks, interfaces and host devices",
+            "<boot order> is only supported for disks, interfaces, host devices and redirected ones",
         ));
     }
     Ok(())

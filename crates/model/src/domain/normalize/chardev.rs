@@ -2,7 +2,7 @@
 
 use super::{inconsistent, unsupported};
 use crate::domain::{
-    Backend, BackendSource, CharType, Console, ConsoleTarget, Devices, Protocol, Serial, SerialTarget,
+    Backend, BackendSource, CharType, Console, ConsoleTarget, Devices, Protocol, Rom, Serial, SerialTarget,
     SocketMode,
 };
 use ferrovirt_xml::XmlError;
@@ -32,6 +32,12 @@ pub(super) fn normalize(devices: &mut Devices, whole_machine: bool) -> Result<()
         .all(own_path)
     {
         return Err(inconsistent("Missing source path attribute for char device"));
+    }
+    // A console that stands for a serial port is a copy of it: tidy before it is made.
+    let consoles = devices.consoles.iter_mut().map(|device| &mut device.info);
+    let serials = devices.serials.iter_mut().map(|device| &mut device.info);
+    for info in consoles.chain(serials) {
+        info.rom.take_if(|rom| *rom == Rom::default());
     }
     if whole_machine {
         pair_console(devices)?;
