@@ -106,7 +106,6 @@ fn boot_order(doc: &mut Domain) -> Result<()> {
         .chain(devices.interfaces.iter().map(|interface| interface.info.boot))
         .chain(devices.hostdevs.iter().map(|hostdev| hostdev.info.boot))
         .chain(devices.redirdevs.iter().map(|redirdev| redirdev.info.boot))
-        .chain(devices.hostdevs.iter().map(|hostdev| hostdev.info.boot))
         .flatten()
         .collect();
     if !orders.is_empty() && !doc.os.boot.is_empty() {
