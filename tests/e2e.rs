@@ -27,6 +27,7 @@ mod hooks_network;
 mod hostile;
 mod lifecycle;
 mod limits_of_time;
+mod memory;
 mod metrics;
 mod networks;
 mod own_program;

@@ -38,6 +38,14 @@ impl Kib {
         Self::checked(bytes / 1024).ok_or_else(|| format!("value too large: {amount}{unit}"))
     }
 
+    /// So much of a unit, in bytes.
+    ///
+    /// # Errors
+    /// As [`Kib::from_unit`].
+    pub fn bytes_of(amount: u64, unit: &str) -> Result<u64, String> {
+        u64::try_from(bytes(amount, unit)?).map_err(|_| format!("value too large: {amount}{unit}"))
+    }
+
     fn checked(kib: u128) -> Option<Self> {
         let kib = u64::try_from(kib).ok().map(Self);
         kib.filter(|kib| *kib <= Self::MAX)

@@ -34,6 +34,7 @@ use crate::machine::{DEADLINE, Machine};
 use crate::places::{Places, give};
 use crate::prepare::Prepared;
 use crate::qmp::{Monitor, QmpError, commands};
+use crate::threads::{self, Threads};
 use crate::tuning;
 
 /// Where a run remembers the name of its control group.
@@ -76,6 +77,8 @@ pub async fn launch(
     let mut given = Given {
         guest_dir: places.guest_dir.clone(),
         monitor: Some(FIRST_FD),
+        huge: crate::live::memory::huge_mounts(config.hugetlbfs.as_deref()),
+        nodes: crate::live::memory::host_nodes(),
         ..Given::default()
     };
     let mut fds: Vec<(OwnedFd, i32)> = vec![(listener, FIRST_FD)];
@@ -94,7 +97,7 @@ pub async fn launch(
         config.log_dir.join(format!("{}.log", run.name())),
     ))?;
     let words_from = log.length();
-    let mut orders = orders(config, emulator, env, args, fds);
+    let mut orders = orders(config, emulator, (env, args), fds, locked_memory(&run.doc));
     orders.stdout = Some(
         file.try_clone()
             .map_err(Error::io("Failed to open file", &config.log_dir))?
@@ -119,7 +122,7 @@ pub async fn launch(
     write_pid(&places, process)?;
     let died = |error: &str| early_death(run.name(), error, &log, words_from);
     let machine = Machine::new(run.name(), process, stream).map_err(|error| died(&error.to_string()))?;
-    let greeting = greet(&machine, &run.doc, scope.is_some());
+    let greeting = greet(&machine, &run.doc, scope.is_some() || threads::asked(&run.doc));
     let found = tokio::select! {
         found = greeting => found.map_err(|error| match error {
             QmpError::Closed { .. } => died(""),
@@ -129,14 +132,16 @@ pub async fn launch(
         () = run.cancel.cancelled() => return Err(BackendError::Cancelled),
     };
     complete(&mut run.doc, emulator, &found);
-    if let Some(scope) = scope {
+    let found = found.threads();
+    if let Some(scope) = &scope {
         let _turn = PLACING.turn().await;
         blocking::here(|| {
-            place_threads(&scope, &found);
-            weigh(&scope, 1);
-            tuning::share_at_start(&scope, &run.doc)
+            place_threads(scope, &found);
+            weigh(scope, 1);
+            tuning::share_at_start(scope, &run.doc)
         })?;
     }
+    blocking::here(|| threads::settle(scope.as_ref(), &run.doc, process.pid, &found))?;
     machine.set_balloon(has_balloon(&run.doc));
     Ok(machine)
 }
@@ -144,9 +149,9 @@ pub async fn launch(
 fn orders(
     config: &QemuConfig,
     emulator: &Emulator,
-    env: Vec<(String, String)>,
-    args: Vec<String>,
+    (env, args): (Vec<(String, String)>, Vec<String>),
     fds: Vec<(OwnedFd, i32)>,
+    locked: Option<u64>,
 ) -> Orders {
     let mut orders = Orders::new(emulator.path.clone());
     orders.args = args.into_iter().map(OsString::from).collect();
@@ -159,11 +164,19 @@ fn orders(
     orders.umask = Some(0o002);
     orders.nofile = config.max_files;
     orders.core = config.max_core;
+    orders.memlock = locked;
     if config.privileged && (config.uid, config.gid) != (0, 0) {
         orders.uid = Some(config.uid);
         orders.gid = Some(config.gid);
     }
     orders
+}
+
+/// How much memory QEMU may keep from being swapped out, in bytes: all that it can have, if the document wants that.
+fn locked_memory(doc: &Domain) -> Option<u64> {
+    doc.memory_backing.as_ref().filter(|backing| backing.locked)?;
+    let limit = doc.memtune.as_ref().and_then(|tune| tune.hard_limit);
+    Some(limit.map_or(u64::MAX, ferrovirt_model::Kib::bytes))
 }
 
 /// The guest's control group, where there are any (R15).
@@ -263,12 +276,23 @@ fn write_pid(places: &Places, process: ProcessId) -> Result<()> {
 struct Found {
     chardevs: Vec<commands::Chardev>,
     cpus: Vec<commands::Cpu>,
+    iothreads: Vec<commands::IoThread>,
+}
+
+impl Found {
+    fn threads(&self) -> Threads {
+        let number = |io: &commands::IoThread| io.id.strip_prefix("iothread")?.parse().ok();
+        let io = self.iothreads.iter();
+        Threads {
+            vcpus: self.cpus.iter().map(|cpu| cpu.thread_id).collect(),
+            iothreads: io.filter_map(|io| Some((number(io)?, io.thread_id))).collect(),
+        }
+    }
 }
 
 /// Threads of virtual CPUs get groups of their own below the guest's (R15).
-fn place_threads(scope: &Scope, found: &Found) {
-    let threads: Vec<i32> = found.cpus.iter().map(|cpu| cpu.thread_id).collect();
-    if let Err(error) = scope.place_threads(&threads) {
+fn place_threads(scope: &Scope, found: &Threads) {
+    if let Err(error) = scope.place_threads(&found.vcpus, &found.iothreads) {
         tracing::warn!(
             "cannot place the virtual CPUs below control group {}: {}",
             scope.name,
@@ -288,7 +312,7 @@ fn has_balloon(doc: &Domain) -> bool {
 async fn greet(machine: &Machine, doc: &Domain, threads: bool) -> std::result::Result<Found, QmpError> {
     let monitor = machine.monitor();
     let ptys = char_devices(doc).any(|(_, backend)| backend.kind == CharType::Pty);
-    let ((), chardevs, cpus, (), (), (), ()) = tokio::try_join!(
+    let ((), chardevs, cpus, iothreads, (), (), (), ()) = tokio::try_join!(
         monitor.negotiate(DEADLINE),
         async {
             // Nobody asks where a terminal is when there is none.
@@ -305,12 +329,23 @@ async fn greet(machine: &Machine, doc: &Domain, threads: bool) -> std::result::R
                 Ok(Vec::new())
             }
         },
+        async {
+            if threads && doc.iothreads.is_some() {
+                monitor.execute(&commands::QueryIoThreads {}, DEADLINE).await
+            } else {
+                Ok(Vec::new())
+            }
+        },
         actions(monitor, doc),
         settings(monitor, doc),
         memory(monitor, doc),
         reports(monitor, doc),
     )?;
-    Ok(Found { chardevs, cpus })
+    Ok(Found {
+        chardevs,
+        cpus,
+        iothreads,
+    })
 }
 
 /// A reboot that means the end must not happen first.

@@ -25,6 +25,7 @@ mod release;
 mod statistics;
 #[cfg(test)]
 mod testing;
+mod threads;
 mod tuning;
 
 pub use backend::QemuBackend;

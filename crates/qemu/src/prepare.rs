@@ -48,6 +48,7 @@ pub async fn prepare(
     run.journal(Step::new(STEP)).await?;
     let mut prepared = blocking::here(|| {
         places.make(config)?;
+        places.make_memory(&run.doc, config)?;
         opened_files(&run.doc)
     })?;
     for interface in &mut run.doc.devices.interfaces {

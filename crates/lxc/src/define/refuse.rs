@@ -45,11 +45,16 @@ fn parts(doc: &Domain) -> Vec<Part> {
         title: _,
         description: _,
         metadata: _,
+        max_memory,
         memory: _,
         current_memory: _,
         blkiotune: _,
         memtune,
+        memory_backing,
         vcpu,
+        iothreads,
+        iothread_ids,
+        default_iothread,
         cputune,
         numatune,
         resource: _,
@@ -67,7 +72,14 @@ fn parts(doc: &Domain) -> Vec<Part> {
         lxc_namespace: _,
         rest: _,
     } = doc;
-    let mut parts = vec![("cpu", cpu.is_some()), ("pm", pm.is_some())];
+    let mut parts = vec![
+        ("cpu", cpu.is_some()),
+        ("pm", pm.is_some()),
+        ("maxMemory", max_memory.is_some()),
+        ("memoryBacking", memory_backing.is_some()),
+        ("iothreads", iothreads.is_some() || iothread_ids.is_some()),
+        ("defaultiothread", default_iothread.is_some()),
+    ];
     parts.extend(processors(vcpu));
     parts.extend(cputune.iter().flat_map(threads));
     parts.extend(memtune.iter().flat_map(guarantees));
@@ -93,7 +105,7 @@ fn processors(vcpu: &Vcpu) -> [Part; 2] {
 }
 
 /// All processes of a container are one group: none of them is the hypervisor's.
-fn threads(tune: &CpuTune) -> [Part; 6] {
+fn threads(tune: &CpuTune) -> [Part; 12] {
     let CpuTune {
         shares: _,
         period: _,
@@ -104,6 +116,12 @@ fn threads(tune: &CpuTune) -> [Part; 6] {
         emulator_quota,
         iothread_period,
         iothread_quota,
+        vcpu_pins,
+        emulator_pin,
+        iothread_pins,
+        emulator_sched,
+        vcpu_scheds,
+        iothread_scheds,
         rest: _,
     } = tune;
     [
@@ -113,6 +131,12 @@ fn threads(tune: &CpuTune) -> [Part; 6] {
         ("cputune/emulator_quota", emulator_quota.is_some()),
         ("cputune/iothread_period", iothread_period.is_some()),
         ("cputune/iothread_quota", iothread_quota.is_some()),
+        ("cputune/vcpupin", !vcpu_pins.is_empty()),
+        ("cputune/emulatorpin", emulator_pin.is_some()),
+        ("cputune/iothreadpin", !iothread_pins.is_empty()),
+        ("cputune/emulatorsched", emulator_sched.is_some()),
+        ("cputune/vcpusched", !vcpu_scheds.is_empty()),
+        ("cputune/iothreadsched", !iothread_scheds.is_empty()),
     ]
 }
 
@@ -128,11 +152,15 @@ fn guarantees(tune: &MemTune) -> [Part; 1] {
 }
 
 /// The control group keeps memory on its nodes; which of them is taken first is nobody's choice.
-fn nodes(tune: &NumaTune) -> [Part; 1] {
-    let NumaTune { memory } = tune;
+fn nodes(tune: &NumaTune) -> [Part; 3] {
+    let NumaTune { memory, memnodes } = tune;
     let first = |mode| matches!(mode, NumaMode::Preferred | NumaMode::Interleave);
     let mode = memory.as_ref().map(|memory| memory.mode);
-    [("numatune/memory/@mode", mode.is_some_and(first))]
+    [
+        ("numatune/memory/@mode", mode.is_some_and(first)),
+        ("numatune/memory/@placement", tune.is_auto()),
+        ("numatune/memnode", !memnodes.is_empty()),
+    ]
 }
 
 /// A container has no firmware and no kernel.
@@ -200,7 +228,7 @@ fn time(clock: &Clock) -> [Part; 1] {
     [("clock/timer", !timers.is_empty())]
 }
 
-fn devices(devices: &Devices) -> [Part; 13] {
+fn devices(devices: &Devices) -> [Part; 14] {
     let Devices {
         emulator: _,
         disks,
@@ -220,6 +248,7 @@ fn devices(devices: &Devices) -> [Part; 13] {
         memballoon,
         rngs,
         panics,
+        memories,
         rest: _,
     } = devices;
     [
@@ -236,6 +265,7 @@ fn devices(devices: &Devices) -> [Part; 13] {
         ("devices/memballoon", memballoon.is_some()),
         ("devices/rng", !rngs.is_empty()),
         ("devices/panic", !panics.is_empty()),
+        ("devices/memory", !memories.is_empty()),
     ]
 }
 

@@ -54,6 +54,8 @@ pub enum Address {
     Usb(UsbAddress),
     /// At an I/O port.
     Isa(IsaAddress),
+    /// In a slot for memory modules.
+    Dimm(DimmAddress),
 }
 
 /// An address on a PCI bus. Without any number it means "some free slot".
@@ -160,4 +162,15 @@ pub struct IsaAddress {
     /// Interrupt.
     #[xml(attr, with = "hex_plain")]
     pub irq: Option<u32>,
+}
+
+/// A slot for memory modules.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Xml)]
+pub struct DimmAddress {
+    /// Which slot.
+    #[xml(attr)]
+    pub slot: Option<u32>,
+    /// Where it begins in the guest's memory.
+    #[xml(attr)]
+    pub base: Option<super::MemoryBase>,
 }

@@ -2,7 +2,7 @@
 
 use super::{
     Audio, Backend, Channel, Console, Controller, DeviceInfo, Disk, Filesystem, Graphics, Hostdev, Input,
-    Interface, MemBalloon, Panic, Parallel, Rng, Serial, Video, Watchdog,
+    Interface, MemBalloon, MemoryDevice, Panic, Parallel, Rng, Serial, Video, Watchdog,
 };
 use ferrovirt_xml::{Rest, Xml};
 
@@ -61,6 +61,9 @@ pub struct Devices {
     /// Panic devices.
     #[xml(name = "panic")]
     pub panics: Vec<Panic>,
+    /// Memory modules.
+    #[xml(name = "memory")]
+    pub memories: Vec<MemoryDevice>,
     /// What was not understood.
     #[xml(rest)]
     pub rest: Rest,
@@ -85,6 +88,7 @@ impl Devices {
         list.extend(self.memballoon.iter().map(|device| &device.info));
         list.extend(self.rngs.iter().map(|device| &device.info));
         list.extend(self.panics.iter().map(|device| &device.info));
+        list.extend(self.memories.iter().map(|device| &device.info));
         list
     }
 
@@ -112,6 +116,7 @@ impl Devices {
         list.extend(self.memballoon.iter_mut().map(|device| &mut device.info));
         list.extend(self.rngs.iter_mut().map(|device| &mut device.info));
         list.extend(self.panics.iter_mut().map(|device| &mut device.info));
+        list.extend(self.memories.iter_mut().map(|device| &mut device.info));
         list
     }
 

@@ -15,12 +15,17 @@ mod graphics;
 mod hostdev;
 mod idmap;
 mod interface;
+mod iothread;
 mod ip;
 mod lesser;
+mod memory_backing;
+mod memory_device;
 mod memtune;
 mod namespace;
 mod normalize;
+mod numa;
 mod os;
+mod pinning;
 mod place;
 mod seclabel;
 #[cfg(test)]
@@ -41,11 +46,16 @@ pub use graphics::*;
 pub use hostdev::*;
 pub use idmap::*;
 pub use interface::*;
+pub use iothread::*;
 pub use ip::*;
 pub use lesser::*;
+pub use memory_backing::*;
+pub use memory_device::*;
 pub use memtune::*;
 pub use namespace::*;
+pub use numa::*;
 pub use os::*;
+pub use pinning::*;
 pub use place::*;
 pub use seclabel::*;
 
@@ -84,7 +94,10 @@ pub struct Domain {
     /// `<metadata>` with all that other programs keep in it, verbatim.
     #[xml(raw)]
     pub metadata: Option<String>,
-    /// Memory at boot.
+    /// How far memory can grow.
+    #[xml(name = "maxMemory")]
+    pub max_memory: Option<MaxMemory>,
+    /// All memory at boot, that of the devices included.
     #[xml(default)]
     pub memory: Kib,
     /// Memory that the balloon leaves the guest; `normalize` sets it to `memory` where it is missing.
@@ -94,9 +107,20 @@ pub struct Domain {
     pub blkiotune: Option<BlkioTune>,
     /// Limits of memory.
     pub memtune: Option<MemTune>,
+    /// With what the host backs the memory.
+    #[xml(name = "memoryBacking")]
+    pub memory_backing: Option<MemoryBacking>,
     /// Number of CPUs.
     #[xml(default)]
     pub vcpu: Vcpu,
+    /// Number of I/O threads.
+    pub iothreads: Option<u32>,
+    /// The I/O threads one by one, where their numbers matter.
+    #[xml(name = "iothreadids")]
+    pub iothread_ids: Option<IoThreadIds>,
+    /// The hypervisor's own thread.
+    #[xml(name = "defaultiothread")]
+    pub default_iothread: Option<DefaultIoThread>,
     /// Shares and limits of processor time.
     pub cputune: Option<CpuTune>,
     /// From which NUMA nodes memory is taken.
@@ -166,6 +190,17 @@ impl Domain {
     /// Writes the document with a newline at its end, as libvirt formats it.
     pub fn to_xml(&self, form: &Form) -> String {
         ferrovirt_xml::to_string("domain", self, form)
+    }
+
+    /// All I/O threads, in order.
+    pub fn io_threads(&self) -> Vec<IoThread> {
+        iothread::all(self.iothreads, self.iothread_ids.as_ref())
+    }
+
+    /// The NUMA nodes that the guest sees.
+    pub fn numa_cells(&self) -> &[NumaCell] {
+        let numa = self.cpu.as_ref().and_then(|cpu| cpu.numa.as_ref());
+        numa.map_or(&[], |numa| &numa.cells)
     }
 
     /// What of it is a definition: without id, aliases, tap devices and all else that ends with the run.

@@ -1,11 +1,11 @@
 //! The machine itself: name, accelerator, CPU, memory, monitor, clock, boot.
 
 use ferrovirt_model::domain::{
-    ClockOffset, CpuMode, Domain, FeaturePolicy, Switch, TickPolicy, TimerName, VirtType,
+    ClockOffset, CpuMode, Domain, FeaturePolicy, MemoryModel, Switch, TickPolicy, TimerName, VirtType,
 };
 
 use super::json::Object;
-use super::{Arguments, Context, escaped};
+use super::{Arguments, Context, escaped, iothread, memory, numa};
 use crate::define::Chipset;
 use crate::error::{Error, Result};
 
@@ -26,19 +26,10 @@ pub(super) fn base(context: &Context<'_>, args: &mut Arguments) -> Result<()> {
     if let Some(cpu) = cpu(doc)? {
         args.add("-cpu", cpu);
     }
-    // QEMU's memory comes in MiB.
-    let bytes = doc.memory.mib() * 1024 * 1024;
-    args.add("-m", format!("size={}k", bytes / 1024));
-    let memory = Object::default()
-        .text("qom-type", "memory-backend-ram")
-        .text("id", ram_id(context))
-        .number(
-            "size",
-            i64::try_from(bytes).map_err(|_| Error::Xml("memory size is too large".to_owned()))?,
-        );
-    args.add("-object", memory.finish());
-    args.add("-overcommit", "mem-lock=off");
+    memory::base(context, args)?;
     args.add("-smp", smp(doc));
+    iothread::all(context, args);
+    numa::all(context, args)?;
     if let Some(uuid) = doc.uuid {
         args.add("-uuid", uuid.to_string());
     }
@@ -59,7 +50,8 @@ pub(super) fn base(context: &Context<'_>, args: &mut Arguments) -> Result<()> {
     Ok(())
 }
 
-fn ram_id<'a>(context: &'a Context<'_>) -> &'a str {
+/// The name of all memory of a machine.
+pub(super) fn ram_id<'a>(context: &'a Context<'_>) -> &'a str {
     let name = context.doc.os.kind.machine.as_deref().unwrap_or_default();
     context
         .emulator
@@ -82,7 +74,15 @@ fn machine(context: &Context<'_>) -> String {
     if let Some(Switch { state }) = features.vmport {
         text += &format!(",vmport={}", on_off(state));
     }
-    text += &format!(",dump-guest-core=off,memory-backend={}", ram_id(context));
+    text += ",dump-guest-core=off";
+    if doc
+        .memory_backing
+        .as_ref()
+        .is_some_and(|backing| backing.nosharepages)
+    {
+        text += ",mem-merge=off";
+    }
+    text += &memory_options(context);
     let hpet = doc
         .clock
         .timers
@@ -93,6 +93,27 @@ fn machine(context: &Context<'_>) -> String {
         text += &format!(",hpet={}", on_off(present));
     }
     text += &format!(",acpi={}", on_off(features.acpi));
+    text
+}
+
+/// What the machine has to know of its memory.
+fn memory_options(context: &Context<'_>) -> String {
+    let doc = context.doc;
+    let mut text = String::new();
+    if doc
+        .devices
+        .memories
+        .iter()
+        .any(|memory| memory.model == MemoryModel::Nvdimm)
+    {
+        text += ",nvdimm=on";
+    }
+    let numa = doc.cpu.as_ref().and_then(|cpu| cpu.numa.as_ref());
+    match numa {
+        Some(numa) if numa.has_attributes() => text += ",hmat=on",
+        Some(_) => {}
+        None => text += &format!(",memory-backend={}", ram_id(context)),
+    }
     text
 }
 

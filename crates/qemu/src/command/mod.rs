@@ -7,10 +7,13 @@ mod chardev;
 mod controller;
 pub(crate) mod disk;
 mod display;
+mod iothread;
 mod json;
 mod lesser;
 mod machine;
+mod memory;
 pub(crate) mod net;
+mod numa;
 mod place;
 #[cfg(test)]
 mod tests;
@@ -18,11 +21,13 @@ mod tests;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use ferrovirt_model::cpuset::CpuSet;
 use ferrovirt_model::domain::Domain;
 
 use crate::capabilities::Emulator;
 use crate::define::Chipset;
 use crate::error::Result;
+use crate::live::memory::HugeMount;
 
 /// What the command line refers to besides the document.
 #[derive(Debug, Clone, Default)]
@@ -33,6 +38,10 @@ pub struct Given {
     pub monitor: Option<i32>,
     /// Numbers of inherited descriptors, by the alias of the device they belong to.
     pub descriptors: BTreeMap<String, i32>,
+    /// The host's mounts of huge pages.
+    pub huge: Vec<HugeMount>,
+    /// The host's NUMA nodes; `None`: nobody looked.
+    pub nodes: Option<CpuSet>,
 }
 
 impl Given {
@@ -117,6 +126,7 @@ pub fn build(doc: &Domain, emulator: &Emulator, given: &Given) -> Result<Vec<Str
     machine::clock_and_power(&context, &mut args);
     machine::boot(&context, &mut args);
     controller::all(&context, &mut args);
+    memory::devices(&context, &mut args)?;
     disk::all(&mut context, &mut args)?;
     net::all(&mut context, &mut args);
     chardev::serials(&context, &mut args)?;

@@ -38,6 +38,8 @@ pub(super) enum Device {
     Serial(usize),
     /// `<panic>`
     Panic(usize),
+    /// `<memory>`
+    Memory(usize),
 }
 
 /// All PCI devices in libvirt's order: buses first, so that they get the lowest places.
@@ -61,6 +63,7 @@ pub(super) fn all(doc: &Domain) -> Vec<Device> {
     list.extend((0..d.inputs.len()).map(Device::Input));
     list.extend((0..d.serials.len()).map(Device::Serial));
     list.extend((0..d.panics.len()).map(Device::Panic));
+    list.extend((0..d.memories.len()).map(Device::Memory));
     list
 }
 
@@ -78,6 +81,7 @@ pub(super) fn info_mut(doc: &mut Domain, device: Device) -> Option<&mut DeviceIn
         Device::Input(at) => d.inputs.get_mut(at).map(|c| &mut c.info),
         Device::Serial(at) => d.serials.get_mut(at).map(|c| &mut c.info),
         Device::Panic(at) => d.panics.get_mut(at).map(|c| &mut c.info),
+        Device::Memory(at) => d.memories.get_mut(at).map(|c| &mut c.info),
     }
 }
 
@@ -95,6 +99,7 @@ pub(super) fn info(doc: &Domain, device: Device) -> Option<&DeviceInfo> {
         Device::Input(at) => d.inputs.get(at).map(|c| &c.info),
         Device::Serial(at) => d.serials.get(at).map(|c| &c.info),
         Device::Panic(at) => d.panics.get(at).map(|c| &c.info),
+        Device::Memory(at) => d.memories.get(at).map(|c| &c.info),
     }
 }
 
@@ -149,6 +154,7 @@ fn express(doc: &Domain, device: Device) -> Option<Connect> {
             (kind == Some("pci-serial")).then_some(Connect::Pci)
         }
         Device::Panic(at) => (d.panics[at].model.as_deref() == Some("pvpanic")).then_some(Connect::Pci),
+        Device::Memory(at) => (!d.memories[at].model.has_slot()).then_some(Connect::Pcie),
     }
 }
 

@@ -5,6 +5,7 @@
 
 pub mod alias;
 pub mod image;
+pub mod memory;
 pub mod socket;
 pub mod tap;
 

@@ -106,6 +106,10 @@ command!(
     QueryCpus = "query-cpus-fast" -> Vec<Cpu> {}
 );
 command!(
+    /// I/O threads.
+    QueryIoThreads = "query-iothreads" -> Vec<IoThread> {}
+);
+command!(
     /// Machine types.
     QueryMachines = "query-machines" -> Vec<Machine> {}
 );
@@ -521,4 +525,14 @@ pub struct CommandLineOption {
 pub struct Named {
     /// The name.
     pub name: String,
+}
+
+/// One row of `query-iothreads`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct IoThread {
+    /// Its object, e.g. `iothread1`.
+    pub id: String,
+    /// Its thread.
+    pub thread_id: i32,
 }

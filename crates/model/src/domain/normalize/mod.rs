@@ -9,12 +9,13 @@ mod disk;
 mod display;
 mod interface;
 mod ip;
+mod memory;
 
 use super::{
     BootDevice, Cpu, CpuMatch, CpuMode, Device, Domain, FeaturePolicy, Features, InputBus, InputType,
-    LxcNamespace, ModelFallback, NumaTune, SecLabelType,
+    LxcNamespace, ModelFallback, SecLabelType,
 };
-use crate::{Kib, Uuid};
+use crate::Uuid;
 use ferrovirt_xml::XmlError;
 
 /// Well-formed, but wrong: libvirt's code for `XML error`.
@@ -68,9 +69,10 @@ impl Domain {
             return Err(inconsistent("Domain title can't contain newlines"));
         }
         self.uuid.get_or_insert_with(Uuid::random);
+        self.normalize_vcpu()?;
         self.normalize_memory()?;
         self.normalize_tuning()?;
-        self.normalize_vcpu()?;
+        self.normalize_threads()?;
         if self.os.kind.kind.is_empty() {
             return Err(inconsistent("an os <type> must be specified"));
         }
@@ -86,18 +88,6 @@ impl Domain {
         self.normalize_devices()?;
         self.normalize_boot()?;
         self.normalize_labels()
-    }
-
-    fn normalize_memory(&mut self) -> Result<(), XmlError> {
-        if self.memory == Kib(0) {
-            return Err(inconsistent(
-                "Memory size must be specified via <memory> or in the <numa> configuration",
-            ));
-        }
-        let current = self.current_memory.unwrap_or_default();
-        let whole = current == Kib(0) || current > self.memory;
-        self.current_memory = Some(if whole { self.memory } else { current });
-        Ok(())
     }
 
     fn normalize_vcpu(&mut self) -> Result<(), XmlError> {
@@ -126,11 +116,6 @@ impl Domain {
         }
         self.blkiotune.take_if(|tune| tune.is_empty());
         self.memtune.take_if(|tune| tune.is_empty());
-        self.cputune.take_if(|tune| tune.is_empty());
-        if let Some(memory) = self.numatune.as_mut().and_then(|tune| tune.memory.as_mut()) {
-            memory.placement = None;
-        }
-        self.numatune.take_if(|tune| *tune == NumaTune::default());
         Ok(())
     }
 
