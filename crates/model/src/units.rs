@@ -52,7 +52,8 @@ impl Kib {
     }
 }
 
-fn bytes(amount: u64, unit: &str) -> Result<u128, String> {
+/// So much of a unit in bytes.
+pub(crate) fn bytes(amount: u64, unit: &str) -> Result<u128, String> {
     let scale = bytes_of_unit(unit).ok_or_else(|| format!("unknown suffix '{unit}'"))?;
     Ok(u128::from(amount) * u128::from(scale))
 }

@@ -87,7 +87,8 @@ pub async fn launch(
         fds.push((fd, number));
     }
     let args = command::build(&run.doc, emulator, &given)?;
-    let env = command::environment(&places.guest_dir, config.privileged);
+    let mut env = command::environment(&places.guest_dir, config.privileged);
+    env.extend(command::variables(&run.doc));
     std::io::Write::write_all(
         &mut &file,
         log::header(emulator, &config.hostname, &env, &args).as_bytes(),

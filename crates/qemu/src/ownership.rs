@@ -6,7 +6,9 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use ferrovirt_guest::{BackendError, Run, Step};
-use ferrovirt_model::domain::{BackingStore, CharType, Disk, DiskSource, Domain, SecLabel, SecLabelType};
+use ferrovirt_model::domain::{
+    BackingStore, CharType, Disk, DiskSource, Domain, SecLabel, SecLabelType, SysInfo,
+};
 use ferrovirt_sys::blocking;
 
 use crate::config::QemuConfig;
@@ -62,11 +64,23 @@ fn files(doc: &Domain) -> Vec<PathBuf> {
         files.extend(images(disk));
     }
     files.extend(
-        [&doc.os.kernel, &doc.os.initrd]
+        [&doc.os.kernel, &doc.os.initrd, &doc.os.shim, &doc.os.dtb]
             .into_iter()
             .flatten()
             .map(PathBuf::from),
     );
+    let tables = doc.os.acpi.iter().flat_map(|acpi| &acpi.tables);
+    files.extend(tables.map(|table| PathBuf::from(&table.path)));
+    for info in &doc.sysinfos {
+        if let SysInfo::Fwcfg(told) = info {
+            files.extend(
+                told.entries
+                    .iter()
+                    .filter_map(|entry| entry.file.as_ref())
+                    .map(PathBuf::from),
+            );
+        }
+    }
     for (_, backend) in live::char_devices(doc) {
         if backend.kind == CharType::File {
             files.extend(backend.path().map(PathBuf::from));

@@ -2,8 +2,8 @@
 //! that a new part of the document does not compile until somebody decides here.
 
 use ferrovirt_model::domain::{
-    Clock, CpuTune, CrashLifecycle, Devices, Domain, Features, Lifecycle, LxcNamespace, MemTune, NumaMode,
-    NumaTune, Os, Resource, ShareType, Vcpu, VcpuPlacement,
+    Clock, ClockOffset, CpuTune, CrashLifecycle, Devices, Domain, Features, Lifecycle, LxcNamespace, MemTune,
+    NumaMode, NumaTune, Os, Resource, ShareType, Vcpu, VcpuPlacement,
 };
 
 use ferrovirt_xml::what_is;
@@ -42,6 +42,7 @@ fn parts(doc: &Domain) -> Vec<Part> {
         id: _,
         name: _,
         uuid: _,
+        generation_id,
         title: _,
         description: _,
         metadata: _,
@@ -52,12 +53,14 @@ fn parts(doc: &Domain) -> Vec<Part> {
         memtune,
         memory_backing,
         vcpu,
+        vcpus,
         iothreads,
         iothread_ids,
         default_iothread,
         cputune,
         numatune,
         resource: _,
+        sysinfos,
         os,
         id_map: _,
         features: has,
@@ -66,10 +69,16 @@ fn parts(doc: &Domain) -> Vec<Part> {
         on_poweroff: _,
         on_reboot: _,
         on_crash: _,
+        on_lockfailure,
         pm,
+        perf,
         devices: all,
         seclabels: _,
         lxc_namespace: _,
+        qemu_commandline,
+        qemu_capabilities,
+        qemu_override,
+        qemu_deprecation,
         rest: _,
     } = doc;
     let mut parts = vec![
@@ -79,6 +88,15 @@ fn parts(doc: &Domain) -> Vec<Part> {
         ("memoryBacking", memory_backing.is_some()),
         ("iothreads", iothreads.is_some() || iothread_ids.is_some()),
         ("defaultiothread", default_iothread.is_some()),
+        ("genid", generation_id.is_some()),
+        ("vcpus", !vcpus.is_empty()),
+        ("sysinfo", !sysinfos.is_empty()),
+        ("on_lockfailure", on_lockfailure.is_some()),
+        ("perf", perf.is_some()),
+        ("qemu:commandline", qemu_commandline.is_some()),
+        ("qemu:capabilities", qemu_capabilities.is_some()),
+        ("qemu:override", qemu_override.is_some()),
+        ("qemu:deprecation", qemu_deprecation.is_some()),
     ];
     parts.extend(processors(vcpu));
     parts.extend(cputune.iter().flat_map(threads));
@@ -164,7 +182,7 @@ fn nodes(tune: &NumaTune) -> [Part; 3] {
 }
 
 /// A container has no firmware and no kernel.
-fn booting(os: &Os) -> [Part; 6] {
+fn booting(os: &Os) -> [Part; 11] {
     let Os {
         kind,
         init: _,
@@ -176,8 +194,13 @@ fn booting(os: &Os) -> [Part; 6] {
         kernel,
         initrd,
         cmdline,
+        shim,
+        dtb,
+        acpi,
         boot,
         boot_menu,
+        bios,
+        smbios,
         rest: _,
     } = os;
     [
@@ -185,12 +208,17 @@ fn booting(os: &Os) -> [Part; 6] {
         ("os/kernel", kernel.is_some()),
         ("os/initrd", initrd.is_some()),
         ("os/cmdline", cmdline.is_some()),
+        ("os/shim", shim.is_some()),
+        ("os/dtb", dtb.is_some()),
+        ("os/acpi", acpi.is_some()),
+        ("os/bios", bios.is_some()),
+        ("os/smbios", smbios.is_some()),
         ("os/boot", !boot.is_empty()),
         ("os/bootmenu", boot_menu.is_some()),
     ]
 }
 
-fn features(features: &Features) -> [Part; 9] {
+fn features(features: &Features) -> [Part; 18] {
     let Features {
         acpi,
         apic,
@@ -198,11 +226,20 @@ fn features(features: &Features) -> [Part; 9] {
         hap,
         viridian,
         privnet: _,
+        hyperv,
+        kvm,
         pvspinlock,
+        capabilities: _,
         pmu,
         vmport,
+        smm,
+        ioapic,
         vmcoreinfo,
-        capabilities: _,
+        msrs,
+        xen,
+        tcg,
+        async_teardown,
+        ps2,
         rest: _,
     } = features;
     [
@@ -215,17 +252,35 @@ fn features(features: &Features) -> [Part; 9] {
         ("features/pmu", pmu.is_some()),
         ("features/vmport", vmport.is_some()),
         ("features/vmcoreinfo", vmcoreinfo.is_some()),
+        ("features/hyperv", hyperv.is_some()),
+        ("features/kvm", kvm.is_some()),
+        ("features/smm", smm.is_some()),
+        ("features/ioapic", ioapic.is_some()),
+        ("features/msrs", msrs.is_some()),
+        ("features/xen", xen.is_some()),
+        ("features/tcg", tcg.is_some()),
+        ("features/async-teardown", async_teardown.is_some()),
+        ("features/ps2", ps2.is_some()),
     ]
 }
 
 /// A container's clock is the host's; what its time zone is, `/etc/localtime` inside says.
-fn time(clock: &Clock) -> [Part; 1] {
+fn time(clock: &Clock) -> [Part; 3] {
     let Clock {
-        offset: _,
+        offset,
+        adjustment,
+        basis: _,
+        timezone: _,
+        start: _,
         timers,
         rest: _,
     } = clock;
-    [("clock/timer", !timers.is_empty())]
+    let own = !matches!(offset, ClockOffset::Utc | ClockOffset::Localtime);
+    [
+        ("clock/@offset", own),
+        ("clock/@adjustment", adjustment.is_some()),
+        ("clock/timer", !timers.is_empty()),
+    ]
 }
 
 fn devices(devices: &Devices) -> [Part; 14] {

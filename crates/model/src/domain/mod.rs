@@ -1,18 +1,22 @@
 //! `<domain>`: one guest. Fields stand in the order in which libvirt writes them.
 
 mod address;
+mod bios;
 mod blkiotune;
 mod capability;
 mod chardev;
+mod clock;
 mod controller;
 mod cpu;
 mod cputune;
 mod device;
 mod devices;
 mod disk;
+mod features;
 mod filesystem;
 mod graphics;
 mod hostdev;
+mod hyperv;
 mod idmap;
 mod interface;
 mod iothread;
@@ -25,25 +29,33 @@ mod namespace;
 mod normalize;
 mod numa;
 mod os;
+mod perf;
 mod pinning;
 mod place;
+mod qemu_namespace;
 mod seclabel;
+mod sysinfo;
 #[cfg(test)]
 mod tests;
+mod vcpus;
 
 pub use address::*;
+pub use bios::*;
 pub use blkiotune::*;
 pub use capability::*;
 pub use chardev::*;
+pub use clock::*;
 pub use controller::*;
 pub use cpu::*;
 pub use cputune::*;
 pub use device::*;
 pub use devices::*;
 pub use disk::*;
+pub use features::*;
 pub use filesystem::*;
 pub use graphics::*;
 pub use hostdev::*;
+pub use hyperv::*;
 pub use idmap::*;
 pub use interface::*;
 pub use iothread::*;
@@ -55,9 +67,13 @@ pub use memtune::*;
 pub use namespace::*;
 pub use numa::*;
 pub use os::*;
+pub use perf::*;
 pub use pinning::*;
 pub use place::*;
+pub use qemu_namespace::*;
 pub use seclabel::*;
+pub use sysinfo::*;
+pub use vcpus::*;
 
 use crate::{Form, Kib, Parsed, UnknownPolicy, Uuid, XmlError};
 use ferrovirt_xml::{Rest, Xml};
@@ -87,6 +103,9 @@ pub struct Domain {
     pub name: String,
     /// The UUID; `normalize` makes one where there is none.
     pub uuid: Option<Uuid>,
+    /// What tells the guest's system that its memory went back in time; `normalize` makes one for an empty element.
+    #[xml(name = "genid")]
+    pub generation_id: Option<GenerationId>,
     /// A short description.
     pub title: Option<String>,
     /// A long description.
@@ -113,6 +132,9 @@ pub struct Domain {
     /// Number of CPUs.
     #[xml(default)]
     pub vcpu: Vcpu,
+    /// Each CPU on its own, where that is said; `normalize` completes the list.
+    #[xml(within = "vcpus", name = "vcpu")]
+    pub vcpus: Vec<VcpuState>,
     /// Number of I/O threads.
     pub iothreads: Option<u32>,
     /// The I/O threads one by one, where their numbers matter.
@@ -127,6 +149,9 @@ pub struct Domain {
     pub numatune: Option<NumaTune>,
     /// The group of guests that it belongs to.
     pub resource: Option<Resource>,
+    /// What firmware and guest are told of the machine.
+    #[xml(name = "sysinfo")]
+    pub sysinfos: Vec<SysInfo>,
     /// What is booted, on which machine.
     pub os: Os,
     /// Which users of the host those of a container are.
@@ -148,8 +173,12 @@ pub struct Domain {
     /// What a crash leads to.
     #[xml(default = "CrashLifecycle::Destroy")]
     pub on_crash: CrashLifecycle,
+    /// What the loss of a lock leads to.
+    pub on_lockfailure: Option<LockFailure>,
     /// Which sleep states the firmware offers.
     pub pm: Option<PowerManagement>,
+    /// Which performance counters of the host are kept for the guest.
+    pub perf: Option<Perf>,
     /// All devices.
     #[xml(default)]
     pub devices: Devices,
@@ -162,6 +191,30 @@ pub struct Domain {
         namespace = "lxc=http://libvirt.org/schemas/domain/lxc/1.0"
     )]
     pub lxc_namespace: Option<LxcNamespace>,
+    /// Arguments and variables that QEMU gets beside ours.
+    #[xml(
+        name = "commandline",
+        namespace = "qemu=http://libvirt.org/schemas/domain/qemu/1.0"
+    )]
+    pub qemu_commandline: Option<QemuCommandline>,
+    /// What QEMU is taken to have or not to have, whatever it says.
+    #[xml(
+        name = "capabilities",
+        namespace = "qemu=http://libvirt.org/schemas/domain/qemu/1.0"
+    )]
+    pub qemu_capabilities: Option<QemuCapabilities>,
+    /// Properties of QEMU's devices that are other than ours.
+    #[xml(
+        name = "override",
+        namespace = "qemu=http://libvirt.org/schemas/domain/qemu/1.0"
+    )]
+    pub qemu_override: Option<QemuOverride>,
+    /// What QEMU does with what its authors would rather not see used.
+    #[xml(
+        name = "deprecation",
+        namespace = "qemu=http://libvirt.org/schemas/domain/qemu/1.0"
+    )]
+    pub qemu_deprecation: Option<QemuDeprecation>,
     /// What was not understood.
     #[xml(rest)]
     pub rest: Rest,

@@ -1,8 +1,8 @@
-//! What is booted on which machine, what the machine has, how its clock runs, and what the ends of a run lead to.
+//! What is booted on which machine, and what the ends of a run lead to.
 
-use super::capability::Capabilities;
+use super::bios::{AcpiTables, Bios, Smbios};
 use crate::cpuset::CpuSet;
-use ferrovirt_xml::values::{on_off, yes_no};
+use ferrovirt_xml::values::yes_no;
 use ferrovirt_xml::{Rest, Xml};
 
 /// How the number of host CPUs is chosen.
@@ -121,137 +121,25 @@ pub struct Os {
     pub initrd: Option<String>,
     /// Its command line.
     pub cmdline: Option<String>,
+    /// Path of the program that is run before the kernel, to verify it.
+    pub shim: Option<String>,
+    /// Path of a device tree.
+    pub dtb: Option<String>,
+    /// ACPI tables from files.
+    pub acpi: Option<AcpiTables>,
     /// Boot order by class of device.
     #[xml(child = "boot", attr = "dev")]
     pub boot: Vec<BootDevice>,
     /// The firmware's menu.
     #[xml(name = "bootmenu")]
     pub boot_menu: Option<BootMenu>,
+    /// What else the firmware is told.
+    pub bios: Option<Bios>,
+    /// Where the SMBIOS tables come from.
+    pub smbios: Option<Smbios>,
     /// What was not understood.
     #[xml(rest)]
     pub rest: Rest,
-}
-
-/// `<features>`: what the machine has. Flags are elements without content; the rest is `state='on'` or `'off'`.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Xml)]
-pub struct Features {
-    /// ACPI.
-    #[xml(flag)]
-    pub acpi: bool,
-    /// Programmable interrupt controller.
-    pub apic: Option<Apic>,
-    /// Physical address extension.
-    #[xml(flag)]
-    pub pae: bool,
-    /// Hardware assisted paging.
-    pub hap: Option<Switch>,
-    /// Paravirtual extensions of Hyper-V (Xen's name for them).
-    #[xml(flag)]
-    pub viridian: bool,
-    /// A private network name space.
-    #[xml(flag)]
-    pub privnet: bool,
-    /// Paravirtual spin locks.
-    pub pvspinlock: Option<Switch>,
-    /// Performance counters.
-    pub pmu: Option<Switch>,
-    /// VMware's I/O port.
-    pub vmport: Option<Switch>,
-    /// A note about the running kernel for memory dumps.
-    pub vmcoreinfo: Option<Switch>,
-    /// Which of Linux's capabilities a container keeps.
-    pub capabilities: Option<Capabilities>,
-    /// What was not understood.
-    #[xml(rest)]
-    pub rest: Rest,
-}
-
-/// `<apic>`: the interrupt controller.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Xml)]
-pub struct Apic {
-    /// End of interrupt without an exit.
-    #[xml(attr, with = "on_off")]
-    pub eoi: Option<bool>,
-}
-
-/// A feature with a state; without one it is on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Xml)]
-pub struct Switch {
-    /// On or off.
-    #[xml(attr, with = "on_off", default = "true")]
-    pub state: bool,
-}
-
-/// What the guest's clock is set to at boot.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Xml)]
-pub enum ClockOffset {
-    /// UTC.
-    #[default]
-    Utc,
-    /// The host's local time.
-    Localtime,
-}
-
-/// `<clock>`: the clock and its timers.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Xml)]
-pub struct Clock {
-    /// What the clock is set to at boot.
-    #[xml(attr, default)]
-    pub offset: ClockOffset,
-    /// The timers.
-    #[xml(name = "timer")]
-    pub timers: Vec<Timer>,
-    /// What was not understood.
-    #[xml(rest)]
-    pub rest: Rest,
-}
-
-/// Which timer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Xml)]
-pub enum TimerName {
-    /// Whatever the platform has.
-    Platform,
-    /// Programmable interval timer.
-    Pit,
-    /// Real-time clock.
-    Rtc,
-    /// High precision event timer.
-    Hpet,
-    /// Time stamp counter.
-    Tsc,
-    /// KVM's paravirtual clock.
-    Kvmclock,
-    /// Hyper-V's reference clock.
-    Hypervclock,
-    /// ARM's virtual timer.
-    Armvtimer,
-}
-
-/// What happens to ticks that a guest missed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Xml)]
-pub enum TickPolicy {
-    /// They come late, at the normal rate.
-    Delay,
-    /// They come faster until the guest has caught up.
-    Catchup,
-    /// They become one.
-    Merge,
-    /// They are dropped.
-    Discard,
-}
-
-/// `<timer>`: one timer.
-#[derive(Debug, Clone, PartialEq, Eq, Xml)]
-pub struct Timer {
-    /// Which one.
-    #[xml(attr)]
-    pub name: TimerName,
-    /// What happens to missed ticks.
-    #[xml(attr = "tickpolicy")]
-    pub tick_policy: Option<TickPolicy>,
-    /// Does the guest see it?
-    #[xml(attr, with = "yes_no")]
-    pub present: Option<bool>,
 }
 
 /// What the end of a run leads to.
@@ -284,6 +172,19 @@ pub enum CrashLifecycle {
     CoredumpDestroy,
     /// Its memory is dumped, then it starts again.
     CoredumpRestart,
+}
+
+/// What the loss of a lock on an image leads to. No lock manager is known here, so no lock is lost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Xml)]
+pub enum LockFailure {
+    /// The guest ends.
+    Poweroff,
+    /// It starts again.
+    Restart,
+    /// It is paused.
+    Pause,
+    /// Nothing.
+    Ignore,
 }
 
 /// `<pm>`: which sleep states the firmware offers.

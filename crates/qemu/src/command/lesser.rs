@@ -4,7 +4,7 @@ use ferrovirt_model::domain::{InputBus, InputType, RngSource, WatchdogAction};
 
 use super::json::Object;
 use super::place::{alias, place};
-use super::{Arguments, Context};
+use super::{Arguments, Context, on_off, qemu_namespace};
 
 /// Input devices that are not part of the machine.
 pub(super) fn inputs(context: &Context<'_>, args: &mut Arguments) {
@@ -116,6 +116,7 @@ pub(super) fn tail(context: &Context<'_>, args: &mut Arguments) {
     {
         args.device(Object::driver("vmcoreinfo"));
     }
+    qemu_namespace::arguments(context, args);
     args.add(
         "-sandbox",
         "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny",
@@ -125,6 +126,13 @@ pub(super) fn tail(context: &Context<'_>, args: &mut Arguments) {
             Some("pvpanic") => args.device(Object::driver("pvpanic-pci").append(&place(doc, &panic.info))),
             _ => args.device(Object::driver("pvpanic")),
         }
+    }
+    let teardown = doc.features.as_ref().and_then(|features| features.async_teardown);
+    if let Some(teardown) = teardown {
+        args.add(
+            "-run-with",
+            format!("async-teardown={}", on_off(teardown.enabled)),
+        );
     }
     args.add("-msg", "timestamp=on");
 }

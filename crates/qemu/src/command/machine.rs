@@ -1,19 +1,17 @@
-//! The machine itself: name, accelerator, CPU, memory, monitor, clock, boot.
+//! The machine itself: name, accelerator, memory, monitor, boot.
 
-use ferrovirt_model::domain::{
-    ClockOffset, CpuMode, Domain, FeaturePolicy, MemoryModel, Switch, TickPolicy, TimerName, VirtType,
-};
+use ferrovirt_model::domain::{Domain, IoapicDriver, MemoryModel, TimerName, VirtType};
 
 use super::json::Object;
-use super::{Arguments, Context, escaped, iothread, memory, numa};
-use crate::define::Chipset;
-use crate::error::{Error, Result};
+use super::{Arguments, Context, cpu, escaped, iothread, memory, numa, on_off, qemu_namespace, told};
+use crate::error::Result;
 
 /// Name to monitor.
 pub(super) fn base(context: &Context<'_>, args: &mut Arguments) -> Result<()> {
     let doc = context.doc;
     let dir = context.given.guest_dir.display();
     args.add("-name", format!("guest={},debug-threads=on", escaped(&doc.name)));
+    qemu_namespace::compatibility(context, args);
     args.flag("-S");
     let key = Object::default()
         .text("qom-type", "secret")
@@ -22,17 +20,25 @@ pub(super) fn base(context: &Context<'_>, args: &mut Arguments) -> Result<()> {
         .text("file", &format!("{dir}/master-key.aes"));
     args.add("-object", key.finish());
     args.add("-machine", machine(context));
-    args.add("-accel", if doc.kind == VirtType::Kvm { "kvm" } else { "tcg" });
-    if let Some(cpu) = cpu(doc)? {
+    args.add("-accel", accelerator(doc));
+    if let Some(tseg) = doc
+        .features
+        .as_ref()
+        .and_then(|features| features.smm.as_ref()?.tseg)
+    {
+        args.add("-global", format!("mch.extended-tseg-mbytes={}", tseg.0 >> 20));
+    }
+    if let Some(cpu) = cpu::cpu(context)? {
         args.add("-cpu", cpu);
     }
     memory::base(context, args)?;
-    args.add("-smp", smp(doc));
+    args.add("-smp", cpu::smp(doc));
     iothread::all(context, args);
     numa::all(context, args)?;
     if let Some(uuid) = doc.uuid {
         args.add("-uuid", uuid.to_string());
     }
+    told::told(context, args)?;
     if doc.devices.graphics.is_empty() {
         args.add("-display", "none");
     }
@@ -60,10 +66,6 @@ pub(super) fn ram_id<'a>(context: &'a Context<'_>) -> &'a str {
         .unwrap_or("pc.ram")
 }
 
-fn on_off(on: bool) -> &'static str {
-    if on { "on" } else { "off" }
-}
-
 fn machine(context: &Context<'_>) -> String {
     let doc = context.doc;
     let features = doc.features.clone().unwrap_or_default();
@@ -71,8 +73,19 @@ fn machine(context: &Context<'_>) -> String {
         "{},usb=off",
         escaped(doc.os.kind.machine.as_deref().unwrap_or_default())
     );
-    if let Some(Switch { state }) = features.vmport {
-        text += &format!(",vmport={}", on_off(state));
+    if let Some(vmport) = features.vmport {
+        text += &format!(",vmport={}", on_off(vmport.state));
+    }
+    if let Some(smm) = &features.smm {
+        text += &format!(",smm={}", on_off(smm.state));
+    }
+    text += match features.ioapic {
+        None => "",
+        Some(IoapicDriver::Kvm) => ",kernel_irqchip=on",
+        Some(IoapicDriver::Qemu) => ",kernel_irqchip=split",
+    };
+    if let Some(ps2) = features.ps2 {
+        text += &format!(",i8042={}", on_off(ps2.state));
     }
     text += ",dump-guest-core=off";
     if doc
@@ -83,6 +96,9 @@ fn machine(context: &Context<'_>) -> String {
         text += ",mem-merge=off";
     }
     text += &memory_options(context);
+    if doc.os.bios.as_ref().and_then(|bios| bios.use_serial) == Some(true) {
+        text += ",graphics=off";
+    }
     let hpet = doc
         .clock
         .timers
@@ -117,102 +133,17 @@ fn memory_options(context: &Context<'_>) -> String {
     text
 }
 
-fn cpu(doc: &Domain) -> Result<Option<String>> {
-    let Some(cpu) = &doc.cpu else { return Ok(None) };
-    let kvm = doc.kind == VirtType::Kvm;
-    let mut text = match cpu.mode.unwrap_or(CpuMode::Custom) {
-        CpuMode::Custom => escaped(
-            cpu.model
-                .as_ref()
-                .map(|model| model.name.as_str())
-                .unwrap_or("qemu64"),
-        ),
-        CpuMode::Maximum => "max".to_owned(),
-        CpuMode::HostModel | CpuMode::HostPassthrough if kvm => {
-            format!("host,migratable={}", on_off(cpu.migratable != Some(false)))
-        }
-        mode => {
-            let name = if mode == CpuMode::HostModel {
-                "host-model"
-            } else {
-                "host-passthrough"
-            };
-            return Err(Error::unsupported(format!(
-                "CPU mode '{name}' for x86_64 qemu domain on x86_64 host is not supported by hypervisor"
-            )));
-        }
-    };
-    for feature in &cpu.features {
-        // What was filled in for a running guest is a finding, not a wish.
-        let state = match feature.policy.unwrap_or(FeaturePolicy::Require) {
-            FeaturePolicy::Force | FeaturePolicy::Require => "on",
-            FeaturePolicy::Disable | FeaturePolicy::Forbid => "off",
-            FeaturePolicy::Optional => continue,
-        };
-        text += &format!(",{}={state}", escaped(&feature.name.replace('_', "-")));
-    }
-    let features = doc.features.clone().unwrap_or_default();
-    if let Some(eoi) = features.apic.as_ref().and_then(|apic| apic.eoi) {
-        text += &format!(",kvm-pv-eoi={}", on_off(eoi));
-    }
-    if let Some(Switch { state }) = features.pvspinlock {
-        text += &format!(",kvm-pv-unhalt={}", on_off(state));
-    }
-    if let Some(Switch { state }) = features.pmu {
-        text += &format!(",pmu={}", on_off(state));
-    }
-    Ok(Some(text))
-}
-
-fn smp(doc: &Domain) -> String {
-    let count = doc.vcpu.count;
-    match doc.vcpu.current.filter(|current| *current < count) {
-        Some(current) => format!("{current},maxcpus={count},sockets={count},cores=1,threads=1"),
-        None => format!("{count},sockets={count},cores=1,threads=1"),
-    }
-}
-
-/// Clock, timers, sleep states. QEMU never ends by itself: we end it when a power-off means the end.
-pub(super) fn clock_and_power(context: &Context<'_>, args: &mut Arguments) {
-    let doc = context.doc;
-    let base = match doc.clock.offset {
-        ClockOffset::Utc => "utc",
-        ClockOffset::Localtime => "localtime",
-    };
-    let timer = |name| doc.clock.timers.iter().find(move |timer| timer.name == name);
-    let catchup = timer(TimerName::Rtc).is_some_and(|rtc| rtc.tick_policy == Some(TickPolicy::Catchup));
-    args.add(
-        "-rtc",
-        format!("base={base}{}", if catchup { ",driftfix=slew" } else { "" }),
-    );
-    match timer(TimerName::Pit).and_then(|pit| pit.tick_policy) {
-        Some(TickPolicy::Delay) => args.add("-global", "kvm-pit.lost_tick_policy=delay"),
-        Some(TickPolicy::Discard) => args.add("-global", "kvm-pit.lost_tick_policy=discard"),
-        _ => {}
-    }
-    args.flag("-no-shutdown");
-    let Some(pm) = &doc.pm else { return };
-    let device = if context.chipset == Chipset::Q35 {
-        "ICH9-LPC"
-    } else {
-        "PIIX4_PM"
-    };
-    for (state, power) in [("s3", pm.suspend_to_mem), ("s4", pm.suspend_to_disk)] {
-        if let Some(enabled) = power.and_then(|power| power.enabled) {
-            args.add(
-                "-global",
-                format!("{device}.disable_{state}={}", u8::from(!enabled)),
-            );
-        }
-    }
-}
-
 /// Boot menu, kernel.
 pub(super) fn boot(context: &Context<'_>, args: &mut Arguments) {
     let os = &context.doc.os;
     let mut boot = String::new();
     if let Some(menu) = &os.boot_menu {
         boot += &format!("menu={},", on_off(menu.enable));
+    }
+    if let Some(timeout) = os.bios.as_ref().and_then(|bios| bios.reboot_timeout) {
+        boot += &format!("reboot-timeout={timeout},");
+    }
+    if let Some(menu) = &os.boot_menu {
         if let Some(timeout) = menu.timeout.filter(|_| menu.enable) {
             boot += &format!("splash-time={timeout},");
         }
@@ -222,9 +153,28 @@ pub(super) fn boot(context: &Context<'_>, args: &mut Arguments) {
         ("-kernel", &os.kernel),
         ("-initrd", &os.initrd),
         ("-append", &os.cmdline),
+        ("-shim", &os.shim),
+        ("-dtb", &os.dtb),
     ] {
         if let Some(value) = value {
             args.add(option, value.clone());
         }
     }
+    told::tables(context, args);
+}
+
+/// The accelerator, and what it does other than usual.
+fn accelerator(doc: &Domain) -> String {
+    let features = doc.features.as_ref();
+    if doc.kind == VirtType::Kvm {
+        let ring = features
+            .and_then(|features| features.kvm.as_ref()?.dirty_ring)
+            .and_then(|ring| ring.size);
+        return ring.map_or_else(|| "kvm".to_owned(), |size| format!("kvm,dirty-ring-size={size}"));
+    }
+    let cache = features.and_then(|features| features.tcg.as_ref()?.tb_cache);
+    cache.map_or_else(
+        || "tcg".to_owned(),
+        |cache| format!("tcg,tb-size={}", cache.mib()),
+    )
 }

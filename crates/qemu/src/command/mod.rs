@@ -4,7 +4,9 @@
 //! Devices are written in QEMU's JSON form, so that no value of a user can be taken for an option.
 
 mod chardev;
+mod clock;
 mod controller;
+mod cpu;
 pub(crate) mod disk;
 mod display;
 mod iothread;
@@ -15,8 +17,10 @@ mod memory;
 pub(crate) mod net;
 mod numa;
 mod place;
+pub(crate) mod qemu_namespace;
 #[cfg(test)]
 mod tests;
+mod told;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -42,6 +46,8 @@ pub struct Given {
     pub huge: Vec<HugeMount>,
     /// The host's NUMA nodes; `None`: nobody looked.
     pub nodes: Option<CpuSet>,
+    /// Seconds since 1970 from which a clock counts; the host's when there are none.
+    pub now: Option<i64>,
 }
 
 impl Given {
@@ -76,6 +82,10 @@ impl Arguments {
     fn device(&mut self, object: json::Object) {
         self.add("-device", object.finish());
     }
+}
+
+fn on_off(on: bool) -> &'static str {
+    if on { "on" } else { "off" }
 }
 
 /// A comma in a value is doubled in QEMU's `key=value` lists.
@@ -123,7 +133,7 @@ pub fn build(doc: &Domain, emulator: &Emulator, given: &Given) -> Result<Vec<Str
     };
     let mut args = Arguments::default();
     machine::base(&context, &mut args)?;
-    machine::clock_and_power(&context, &mut args);
+    clock::clock_and_power(&context, &mut args)?;
     machine::boot(&context, &mut args);
     controller::all(&context, &mut args);
     memory::devices(&context, &mut args)?;
@@ -141,7 +151,21 @@ pub fn build(doc: &Domain, emulator: &Emulator, given: &Given) -> Result<Vec<Str
     lesser::balloon(&context, &mut args);
     lesser::rngs(&context, &mut args);
     lesser::tail(&context, &mut args);
+    if doc.qemu_override.is_some() {
+        for at in 1..args.0.len() {
+            if args.0[at - 1] == "-device" {
+                let device = std::mem::take(&mut args.0[at]);
+                args.0[at] = qemu_namespace::overridden(doc, device);
+            }
+        }
+    }
     Ok(args.0)
+}
+
+/// Variables that are the document's own.
+#[must_use]
+pub fn variables(doc: &Domain) -> Vec<(String, String)> {
+    clock::variables(doc)
 }
 
 /// QEMU's environment: nothing but where it may write what it thinks is a home.

@@ -1,6 +1,8 @@
 //! The CPU a guest gets when its document says nothing, or not everything.
 
-use ferrovirt_model::domain::{Cpu, CpuCheck, CpuMatch, CpuMode, CpuModel, Domain, ModelFallback, VirtType};
+use ferrovirt_model::domain::{
+    Cpu, CpuCheck, CpuMatch, CpuMode, CpuModel, Domain, ModelFallback, VcpuState, VirtType,
+};
 
 use crate::capabilities::Emulator;
 use crate::error::{Error, Result};
@@ -24,6 +26,10 @@ pub(super) fn settle(doc: &mut Domain, emulator: &Emulator) -> Result<()> {
     let cpu = doc.cpu.get_or_insert_with(Cpu::default);
     match cpu.mode.get_or_insert(CpuMode::Custom) {
         CpuMode::Custom => {
+            if cpu.model.is_none() {
+                // How exactly nothing is met says nothing.
+                (cpu.matching, cpu.check) = (None, None);
+            }
             cpu.matching.get_or_insert(CpuMatch::Exact);
             cpu.check.get_or_insert(if kvm && cpu.model.is_some() {
                 CpuCheck::Partial
@@ -32,36 +38,96 @@ pub(super) fn settle(doc: &mut Domain, emulator: &Emulator) -> Result<()> {
             });
             let model = cpu.model.get_or_insert(CpuModel {
                 fallback: Some(ModelFallback::Forbid),
+                vendor_id: None,
                 name: default,
             });
             model.fallback.get_or_insert(ModelFallback::Allow);
-            known(&model.name, emulator, kvm)?;
         }
         CpuMode::HostModel => {
             cpu.check.get_or_insert(CpuCheck::Partial);
             // What may replace a model means nothing without a model; libvirt lets go of it here.
-            cpu.model.take_if(|model| model.name.is_empty());
+            cpu.model
+                .take_if(|model| model.name.is_empty() && model.vendor_id.is_none());
+            if let Some(model) = cpu.model.as_mut().filter(|model| model.name.is_empty()) {
+                model.fallback = None;
+            }
+            cpu.matching = None;
         }
         CpuMode::HostPassthrough => {
+            without_model(cpu)?;
+            cpu.matching = None;
             cpu.check.get_or_insert(CpuCheck::None);
             cpu.migratable.get_or_insert(true);
         }
         CpuMode::Maximum => {
+            without_model(cpu)?;
+            cpu.matching = None;
             cpu.check.get_or_insert(CpuCheck::None);
-            if kvm {
-                cpu.migratable.get_or_insert(true);
-            }
         }
     }
-    Ok(())
+    number(doc)
 }
 
-fn known(model: &str, emulator: &Emulator, kvm: bool) -> Result<()> {
-    let models = emulator.cpus(kvm);
-    if models.is_empty() || models.iter().any(|known| known.name == model) {
-        return Ok(());
-    }
+/// A named model would be passed over where the host's CPU itself is the model.
+fn without_model(cpu: &mut Cpu) -> Result<()> {
+    cpu.model
+        .take_if(|model| model.name.is_empty() && model.vendor_id.is_none());
+    let Some(model) = &cpu.model else { return Ok(()) };
+    let mode = cpu.mode.map(|mode| mode.as_str()).unwrap_or_default();
     Err(Error::unsupported(format!(
-        "CPU model '{model}' not supported by hypervisor"
+        "CPU model '{}' has no effect with CPU mode '{mode}'",
+        model.vendor_id.as_ref().unwrap_or(&model.name)
     )))
+}
+
+/// Number of CPUs, and how they are put into sockets.
+fn number(doc: &Domain) -> Result<()> {
+    if let Some(topology) = doc.cpu.as_ref().and_then(|cpu| cpu.topology)
+        && topology.cpus() != u64::from(doc.vcpu.count)
+    {
+        let text = "CPU topology doesn't match maximum vcpu count";
+        return Err(Error::unsupported(text));
+    }
+    if doc.vcpu.count > 255 {
+        let text = format!(
+            "{} CPUs ('vcpu') need an IOMMU with extended interrupt mode",
+            doc.vcpu.count
+        );
+        return Err(Error::unsupported(text));
+    }
+    each(&doc.vcpus)
+}
+
+/// The first CPU is part of the machine; what is added has an order or has none.
+fn each(vcpus: &[VcpuState]) -> Result<()> {
+    let Some(first) = vcpus.first() else { return Ok(()) };
+    if !first.enabled {
+        return Err(Error::unsupported("vcpu 0 can't be offline"));
+    }
+    if first.hotpluggable == Some(true) {
+        return Err(Error::unsupported("vcpu0 can't be hotpluggable"));
+    }
+    if first.order.is_some_and(|order| order != 1) {
+        return Err(Error::unsupported("vcpu0 must be enabled first"));
+    }
+    if let Some(vcpu) = vcpus
+        .iter()
+        .find(|vcpu| vcpu.enabled && vcpu.hotpluggable == Some(true))
+    {
+        let text = format!("not supported: vcpu {} of <vcpus> that is hotpluggable", vcpu.id);
+        return Err(Error::unsupported(text));
+    }
+    let mut orders: Vec<u32> = vcpus
+        .iter()
+        .filter(|vcpu| vcpu.enabled)
+        .filter_map(|vcpu| vcpu.order)
+        .collect();
+    orders.sort_unstable();
+    match orders.windows(2).find(|pair| pair[0] == pair[1]) {
+        Some(twice) => Err(Error::unsupported(format!(
+            "order '{}' of <vcpus> is used for more than one vcpu",
+            twice[0]
+        ))),
+        None => Ok(()),
+    }
 }

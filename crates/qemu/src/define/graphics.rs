@@ -50,6 +50,7 @@ fn server(graphics: &mut Graphics) {
 }
 
 fn inputs(doc: &mut Domain) -> Result<()> {
+    let ps2 = super::features::has_ps2(doc);
     let inputs = &mut doc.devices.inputs;
     for input in inputs.iter_mut() {
         let bus = *input.bus.get_or_insert(match input.kind {
@@ -61,9 +62,10 @@ fn inputs(doc: &mut Domain) -> Result<()> {
         }
     }
     for kind in [InputType::Mouse, InputType::Keyboard] {
-        if !inputs
-            .iter()
-            .any(|input| input.kind == kind && input.bus == Some(InputBus::Ps2))
+        if ps2
+            && !inputs
+                .iter()
+                .any(|input| input.kind == kind && input.bus == Some(InputBus::Ps2))
         {
             inputs.push(Input::new(kind, InputBus::Ps2));
         }

@@ -12,6 +12,7 @@ mod addresses;
 mod controllers;
 mod cpu;
 mod disk;
+mod features;
 mod foreign;
 mod graphics;
 mod interface;
@@ -23,6 +24,7 @@ mod pci_devices;
 mod serial;
 #[cfg(test)]
 mod tests;
+mod told;
 mod tuning;
 
 pub use disk::{device_index, sort as sort_disks};
@@ -46,6 +48,8 @@ pub fn complete(doc: &mut Domain, emulator: &Emulator) -> Result<()> {
     tuning::settle(doc)?;
     memory::settle_nodes(doc);
     cpu::settle(doc, emulator)?;
+    features::settle(doc, chipset)?;
+    told::settle(doc)?;
     disk::settle(doc)?;
     serial::settle(doc)?;
     graphics::settle(doc, emulator)?;

@@ -3,18 +3,20 @@
 
 mod address;
 mod chardev;
+mod clock;
 mod container;
 mod controller;
+mod cpu;
 mod disk;
 mod display;
+mod features;
 mod interface;
 mod ip;
+mod machine;
 mod memory;
+mod qemu_namespace;
 
-use super::{
-    BootDevice, Cpu, CpuMatch, CpuMode, Device, Domain, FeaturePolicy, Features, InputBus, InputType,
-    LxcNamespace, ModelFallback, SecLabelType,
-};
+use super::{BootDevice, Cpu, Device, Domain, InputBus, InputType, LxcNamespace, SecLabelType};
 use crate::Uuid;
 use ferrovirt_xml::XmlError;
 
@@ -69,7 +71,7 @@ impl Domain {
             return Err(inconsistent("Domain title can't contain newlines"));
         }
         self.uuid.get_or_insert_with(Uuid::random);
-        self.normalize_vcpu()?;
+        cpu::normalize_number(self)?;
         self.normalize_memory()?;
         self.normalize_tuning()?;
         self.normalize_threads()?;
@@ -78,29 +80,19 @@ impl Domain {
         }
         container::check_init(&self.os)?;
         container::normalize_id_map(&mut self.id_map)?;
-        self.normalize_features();
+        features::normalize(&mut self.features)?;
+        clock::normalize(&mut self.clock)?;
+        machine::normalize(self)?;
+        qemu_namespace::normalize(self)?;
         self.lxc_namespace
             .take_if(|shared| *shared == LxcNamespace::default());
         if let Some(cpu) = &mut self.cpu {
-            normalize_cpu(cpu)?;
+            cpu::normalize(cpu)?;
         }
         self.cpu.take_if(|cpu| *cpu == Cpu::default());
         self.normalize_devices()?;
         self.normalize_boot()?;
         self.normalize_labels()
-    }
-
-    fn normalize_vcpu(&mut self) -> Result<(), XmlError> {
-        let (count, current) = (self.vcpu.count, self.vcpu.current);
-        if count == 0 || current == Some(0) {
-            return Err(inconsistent("invalid number of vCPUs: 0"));
-        }
-        if let Some(current) = current.filter(|current| *current > count) {
-            let text = format!("maxvcpus must not be less than current vcpus ({count} < {current})");
-            return Err(unsupported(text));
-        }
-        self.vcpu.current.take_if(|current| *current == count);
-        Ok(())
     }
 
     /// Elements that say nothing are not there.
@@ -117,14 +109,6 @@ impl Domain {
         self.blkiotune.take_if(|tune| tune.is_empty());
         self.memtune.take_if(|tune| tune.is_empty());
         Ok(())
-    }
-
-    /// Drops what says nothing.
-    fn normalize_features(&mut self) {
-        if let Some(features) = &mut self.features {
-            features.capabilities.take_if(|kept| kept.is_default());
-        }
-        self.features.take_if(|features| *features == Features::default());
     }
 
     fn normalize_devices(&mut self) -> Result<(), XmlError> {
@@ -237,49 +221,4 @@ fn check_name(name: &str) -> Result<(), XmlError> {
         ));
     }
     Ok(())
-}
-
-fn normalize_cpu(cpu: &mut Cpu) -> Result<(), XmlError> {
-    if *cpu == Cpu::default() {
-        return Ok(());
-    }
-    let mode = *cpu.mode.get_or_insert(CpuMode::Custom);
-    if cpu.migratable.is_some() && !matches!(mode, CpuMode::HostPassthrough | CpuMode::Maximum) {
-        let text = "Attribute migratable is only allowed for 'host-passthrough' / 'maximum' CPU mode";
-        return Err(inconsistent(text));
-    }
-    match (mode, &mut cpu.model) {
-        (CpuMode::Custom, Some(model)) => {
-            if model.name.is_empty() {
-                return Err(inconsistent("Missing CPU model name"));
-            }
-            cpu.matching.get_or_insert(CpuMatch::Exact);
-            model.fallback.get_or_insert(ModelFallback::Allow);
-        }
-        (CpuMode::Custom, None) if !cpu.features.is_empty() => {
-            return Err(inconsistent("Non-empty feature list specified without CPU model"));
-        }
-        (CpuMode::Custom, None) if cpu.vendor.is_some() => {
-            return Err(inconsistent("CPU vendor specified without CPU model"));
-        }
-        _ => {}
-    }
-    for (position, feature) in cpu.features.iter_mut().enumerate() {
-        feature.policy.get_or_insert(FeaturePolicy::Require);
-        if feature.name.is_empty() {
-            return Err(inconsistent(format!(
-                "Invalid CPU feature name at position {}",
-                position + 1
-            )));
-        }
-    }
-    let mut names: Vec<&str> = cpu.features.iter().map(|feature| feature.name.as_str()).collect();
-    names.sort_unstable();
-    match names.windows(2).find(|pair| pair[0] == pair[1]) {
-        Some(twice) => Err(inconsistent(format!(
-            "CPU feature '{}' specified more than once",
-            twice[0]
-        ))),
-        None => Ok(()),
-    }
 }
