@@ -17,6 +17,7 @@ mod destroy_through_hook;
 mod discovery;
 mod dnat;
 mod events;
+mod firmware;
 mod frames;
 mod guest_directories;
 mod hanging;

@@ -303,6 +303,7 @@ fn qemu_config(paths: &Paths, drivers: &Drivers, node: &Node) -> Result<QemuConf
         launch_helper: helper("ferrovirt-launch")?,
         emulator_dirs: Vec::new(),
         hugetlbfs: qemu.hugetlbfs.clone(),
+        nvram: qemu.nvram.clone(),
         privileged: paths.privileged,
         hostname: node.hostname.clone(),
     })

@@ -33,6 +33,8 @@ pub struct QemuConfig {
     pub emulator_dirs: Vec<PathBuf>,
     /// Where huge pages are mounted; `None`: wherever they are.
     pub hugetlbfs: Option<Vec<PathBuf>>,
+    /// Firmware and the template of its store; `None`: what distributions have.
+    pub nvram: Option<Vec<(PathBuf, PathBuf)>>,
     /// Whether this is the daemon of the system: taps, cgroups and other users are possible.
     pub privileged: bool,
     /// The host's name, for the header of logs.
@@ -58,6 +60,7 @@ impl QemuConfig {
             launch_helper,
             emulator_dirs: Vec::new(),
             hugetlbfs: None,
+            nvram: None,
             privileged: true,
             hostname: "localhost".to_owned(),
         }

@@ -69,6 +69,7 @@ fn files(doc: &Domain) -> Vec<PathBuf> {
             .flatten()
             .map(PathBuf::from),
     );
+    files.extend(live::nvram::file(doc).map(PathBuf::from));
     let tables = doc.os.acpi.iter().flat_map(|acpi| &acpi.tables);
     files.extend(tables.map(|table| PathBuf::from(&table.path)));
     for info in &doc.sysinfos {

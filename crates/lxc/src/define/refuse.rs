@@ -182,8 +182,12 @@ fn nodes(tune: &NumaTune) -> [Part; 3] {
 }
 
 /// A container has no firmware and no kernel.
-fn booting(os: &Os) -> [Part; 11] {
+fn booting(os: &Os) -> [Part; 15] {
     let Os {
+        firmware,
+        firmware_features,
+        loader,
+        nvram,
         kind,
         init: _,
         init_args: _,
@@ -205,6 +209,10 @@ fn booting(os: &Os) -> [Part; 11] {
     } = os;
     [
         ("os/type/@machine", kind.machine.is_some()),
+        ("os/@firmware", firmware.is_some()),
+        ("os/firmware", firmware_features.is_some()),
+        ("os/loader", loader.is_some()),
+        ("os/nvram", nvram.is_some()),
         ("os/kernel", kernel.is_some()),
         ("os/initrd", initrd.is_some()),
         ("os/cmdline", cmdline.is_some()),

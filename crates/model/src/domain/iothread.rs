@@ -108,7 +108,7 @@ pub(super) fn normalize(count: &mut Option<u32>, ids: &mut Option<IoThreadIds>) 
 pub(super) fn check_pool(min: Option<u32>, max: Option<u32>) -> Result<(), XmlError> {
     match (min, max) {
         (Some(min), Some(max)) if min > max => Err(XmlError::Unsupported(format!(
-            "thread_pool_min ({min}) must not be greater than thread_pool_max ({max})"
+            "thread_pool_min must be smaller or equal to thread_pool_max: {min} is not, to {max}"
         ))),
         _ => Ok(()),
     }

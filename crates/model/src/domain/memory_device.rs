@@ -157,8 +157,14 @@ impl MemoryDevice {
         if self.model != MemoryModel::Nvdimm && (source.pmem || source.align_size.is_some()) {
             return unsupported("'pmem' and 'alignsize' are for memory model 'nvdimm' only");
         }
-        if !of_file && self.uuid.is_some() {
-            return unsupported("'uuid' is for memory models 'nvdimm' and 'virtio-pmem' only");
+        if self.uuid.is_some() {
+            return unsupported("UUID is not supported for NVDIMM device: 'uuid'");
+        }
+        if self.model == MemoryModel::VirtioPmem {
+            if self.access == Some(MemoryAccess::Private) {
+                return unsupported("shared access mode required for virtio-pmem device");
+            }
+            self.access = Some(MemoryAccess::Shared);
         }
         let target = &mut self.target;
         if self.model != MemoryModel::Nvdimm && (target.label.is_some() || target.readonly) {

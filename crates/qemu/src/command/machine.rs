@@ -3,7 +3,9 @@
 use ferrovirt_model::domain::{Domain, IoapicDriver, MemoryModel, TimerName, VirtType};
 
 use super::json::Object;
-use super::{Arguments, Context, cpu, escaped, iothread, memory, numa, on_off, qemu_namespace, told};
+use super::{
+    Arguments, Context, cpu, escaped, firmware, iothread, memory, numa, on_off, qemu_namespace, told,
+};
 use crate::error::Result;
 
 /// Name to monitor.
@@ -19,6 +21,7 @@ pub(super) fn base(context: &Context<'_>, args: &mut Arguments) -> Result<()> {
         .text("format", "raw")
         .text("file", &format!("{dir}/master-key.aes"));
     args.add("-object", key.finish());
+    firmware::images(context, args);
     args.add("-machine", machine(context));
     args.add("-accel", accelerator(doc));
     if let Some(tseg) = doc
@@ -31,6 +34,7 @@ pub(super) fn base(context: &Context<'_>, args: &mut Arguments) -> Result<()> {
     if let Some(cpu) = cpu::cpu(context)? {
         args.add("-cpu", cpu);
     }
+    firmware::loader(context, args);
     memory::base(context, args)?;
     args.add("-smp", cpu::smp(doc));
     iothread::all(context, args);
@@ -96,6 +100,7 @@ fn machine(context: &Context<'_>) -> String {
         text += ",mem-merge=off";
     }
     text += &memory_options(context);
+    text += &firmware::machine_options(context);
     if doc.os.bios.as_ref().and_then(|bios| bios.use_serial) == Some(true) {
         text += ",graphics=off";
     }

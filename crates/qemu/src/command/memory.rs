@@ -146,14 +146,6 @@ fn front(context: &Context<'_>, device: &MemoryDevice, behind: &str, prealloc: b
         .maybe_number("label-size", label)
         .maybe_number("block-size", bytes(target.block))
         .maybe_number("requested-size", bytes(target.requested))
-        .maybe_text(
-            "uuid",
-            device
-                .uuid
-                .filter(|_| device.model == MemoryModel::Nvdimm)
-                .map(|uuid| uuid.to_string())
-                .as_deref(),
-        )
         .maybe_boolean("unarmed", target.readonly.then_some(true))
         .text("memdev", behind)
         .maybe_boolean("prealloc", (virtio_mem && prealloc).then_some(true))
@@ -328,8 +320,8 @@ fn finish(
     let prealloc = wanted && !virtio_mem;
     let allocation = context.doc.memory_backing.as_ref();
     let allocation = allocation.and_then(|backing| backing.allocation.as_ref());
-    if prealloc {
-        object = object.boolean("prealloc", true);
+    object = object.maybe_boolean("prealloc", prealloc.then_some(true));
+    if !virtio_mem {
         object = object.maybe_number(
             "prealloc-threads",
             allocation.and_then(|allocation| allocation.threads),

@@ -9,6 +9,7 @@ mod controller;
 mod cpu;
 pub(crate) mod disk;
 mod display;
+mod firmware;
 mod iothread;
 mod json;
 mod lesser;

@@ -13,6 +13,7 @@ mod controllers;
 mod cpu;
 mod disk;
 mod features;
+mod firmware;
 mod foreign;
 mod graphics;
 mod interface;
@@ -28,6 +29,7 @@ mod told;
 mod tuning;
 
 pub use disk::{device_index, sort as sort_disks};
+pub use firmware::Firmwares;
 pub use machine::Chipset;
 
 pub(crate) use controllers::{scsi_device, usb_device};
@@ -38,13 +40,22 @@ use ferrovirt_model::domain::Domain;
 use crate::capabilities::Emulator;
 use crate::error::Result;
 
+/// Fills in what the document leaves open, on a host without descriptions of firmware.
+///
+/// # Errors
+/// As [`complete_with`].
+pub fn complete(doc: &mut Domain, emulator: &Emulator) -> Result<()> {
+    complete_with(doc, emulator, &Firmwares::default())
+}
+
 /// Fills in what the document leaves open.
 ///
 /// # Errors
 /// The document asks for what this driver or this emulator does not have; the text names it.
-pub fn complete(doc: &mut Domain, emulator: &Emulator) -> Result<()> {
+pub fn complete_with(doc: &mut Domain, emulator: &Emulator, firmwares: &Firmwares) -> Result<()> {
     foreign::refuse(doc)?;
     let chipset = machine::settle(doc, emulator)?;
+    firmware::settle(doc, firmwares, chipset)?;
     tuning::settle(doc)?;
     memory::settle_nodes(doc);
     cpu::settle(doc, emulator)?;

@@ -6,6 +6,7 @@
 pub mod alias;
 pub mod image;
 pub mod memory;
+pub mod nvram;
 pub mod socket;
 pub mod tap;
 

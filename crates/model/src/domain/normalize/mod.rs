@@ -78,6 +78,7 @@ impl Domain {
         if self.os.kind.kind.is_empty() {
             return Err(inconsistent("an os <type> must be specified"));
         }
+        self.os.normalize_firmware()?;
         container::check_init(&self.os)?;
         container::normalize_id_map(&mut self.id_map)?;
         features::normalize(&mut self.features)?;
