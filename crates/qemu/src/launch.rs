@@ -133,18 +133,22 @@ pub async fn launch(
         () = run.cancel.cancelled() => return Err(BackendError::Cancelled),
     };
     complete(&mut run.doc, emulator, &found);
-    let found = found.threads();
-    if let Some(scope) = &scope {
-        let _turn = PLACING.turn().await;
-        blocking::here(|| {
-            place_threads(scope, &found);
-            weigh(scope, 1);
-            tuning::share_at_start(scope, &run.doc)
-        })?;
-    }
-    blocking::here(|| threads::settle(scope.as_ref(), &run.doc, process.pid, &found))?;
+    hold(scope.as_ref(), &run.doc, process, &found.threads()).await?;
     machine.set_balloon(has_balloon(&run.doc));
     Ok(machine)
+}
+
+/// Puts the threads where they belong, now that QEMU has told which they are.
+async fn hold(scope: Option<&Scope>, doc: &Domain, process: ProcessId, found: &Threads) -> Result<()> {
+    if let Some(scope) = scope {
+        let _turn = PLACING.turn().await;
+        blocking::here(|| {
+            place_threads(scope, found);
+            weigh(scope, 1);
+            tuning::share_at_start(scope, doc)
+        })?;
+    }
+    blocking::here(|| threads::settle(scope, doc, process.pid, found))
 }
 
 fn orders(

@@ -148,10 +148,10 @@ pub(super) fn boot(context: &Context<'_>, args: &mut Arguments) {
     if let Some(timeout) = os.bios.as_ref().and_then(|bios| bios.reboot_timeout) {
         boot += &format!("reboot-timeout={timeout},");
     }
-    if let Some(menu) = &os.boot_menu {
-        if let Some(timeout) = menu.timeout.filter(|_| menu.enable) {
-            boot += &format!("splash-time={timeout},");
-        }
+    if let Some(menu) = &os.boot_menu
+        && let Some(timeout) = menu.timeout.filter(|_| menu.enable)
+    {
+        boot += &format!("splash-time={timeout},");
     }
     args.add("-boot", boot + "strict=on");
     for (option, value) in [

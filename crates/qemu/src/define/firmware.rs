@@ -264,11 +264,10 @@ impl Descriptor {
 
 /// Settles firmware and store.
 pub(super) fn settle(doc: &mut Domain, firmwares: &Firmwares, chipset: Chipset) -> Result<()> {
-    if let Some(loader) = doc.os.loader.as_mut().filter(|_| doc.os.firmware.is_none()) {
-        if loader.kind.is_none() {
-            loader.kind = Some(LoaderType::Rom);
-            loader.format.get_or_insert(FirmwareFormat::Raw);
-        }
+    let loader = doc.os.loader.as_mut().filter(|_| doc.os.firmware.is_none());
+    if let Some(loader) = loader.filter(|loader| loader.kind.is_none()) {
+        loader.kind = Some(LoaderType::Rom);
+        loader.format.get_or_insert(FirmwareFormat::Raw);
     }
     let rom = |loader: &Loader| loader.kind == Some(LoaderType::Rom);
     let by_hand = doc.os.firmware.is_none();
