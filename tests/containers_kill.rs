@@ -95,7 +95,7 @@ fn r96_sigkill_to_daemon_controller_or_init_at_any_point() {
             if w.daemon_exit_code().is_some() {
                 w.daemon_start();
             }
-            settled(w, &what);
+            settled(w, victim, &what);
             assert_eq!(
                 (w.init_pid("steady"), w.controller_pid("steady")),
                 steady,
@@ -159,16 +159,13 @@ fn left_of(w: &World, name: &str) -> Vec<String> {
 }
 
 /// Waits until the daemon has put everything in order.
-fn settled(w: &World, what: &str) {
+fn settled(w: &World, victim: Victim, what: &str) {
     let mut last = Err(String::new());
     for _ in 0..10 {
-        w.wait_for(what, Duration::from_secs(40), || {
-            last = is_settled(w);
-            last.is_ok()
-        });
+        w.wait_well(what, Duration::from_secs(40), || is_settled(w, victim));
         // And it stays so: between two hooks nothing runs for a moment.
         std::thread::sleep(Duration::from_millis(150));
-        last = is_settled(w);
+        last = is_settled(w, victim);
         if last.is_ok() {
             return;
         }
@@ -176,7 +173,7 @@ fn settled(w: &World, what: &str) {
     panic!("{what}: {last:?}");
 }
 
-fn is_settled(w: &World) -> Result<(), String> {
+fn is_settled(w: &World, victim: Victim) -> Result<(), String> {
     let calls = w.read("calls");
     let lines: Vec<&str> = calls.lines().collect();
     let last = |prefix: &str| lines.iter().rposition(|line| line.starts_with(prefix));
@@ -221,5 +218,7 @@ fn is_settled(w: &World) -> Result<(), String> {
         .iter()
         .filter(|line| line.starts_with("> lxc c1 prepare "))
         .count();
-    check(count <= begun, "released more often than prepared")
+    // A daemon that dies when the hook has ended and that is not on disk yet leaves an end that is gone through once more.
+    let once_more = usize::from(matches!(victim, Victim::Daemon | Victim::Both));
+    check(count <= begun + once_more, "released more often than prepared")
 }

@@ -8,7 +8,7 @@ use ferrovirt_tests::{Guest, Tool, in_world};
 const OWN: (u32, u32) = (0x4656_4952, 1);
 
 /// Procedures by number, and whether readers may call them.
-const PROCEDURES: [(u32, &str, bool); 8] = [
+const PROCEDURES: [(u32, &str, bool); 9] = [
     (1, "{}", true),
     (2, r#"{"id":1}"#, false),
     (3, r#"{"driver":"qemu","object":"g","operation":"prepare"}"#, true),
@@ -21,6 +21,7 @@ const PROCEDURES: [(u32, &str, bool); 8] = [
         false,
     ),
     (8, r#"{"object":"g"}"#, true),
+    (9, "{}", true),
 ];
 
 /// One string, as XDR has it.

@@ -246,6 +246,21 @@ impl World {
         }
     }
 
+    /// Waits until `done` is well; what it says of the last look is in the failure.
+    ///
+    /// # Panics
+    /// When that takes longer than `limit`.
+    pub fn wait_well(&self, what: &str, limit: Duration, mut done: impl FnMut() -> Result<(), String>) {
+        let start = Instant::now();
+        while let Err(wrong) = done() {
+            assert!(
+                start.elapsed() < limit,
+                "waited {limit:?} in vain for: {what}: {wrong}"
+            );
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
     /// Waits until a file has this text.
     pub fn wait_text(&self, path: impl AsRef<Path>, text: &str, seconds: u64) {
         let path = path.as_ref();

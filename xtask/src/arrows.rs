@@ -56,6 +56,16 @@ const PLAN: &[Room] = &[
         may_use: &["ferrovirt-sys"],
     },
     Room {
+        name: "ferrovirt-host",
+        floor: 3,
+        may_use: &[
+            "ferrovirt-model",
+            "ferrovirt-link",
+            "ferrovirt-sys",
+            "ferrovirt-xml",
+        ],
+    },
+    Room {
         name: "ferrovirt-network",
         floor: 3,
         may_use: &[
@@ -82,6 +92,7 @@ const PLAN: &[Room] = &[
         floor: 5,
         may_use: &[
             "ferrovirt-guest",
+            "ferrovirt-host",
             "ferrovirt-model",
             "ferrovirt-link",
             "ferrovirt-sys",
@@ -106,6 +117,7 @@ const PLAN: &[Room] = &[
             "ferrovirt-qemu",
             "ferrovirt-lxc",
             "ferrovirt-guest",
+            "ferrovirt-host",
             "ferrovirt-network",
             "ferrovirt-model",
             "ferrovirt-hook",

@@ -6,7 +6,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 
 use crate::daemon::Where;
-use crate::{check, history, list, ps, trial, why};
+use crate::{check, devices, history, list, ps, trial, why};
 
 /// What ferrovirt's users type.
 #[derive(Debug, Parser)]
@@ -43,6 +43,8 @@ pub(crate) enum Command {
     Replay(trial::ReplayOptions),
     /// Explain why a guest or network is as it is
     Why(why::Options),
+    /// Show the host's PCI devices: who has or wants each, and what keeps it from being given to a guest
+    Devices(devices::Options),
     /// Print the shell completion of this command
     Completion {
         /// For which shell

@@ -4,12 +4,14 @@
 //! * `check`: what is wrong with scripts, without a daemon
 //! * `ps`: the hooks that run now, and their end; `list`: what would run
 //! * `history`: the calls of the past, with `since`; `trial`: replays and simulations; `diff`: what filters change
+//! * `devices`: what of the host could be given to guests
 //! * `why`: why a guest or network is as it is
 
 mod args;
 mod check;
 mod color;
 mod daemon;
+mod devices;
 mod diff;
 mod history;
 mod list;
@@ -38,6 +40,7 @@ pub fn main() -> ExitCode {
         Command::History(options) => history::list(&args.daemon, options).map(|()| true),
         Command::Show(options) => history::show(&args.daemon, options).map(|()| true),
         Command::Replay(options) => trial::replay(&args.daemon, options),
+        Command::Devices(options) => devices::list(&args.daemon, options).map(|()| true),
         Command::Why(options) => why::why(&args.daemon, options).map(|()| true),
     };
     match done {

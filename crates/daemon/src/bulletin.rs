@@ -9,13 +9,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use ferrovirt_guest::{self as guest, DiskFailure, Driver, What};
+use ferrovirt_host as devices;
 use ferrovirt_model::Uuid;
 use ferrovirt_network as network;
 use ferrovirt_wire::events::{
     DomainControlError, DomainDeviceAdded, DomainDeviceRemovalFailed, DomainDeviceRemoved, DomainIoError,
     DomainIoErrorReason, DomainLifecycle, DomainMetadataChange, DomainReboot, Event, NetworkLifecycle,
+    NodeDeviceLifecycle, NodeDeviceUpdate,
 };
-use ferrovirt_wire::{DomainRef, NetworkRef, XdrError};
+use ferrovirt_wire::{DomainRef, NetworkRef, NodeDeviceRef, XdrError};
 
 use crate::connection::Peer;
 
@@ -31,6 +33,8 @@ pub enum Topic {
     Container,
     /// Networks.
     Network,
+    /// Devices of the host.
+    NodeDevice,
 }
 
 impl Topic {
@@ -46,7 +50,7 @@ impl Topic {
     const fn events(self) -> i32 {
         match self {
             Topic::Domain | Topic::Container => 28,
-            Topic::Network => 2,
+            Topic::Network | Topic::NodeDevice => 2,
         }
     }
 }
@@ -68,6 +72,7 @@ pub struct Bulletin {
     domains: Mutex<Board>,
     containers: Mutex<Board>,
     networks: Mutex<Board>,
+    devices: Mutex<Board>,
 }
 
 /// The registrations of one topic. Their numbers are unique in the daemon's life, as libvirt's are.
@@ -78,8 +83,17 @@ struct Board {
     clients: HashMap<usize, Client>,
 }
 
+/// Which object a registration is about.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum About {
+    /// A guest or a network.
+    Uuid(Uuid),
+    /// A device of the host.
+    Name(String),
+}
+
 /// An event of one object, or of all.
-type Wish = (i32, Option<Uuid>);
+type Wish = (i32, Option<About>);
 
 #[derive(Debug)]
 struct Client {
@@ -107,7 +121,7 @@ impl Board {
         }
         let callback = self.next;
         self.next = self.next.checked_add(1).unwrap_or(0);
-        client.wishes.insert(wish, callback);
+        client.wishes.insert(wish.clone(), callback);
         client.callbacks.insert(callback, wish);
         Ok(callback)
     }
@@ -128,9 +142,13 @@ impl Board {
 
     /// Puts the message for each registration into its client's outbox, in the order of registration.
     fn post(&self, event: i32, uuid: Uuid, message: impl Fn(i32) -> Result<Bytes, XdrError>) {
+        self.post_about(event, &About::Uuid(uuid), message);
+    }
+
+    fn post_about(&self, event: i32, about: &About, message: impl Fn(i32) -> Result<Bytes, XdrError>) {
         for client in self.clients.values() {
             let wish = |about| client.wishes.get(&(event, about)).copied();
-            let mut callbacks = [wish(None), wish(Some(uuid))];
+            let mut callbacks = [wish(None), wish(Some(about.clone()))];
             callbacks.sort_unstable();
             for callback in callbacks.into_iter().flatten() {
                 match message(callback) {
@@ -178,7 +196,7 @@ impl Bulletin {
         topic: Topic,
         peer: &Arc<Peer>,
         event: i32,
-        about: Option<Uuid>,
+        about: Option<About>,
     ) -> Result<i32, Refusal> {
         if !(0..topic.events()).contains(&event) {
             return Err(Refusal::Unknown);
@@ -193,7 +211,7 @@ impl Bulletin {
 
     /// A client is gone, and all that it asked for.
     pub fn leave(&self, peer: &Arc<Peer>) {
-        for topic in [Topic::Domain, Topic::Container, Topic::Network] {
+        for topic in [Topic::Domain, Topic::Container, Topic::Network, Topic::NodeDevice] {
             self.board(topic).clients.remove(&key(peer));
         }
     }
@@ -288,11 +306,40 @@ impl Bulletin {
         });
     }
 
+    /// Tells what happened to a device of the host.
+    pub fn device(&self, event: &devices::Event) {
+        let about = About::Name(event.name.to_string());
+        let dev = || NodeDeviceRef {
+            name: event.name.to_string(),
+        };
+        let board = self.board(Topic::NodeDevice);
+        let number = match event.change {
+            devices::Change::Created => 0,
+            devices::Change::Deleted => 1,
+            devices::Change::Updated => {
+                return board.post_about(1, &about, |callback_id| {
+                    let dev = dev();
+                    NodeDeviceUpdate { callback_id, dev }.message()
+                });
+            }
+        };
+        board.post_about(0, &about, |callback_id| {
+            let told = NodeDeviceLifecycle {
+                callback_id,
+                dev: dev(),
+                event: number,
+                detail: 0,
+            };
+            told.message()
+        });
+    }
+
     fn board(&self, topic: Topic) -> MutexGuard<'_, Board> {
         let board = match topic {
             Topic::Domain => &self.domains,
             Topic::Container => &self.containers,
             Topic::Network => &self.networks,
+            Topic::NodeDevice => &self.devices,
         };
         board.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -354,10 +401,16 @@ mod tests {
         let bulletin = Bulletin::default();
         let (one, mut hears, _outbox) = client();
         let (other, mut too, _other_outbox) = client();
-        assert_eq!(bulletin.register(Topic::Domain, &one, 0, Some(H)), Ok(0));
+        assert_eq!(
+            bulletin.register(Topic::Domain, &one, 0, Some(About::Uuid(H))),
+            Ok(0)
+        );
         assert_eq!(bulletin.register(Topic::Domain, &one, 0, None), Ok(1));
         assert_eq!(bulletin.register(Topic::Domain, &one, 23, None), Ok(2));
-        assert_eq!(bulletin.register(Topic::Domain, &other, 0, Some(G)), Ok(3));
+        assert_eq!(
+            bulletin.register(Topic::Domain, &other, 0, Some(About::Uuid(G))),
+            Ok(3)
+        );
         happens(&bulletin, G, Lifecycle::DefinedAdded);
         happens(&bulletin, H, Lifecycle::StartedBooted);
         happens(&bulletin, G, What::Described { kind: 1, uri: None });
@@ -395,7 +448,7 @@ mod tests {
         let (one, mut hears, _outbox) = client();
         for (callback, event) in [4, 6, 15, 19, 22].into_iter().enumerate() {
             assert_eq!(
-                bulletin.register(Topic::Domain, &one, event, Some(G)),
+                bulletin.register(Topic::Domain, &one, event, Some(About::Uuid(G))),
                 Ok(callback as i32)
             );
         }
@@ -412,6 +465,24 @@ mod tests {
         happens(&bulletin, G, What::DeviceRemovalFailed("net2".to_owned()));
         let told = [(322, 0), (324, 1), (354, 3), (333, 2), (367, 4)];
         assert_eq!(heard(&mut hears).await, told);
+    }
+
+    #[tokio::test]
+    async fn devices_of_the_host_go_by_their_names() {
+        let bulletin = Bulletin::default();
+        let (one, mut hears, _outbox) = client();
+        let nic = Some(About::Name("pci_0000_01_00_0".to_owned()));
+        assert_eq!(bulletin.register(Topic::NodeDevice, &one, 0, nic), Ok(0));
+        assert_eq!(bulletin.register(Topic::NodeDevice, &one, 1, None), Ok(1));
+        for (name, change) in [
+            ("pci_0000_01_00_0", devices::Change::Created),
+            ("pci_0000_02_00_0", devices::Change::Deleted),
+            ("pci_0000_02_00_0", devices::Change::Updated),
+        ] {
+            let name = name.into();
+            bulletin.device(&devices::Event { name, change });
+        }
+        assert_eq!(heard(&mut hears).await, [(376, 0), (377, 1)]);
     }
 
     #[tokio::test]
@@ -441,9 +512,12 @@ mod tests {
         for n in 0..MOST - 28 {
             let mut uuid = [0; 16];
             uuid[..8].copy_from_slice(&n.to_be_bytes());
-            ask(&one, 0, Some(Uuid(uuid))).unwrap();
+            ask(&one, 0, Some(About::Uuid(Uuid(uuid)))).unwrap();
         }
-        assert_eq!(ask(&one, 0, Some(Uuid([9; 16]))), Err(Refusal::TooMany));
+        assert_eq!(
+            ask(&one, 0, Some(About::Uuid(Uuid([9; 16])))),
+            Err(Refusal::TooMany)
+        );
     }
 
     #[tokio::test]
@@ -452,7 +526,9 @@ mod tests {
         let (deaf, _silent, _outbox) = client();
         let (other, mut hears, _other_outbox) = client();
         bulletin.register(Topic::Domain, &deaf, 0, None).unwrap();
-        bulletin.register(Topic::Domain, &other, 0, Some(H)).unwrap();
+        bulletin
+            .register(Topic::Domain, &other, 0, Some(About::Uuid(H)))
+            .unwrap();
         for _ in 0..20_000 {
             happens(&bulletin, G, Lifecycle::SuspendedPaused);
         }

@@ -5,6 +5,7 @@
 
 use ferrovirt_guest::{BackendError, Error as GuestError};
 use ferrovirt_hook::HookError;
+use ferrovirt_host::Error as HostError;
 use ferrovirt_network::Error as NetworkError;
 use ferrovirt_wire::{ErrorCode, ErrorDomain, ErrorReply};
 use ferrovirt_xml::XmlError;
@@ -108,6 +109,40 @@ pub fn network(error: NetworkError) -> ErrorReply {
         NetworkError::Document(error) => return document(error, "", Document::Network),
     };
     ErrorReply::new(code, ErrorDomain::Network, error.to_string())
+}
+
+/// An operation on a device of the host failed.
+pub fn device(error: &HostError) -> ErrorReply {
+    use ErrorCode as Code;
+    use ErrorDomain as Domain;
+    let (code, domain) = match error {
+        HostError::NoDevice(_) | HostError::NoScsiHost { .. } => (Code::NoNodeDevice, Domain::NodeDevice),
+        HostError::NotPci(_) => (Code::InvalidArg, Domain::NodeDevice),
+        HostError::NoVfio | HostError::LegacyKvm => (Code::ArgumentUnsupported, Domain::Qemu),
+        HostError::NoPassthrough | HostError::DriverKind(_) => (Code::ConfigUnsupported, Domain::Qemu),
+        HostError::InUse { .. }
+        | HostError::Unmanaged(_)
+        | HostError::UsbInUse { .. }
+        | HostError::Busy { .. } => (Code::OperationInvalid, Domain::None),
+        HostError::ManyUsbDevices { .. } => (Code::OperationFailed, Domain::None),
+        HostError::Hangs { .. } => (Code::OperationTimeout, Domain::None),
+        // libvirt says these without anything before them.
+        HostError::NoPciDevice { .. }
+        | HostError::Directory { .. }
+        | HostError::NoGroupNode { .. }
+        | HostError::Register { .. }
+        | HostError::Sysfs { .. } => (Code::SystemError, Domain::None),
+        HostError::NotEndpoint
+        | HostError::ResetActive(_)
+        | HostError::ResetNotEndpoint(_)
+        | HostError::Reset { .. }
+        | HostError::Module { .. }
+        | HostError::NoGroup(_)
+        | HostError::NotBound { .. }
+        | HostError::NoUsbDevice(_)
+        | HostError::Internal(_) => (Code::InternalError, Domain::None),
+    };
+    ErrorReply::new(code, domain, error.to_string())
 }
 
 /// A hook said no (R13): str2 is what stands after the template.

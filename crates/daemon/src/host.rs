@@ -7,6 +7,7 @@ use std::time::Duration;
 use ferrovirt_guest::Guests;
 use ferrovirt_hook::history::{self, History};
 use ferrovirt_hook::{Discovery, Driver, Engine, EngineConfig, Policy};
+use ferrovirt_host::{Passthrough, Tree};
 use ferrovirt_link::Links;
 use ferrovirt_lxc::{LxcBackend, LxcConfig};
 use ferrovirt_network::{Autostart, Networks};
@@ -17,6 +18,7 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 
 use crate::bulletin::Bulletin;
+use crate::devices;
 use crate::error::Error;
 use crate::hypervisors::Hypervisors;
 use crate::metrics::Metrics;
@@ -31,6 +33,10 @@ pub struct Host {
     pub guests: Hypervisors,
     /// All networks.
     pub networks: Networks,
+    /// The devices of this machine.
+    pub devices: Tree,
+    /// PCI devices between host and guests.
+    pub passthrough: Passthrough,
     /// Calls hooks, and knows which processes are hooks (R91).
     pub engine: Engine,
     /// Where everything lies.
@@ -186,7 +192,12 @@ impl Host {
         networks.listen(Box::new(move |event| board.network(event)));
         networks.load().await.map_err(failed("network"))?;
         let links = Links::open().map_err(failed("qemu"))?;
-        let backend = QemuBackend::new(qemu_config(paths, drivers, &node)?, links.clone());
+        let passthrough = devices::passthrough(paths);
+        let backend = QemuBackend::new(
+            qemu_config(paths, drivers, &node)?,
+            links.clone(),
+            passthrough.clone(),
+        );
         let config = guest_config(Driver::Qemu, &paths.qemu, unknown);
         let qemu = Guests::new(config, backend, engine.clone(), networks.clone());
         // Containers need root.
@@ -207,6 +218,8 @@ impl Host {
         Ok(Self {
             guests,
             networks,
+            devices: devices::tree(settings, &bulletin),
+            passthrough,
             engine,
             paths: paths.clone(),
             settings: settings.clone(),
@@ -225,6 +238,7 @@ impl Host {
         for set in self.guests.all() {
             set.reconnect().await;
         }
+        devices::recover(&self).await;
         self.networks.autostart(Autostart::Boot).await;
         self.settled.send_replace(true);
         for set in self.guests.all() {

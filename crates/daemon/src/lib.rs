@@ -11,6 +11,7 @@ pub mod args;
 pub mod background;
 pub mod bulletin;
 pub mod connection;
+pub mod devices;
 pub mod dispatch;
 pub mod error;
 pub mod errors;

@@ -3,6 +3,11 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
+use std::sync::OnceLock;
+
+use ferrovirt_model::Uuid;
+
+use crate::settings::Settings;
 
 /// The machine, as `virsh nodeinfo` shows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -137,6 +142,21 @@ fn number_after(text: &str, name: &str) -> Option<u64> {
     let digits = line.trim_start_matches(|c: char| c.is_whitespace() || c == ':');
     let end = digits.find(|c: char| !c.is_ascii_digit()).unwrap_or(digits.len());
     digits[..end].parse().ok()
+}
+
+/// The host's UUID unless the settings have one.
+static THIS_HOST: OnceLock<Uuid> = OnceLock::new();
+
+/// The host's UUID: that of the settings, or as its firmware has it, or its installation; where none is known, one for this daemon.
+pub fn host_uuid(settings: &Settings) -> Uuid {
+    let set = settings.libvirtd.host_uuid.map(|uuid| Uuid(*uuid.as_bytes()));
+    set.unwrap_or_else(|| *THIS_HOST.get_or_init(found_uuid))
+}
+
+fn found_uuid() -> Uuid {
+    let read = |path| std::fs::read_to_string(path).ok()?.parse::<Uuid>().ok();
+    let known = read("/sys/class/dmi/id/product_uuid").or_else(|| read("/etc/machine-id"));
+    known.unwrap_or_else(Uuid::random)
 }
 
 #[cfg(test)]

@@ -264,6 +264,7 @@ impl Backend for FakeBackend {
             interface.info.alias = Some(format!("net{index}"));
             interface.target = Some(InterfaceTarget {
                 dev: Some(format!("vnet{}", 7 + index)),
+                ..InterfaceTarget::default()
             });
         }
         Ok(())

@@ -1,7 +1,7 @@
 //! Limits and shares of a guest: what can be changed, and what a change makes of a document.
 
 use ferrovirt_model::Kib;
-use ferrovirt_model::domain::{BlkioDevice, BlkioTune, CpuTune, Domain, MemTune, UNLIMITED};
+use ferrovirt_model::domain::{BlkioDevice, BlkioTune, CpuTune, Domain, MemTune, UNLIMITED, VcpuState};
 
 use crate::error::{Error, Result};
 
@@ -82,10 +82,7 @@ impl Tuning {
                 let text = "maximum vcpu count of a live domain can't be modified";
                 return Err(Error::Argument(text.to_owned()));
             }
-            Tuning::MaximumVcpus(count) => {
-                doc.vcpu.count = *count;
-                doc.vcpu.current.take_if(|current| *current >= *count);
-            }
+            Tuning::MaximumVcpus(count) => maximum_vcpus(doc, *count)?,
         }
         doc.memtune.take_if(|tune| tune.is_empty());
         doc.blkiotune.take_if(|tune| tune.is_empty());
@@ -171,7 +168,43 @@ fn vcpus(doc: &mut Domain, count: u32, live: bool) -> Result<()> {
         ));
     }
     doc.vcpu.current = (count != most).then_some(count);
+    if current != count {
+        name_vcpus(doc);
+    }
     Ok(())
+}
+
+fn maximum_vcpus(doc: &mut Domain, count: u32) -> Result<()> {
+    let topology = doc.cpu.as_ref().and_then(|cpu| cpu.topology);
+    if topology.is_some_and(|topology| topology.cpus() != u64::from(count)) {
+        let text = "CPU topology doesn't match the desired vcpu count";
+        return Err(Error::Argument(text.to_owned()));
+    }
+    doc.vcpu.count = count;
+    doc.vcpu.current.take_if(|current| *current >= count);
+    name_vcpus(doc);
+    Ok(())
+}
+
+/// Where each CPU is named, the first ones are those that are there.
+fn name_vcpus(doc: &mut Domain) {
+    if doc.vcpus.is_empty() {
+        return;
+    }
+    let there = doc.vcpu.current.unwrap_or(doc.vcpu.count);
+    let known = std::mem::take(&mut doc.vcpus);
+    doc.vcpus = (0..doc.vcpu.count)
+        .map(|id| {
+            let enabled = id < there;
+            let known = known.iter().find(|vcpu| vcpu.id == id && vcpu.enabled == enabled);
+            VcpuState {
+                id,
+                enabled,
+                hotpluggable: known.map_or(Some(id > 0), |vcpu| vcpu.hotpluggable),
+                order: None,
+            }
+        })
+        .collect();
 }
 
 #[cfg(test)]

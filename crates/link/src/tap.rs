@@ -15,6 +15,8 @@ pub struct TapSpec {
     pub mac: [u8; 6],
     /// Whether packets carry the virtio header.
     pub vnet_hdr: bool,
+    /// Whether it can have more than one queue.
+    pub multi_queue: bool,
     /// Bridge that it is plugged into; its largest packet becomes the tap's.
     pub bridge: Option<String>,
     /// Largest packet in bytes, where it shall not be the bridge's.
@@ -38,8 +40,9 @@ impl Links {
     /// # Errors
     /// `Missing` without the bridge, `Kernel` otherwise; nothing is left behind.
     pub async fn add_tap(&self, spec: &TapSpec) -> Result<Tap, LinkError> {
-        let (wanted, vnet_hdr) = (spec.name.clone(), spec.vnet_hdr);
-        let made = tokio::task::spawn_blocking(move || ferrovirt_sys::tap::create(&wanted, vnet_hdr, false));
+        let (wanted, vnet_hdr, several) = (spec.name.clone(), spec.vnet_hdr, spec.multi_queue);
+        let made =
+            tokio::task::spawn_blocking(move || ferrovirt_sys::tap::create(&wanted, vnet_hdr, several));
         let made = made
             .await
             .unwrap_or_else(|error| Err(std::io::Error::other(error)));

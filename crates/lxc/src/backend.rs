@@ -114,6 +114,7 @@ impl Backend for LxcBackend {
 
     async fn prepare(&self, run: &mut Run) -> std::result::Result<(), BackendError> {
         let inner = &self.inner;
+        launch::name_scope(run)?;
         run.journal(Step::new(STEP)).await?;
         let mut prepared = Prepared {
             cards: cards::make(&inner.links, run).await?,

@@ -138,7 +138,7 @@ pub fn given(hostdev: &Hostdev) -> Option<Waiting> {
             routes: net.routes.clone(),
             up: true,
         }),
-        HostdevKind::Storage(_) | HostdevKind::Misc(_) => None,
+        HostdevKind::Storage(_) | HostdevKind::Misc(_) | HostdevKind::Pci(_) | HostdevKind::Usb(_) => None,
     }
 }
 
@@ -165,8 +165,8 @@ async fn connect(links: &Links, card: &Interface, device: &str) -> Result<Option
             links.add_macvlan(device, &lower, mode_of(mode), mac).await?;
             return Ok(None);
         }
-        InterfaceType::User => {
-            return Err(Error::unsupported("Unsupported network type user"));
+        kind => {
+            return Err(Error::unsupported(format!("Unsupported network type {kind}")));
         }
     };
     let spec = VethSpec {

@@ -3,6 +3,8 @@
 use std::fs::{self, File};
 use std::os::fd::OwnedFd;
 use std::path::Path;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::SeqCst;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -41,6 +43,8 @@ struct Inner {
     pidfd: PidFd,
     init: ProcessId,
     scope: Option<Scope>,
+    /// Its init has ended.
+    ended: Arc<AtomicBool>,
     events: Mutex<Option<mpsc::UnboundedReceiver<BackendEvent>>>,
 }
 
@@ -66,6 +70,9 @@ impl Container {
         let init = ProcessId::of(init).map_err(gone)?;
         // A second one for the task that waits: it must not keep the handle alive.
         let watched = PidFd::open(process).map_err(gone)?;
+        let of_init = PidFd::open(init).map_err(gone)?;
+        let ended = Arc::new(AtomicBool::new(false));
+        let (has_ended, group) = (ended.clone(), scope.clone());
         let (tell, events) = mpsc::unbounded_channel();
         tokio::spawn(async move {
             let mut again = false;
@@ -78,6 +85,11 @@ impl Container {
                         }
                     }
                     () = watched.exited() => break,
+                    () = of_init.exited(), if !has_ended.load(SeqCst) => {
+                        has_ended.store(true, SeqCst);
+                        // A controller that is stopped with the container cannot say so.
+                        let _ = thaw(group.as_ref());
+                    }
                 }
             }
             // What it said last may still be on its way to us.
@@ -96,6 +108,7 @@ impl Container {
                 pidfd,
                 init,
                 scope,
+                ended,
                 events: Mutex::new(Some(events)),
             }),
         })
@@ -192,7 +205,12 @@ impl Container {
     /// There is no freezer, or it does not freeze.
     pub fn freeze(&self) -> Result<()> {
         let scope = self.frozen_by()?;
-        Ok(blocking::here(|| scope.freeze(PATIENCE))?)
+        blocking::here(|| scope.freeze(PATIENCE))?;
+        match self.inner.ended.load(SeqCst) {
+            // It ended meanwhile; who watches for that may have looked before all was stopped.
+            true => self.thaw(),
+            false => Ok(()),
+        }
     }
 
     /// Lets it go on.
@@ -200,10 +218,7 @@ impl Container {
     /// # Errors
     /// The kernel refuses.
     pub fn thaw(&self) -> Result<()> {
-        match &self.inner.scope {
-            Some(scope) if blocking::here(|| scope.is_frozen()) => Ok(blocking::here(|| scope.thaw())?),
-            _ => Ok(()),
-        }
+        thaw(self.inner.scope.as_ref())
     }
 
     /// Whether it is stopped.
@@ -217,6 +232,13 @@ impl Container {
         self.inner.scope.as_ref().ok_or_else(|| {
             Error::Failed("cannot suspend the container: this host has no control group 'freezer'".to_owned())
         })
+    }
+}
+
+fn thaw(scope: Option<&Scope>) -> Result<()> {
+    match scope {
+        Some(scope) if blocking::here(|| scope.is_frozen()) => Ok(blocking::here(|| scope.thaw())?),
+        _ => Ok(()),
     }
 }
 

@@ -16,7 +16,7 @@ use ferrovirt_guest::{BackendError, Run};
 use ferrovirt_link::Links;
 use ferrovirt_model::domain::Domain;
 use ferrovirt_sys::blocking;
-use ferrovirt_sys::cgroup::{Partition, Scope, create_scope_in};
+use ferrovirt_sys::cgroup::{Partition, Scope, create_scope_in, scope_name};
 use ferrovirt_sys::launch::Orders as LaunchOrders;
 use rustix::fs::{MemfdFlags, SealFlags};
 
@@ -210,19 +210,28 @@ pub fn forget(config: &LxcConfig, name: &str) {
 }
 
 /// The control group of the container, with its limits and the devices that it may use.
-fn scope(run: &mut Run) -> Result<Option<Scope>> {
+fn scope(run: &Run) -> Result<Option<Scope>> {
     let partition = partition(&run.doc)?;
     let made = create_scope_in(&partition, "lxc", run.id, run.name());
     let made = made.map_err(Error::io("Cannot create the control group of", run.name()))?;
     let Some(scope) = made else {
         return tuning::none_asked(&run.doc).map(|()| None);
     };
-    run.facts.insert(SCOPE.to_owned(), scope.name.clone());
-    run.facts
-        .insert(PARTITION.to_owned(), partition.path().to_owned());
     tuning::at_start(&scope, &run.doc)?;
     tuning::place(&scope, &run.doc)?;
     Ok(Some(scope))
+}
+
+/// Remembers which control group the run will have, for whoever has to remove it.
+///
+/// # Errors
+/// As [`partition`].
+pub fn name_scope(run: &mut Run) -> Result<()> {
+    let partition = partition(&run.doc)?.path().to_owned();
+    let name = scope_name("lxc", run.id, run.name());
+    run.facts.insert(SCOPE.to_owned(), name);
+    run.facts.insert(PARTITION.to_owned(), partition);
+    Ok(())
 }
 
 /// The group of guests that the document names.

@@ -188,7 +188,7 @@ pub fn node(kind: &HostdevKind) -> Option<Node> {
     let path = match kind {
         HostdevKind::Storage(storage) => &storage.source.block,
         HostdevKind::Misc(misc) => &misc.source.char,
-        HostdevKind::Net(_) => return None,
+        HostdevKind::Net(_) | HostdevKind::Pci(_) | HostdevKind::Usb(_) => return None,
     };
     Some(Node {
         host: path.into(),

@@ -320,13 +320,13 @@ impl LxcBackend {
     /// Moves a network device of the host back. One that is on the host has never left it.
     async fn take_back(&self, guest: &Container, hostdev: &Hostdev) -> Result<()> {
         let device = hostdev.kind.named();
-        if self.links().exists(device).await? {
+        if self.links().exists(&device).await? {
             return Ok(());
         }
         let host = cards::netns_of_host();
         let file = File::open(&host).map_err(Error::io("Cannot open network namespace", &host))?;
         let inside = ferrovirt_link::Links::open_in(&cards::netns_of(guest.init().pid))?;
-        Ok(inside.move_to(device, file.as_fd(), device).await?)
+        Ok(inside.move_to(&device, file.as_fd(), &device).await?)
     }
 
     /// Whether a device of the document is still in the container.
@@ -340,7 +340,7 @@ impl LxcBackend {
             }
             Device::Hostdev(hostdev) => match orders::node(&hostdev.kind) {
                 Some(node) => Ok(look(guest, &node.inside)?.is_some_and(|found| found.is_device)),
-                None => Ok(!self.links().exists(hostdev.kind.named()).await?),
+                None => Ok(!self.links().exists(&hostdev.kind.named()).await?),
             },
             Device::Interface(card) => {
                 cards::is_there(self.links(), &cards::netns_of(guest.init().pid), run, card).await

@@ -10,6 +10,7 @@ pub mod host;
 pub mod mac;
 pub mod network;
 pub mod network_port;
+pub mod node_device;
 pub mod units;
 pub mod uuid;
 

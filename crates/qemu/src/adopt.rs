@@ -78,14 +78,13 @@ fn observed(status: &commands::Status) -> Observed {
 }
 
 fn keep_ports(doc: &Domain, ports: &Ports) {
-    for graphics in doc
-        .devices
-        .graphics
-        .iter()
-        .filter(|graphics| graphics.autoport == Some(true))
-    {
-        if let Some(port) = graphics.port.and_then(|port| u16::try_from(port).ok()) {
-            ports.keep(port);
+    for graphics in &doc.devices.graphics {
+        let port = graphics.port.filter(|_| graphics.autoport == Some(true));
+        let websocket = { graphics.websocket }.filter(|_| graphics.websocket_generated == Some(true));
+        for port in port.into_iter().chain(websocket) {
+            if let Ok(port) = u16::try_from(port) {
+                ports.keep(port);
+            }
         }
     }
 }

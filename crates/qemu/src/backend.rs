@@ -9,6 +9,7 @@ use ferrovirt_guest::{
     Adopted, Backend, BackendError, BackendEvent, Figures, Gone, GuestStats, Leftovers, Power, ReleaseStage,
     Run, ShutdownMode, Statistics, StatsAsk, Status,
 };
+use ferrovirt_host::Passthrough;
 use ferrovirt_link::Links;
 use ferrovirt_model::Uuid;
 use ferrovirt_model::domain::Domain;
@@ -23,7 +24,7 @@ use crate::live::socket::Ports;
 use crate::machine::{DEADLINE, Ending, Machine};
 use crate::prepare::Prepared;
 use crate::qmp::{Command, commands};
-use crate::{adopt, capabilities, define, launch, live, prepare, release, statistics};
+use crate::{adopt, capabilities, define, hostdev, launch, live, prepare, release, statistics};
 
 /// QEMU guests of this machine. Cheap to clone.
 #[derive(Clone)]
@@ -34,6 +35,7 @@ pub struct QemuBackend {
 struct Inner {
     config: QemuConfig,
     links: Links,
+    passthrough: Passthrough,
     probes: Probes,
     ports: Ports,
     /// Descriptors between `prepare` and `launch`, by the id of the run.
@@ -49,12 +51,13 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 impl QemuBackend {
     /// Finds the emulators of this machine and begins to ask them what they are. Must run inside a tokio runtime.
     #[must_use]
-    pub fn new(config: QemuConfig, links: Links) -> Self {
+    pub fn new(config: QemuConfig, links: Links, passthrough: Passthrough) -> Self {
         let probes = Probes::start(&config);
         let ports = Ports::new(config.display_ports);
         let inner = Inner {
             config,
             links,
+            passthrough,
             probes,
             ports,
             prepared: Mutex::default(),
@@ -90,6 +93,10 @@ impl QemuBackend {
         &self.inner.links
     }
 
+    pub(crate) fn passthrough(&self) -> &Passthrough {
+        &self.inner.passthrough
+    }
+
     /// The emulator of a document.
     pub(crate) async fn emulator(&self, doc: &Domain) -> Result<Arc<Emulator>> {
         let path = match &doc.devices.emulator {
@@ -115,6 +122,7 @@ impl QemuBackend {
 
 impl Backend for QemuBackend {
     const DRIVER: Driver = Driver::Qemu;
+    const DEVICES: &'static [&'static str] = &["disk", "interface", "hostdev"];
     type Guest = Machine;
 
     async fn complete(&self, doc: &mut Domain) -> std::result::Result<(), BackendError> {
@@ -135,7 +143,8 @@ impl Backend for QemuBackend {
 
     async fn prepare(&self, run: &mut Run) -> std::result::Result<(), BackendError> {
         let inner = &self.inner;
-        let prepared = prepare::prepare(run, &inner.config, &inner.links, &inner.ports).await?;
+        let prepared =
+            prepare::prepare(run, &inner.config, &inner.links, &inner.ports, &inner.passthrough).await?;
         lock(&inner.prepared).insert(run.id, prepared);
         Ok(())
     }
@@ -143,7 +152,8 @@ impl Backend for QemuBackend {
     async fn launch(&self, run: &mut Run) -> std::result::Result<Machine, BackendError> {
         let emulator = self.emulator(&run.doc).await?;
         let prepared = lock(&self.inner.prepared).remove(&run.id).unwrap_or_default();
-        let machine = launch::launch(run, &self.inner.config, &emulator, prepared).await?;
+        let machine =
+            launch::launch(run, &self.inner.config, &emulator, prepared, self.passthrough()).await?;
         lock(&self.inner.endings).insert(run.id, machine.ending());
         Ok(machine)
     }
@@ -170,6 +180,9 @@ impl Backend for QemuBackend {
             None => "failed",
         };
         blocking::here(|| release::release(run, stage, &inner.config, &inner.ports, reason));
+        if stage == ReleaseStage::Labels {
+            hostdev::release(run, &inner.passthrough).await;
+        }
     }
 
     async fn adopt(&self, status: &Status) -> std::result::Result<Adopted<Machine>, Gone> {

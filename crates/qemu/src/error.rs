@@ -16,6 +16,9 @@ pub enum Error {
     /// The document asks for something this driver or this QEMU does not have.
     #[error("{0}")]
     Unsupported(String),
+    /// A device of the host.
+    #[error("{0}")]
+    Host(#[from] ferrovirt_host::Error),
     /// The document contradicts itself.
     #[error("{0}")]
     Xml(String),
@@ -90,12 +93,30 @@ impl std::fmt::Display for Plain<'_> {
     }
 }
 
+/// libvirt's codes for devices of the host.
+fn of_host(error: &ferrovirt_host::Error, text: String) -> BackendError {
+    use ferrovirt_host::Error as Host;
+    match error {
+        Host::NoPassthrough | Host::DriverKind(_) => BackendError::Unsupported(text),
+        Host::InUse { .. } | Host::Unmanaged(_) | Host::UsbInUse { .. } | Host::Busy { .. } => {
+            BackendError::Invalid(text)
+        }
+        Host::ManyUsbDevices { .. } => BackendError::Failed(text),
+        Host::NoPciDevice { .. } | Host::NoGroupNode { .. } | Host::Directory { .. } => {
+            BackendError::System(text)
+        }
+        Host::Hangs { .. } => BackendError::Timeout(text),
+        _ => BackendError::Internal(text),
+    }
+}
+
 impl From<Error> for BackendError {
     fn from(error: Error) -> Self {
         let text = error.to_string();
         match error {
             Error::Unsupported(_) => Self::Unsupported(text),
             Error::Xml(_) => Self::Xml(text),
+            Error::Host(error) => of_host(&error, text),
             Error::Monitor(QmpError::Timeout { .. }) | Error::Timeout(_) => Self::Timeout(text),
             Error::Monitor(_) | Error::Died(_) => Self::Internal(text),
             Error::Link(_) | Error::Io { .. } | Error::Launch(_) => Self::System(text),

@@ -14,8 +14,10 @@ use std::time::Duration;
 
 use ferrovirt_guest::log::GuestLog;
 use ferrovirt_guest::{BackendError, Run};
+use ferrovirt_host::Passthrough;
 use ferrovirt_model::domain::{
-    ChannelState, CharType, CpuCheck, CpuMode, Domain, Lifecycle, LinkState, SocketMode, VirtType,
+    ChannelState, CharType, CpuCheck, CpuMatch, CpuMode, Domain, Graphics, Lifecycle, LinkState, Resource,
+    SocketMode, VirtType,
 };
 use ferrovirt_sys::blocking;
 use ferrovirt_sys::burst::Door;
@@ -28,17 +30,20 @@ use crate::capabilities::{Emulator, expand_cpu};
 use crate::command::{self, Given};
 use crate::config::QemuConfig;
 use crate::error::{Error, Plain, Result};
-use crate::live::{char_devices, socket};
+use crate::live::{char_devices, host_smbios, socket};
 use crate::log;
 use crate::machine::{DEADLINE, Machine};
 use crate::places::{Places, give};
 use crate::prepare::Prepared;
 use crate::qmp::{Monitor, QmpError, commands};
 use crate::threads::{self, Threads};
-use crate::tuning;
+use crate::{hostdev, processors, tuning};
 
 /// Where a run remembers the name of its control group.
 pub const SCOPE: &str = "scope";
+
+/// The group of groups in which guests are unless they say otherwise; told in the document of one that runs.
+const PARTITION: &str = "/machine";
 
 /// Moving a thread to another group takes the kernel a grace period of some 10 ms, in which nobody on this machine forks.
 /// Side by side it takes longer.
@@ -60,6 +65,7 @@ pub async fn launch(
     config: &QemuConfig,
     emulator: &Arc<Emulator>,
     prepared: Prepared,
+    passthrough: &Passthrough,
 ) -> std::result::Result<Machine, BackendError> {
     let places = Places::of_run(config, run);
     let log = GuestLog::of(&config.log_dir, run.name());
@@ -74,21 +80,14 @@ pub async fn launch(
     })?;
     let mut descriptors = prepared.descriptors;
     descriptors.extend(sockets);
-    let mut given = Given {
-        guest_dir: places.guest_dir.clone(),
-        monitor: Some(FIRST_FD),
-        huge: crate::live::memory::huge_mounts(config.hugetlbfs.as_deref()),
-        nodes: crate::live::memory::host_nodes(),
-        ..Given::default()
-    };
+    let mut given = given(&places, config, &run.doc);
     let mut fds: Vec<(OwnedFd, i32)> = vec![(listener, FIRST_FD)];
     for (number, (alias, fd)) in (FIRST_FD + 1..).zip(descriptors) {
         given.descriptors.insert(alias, number);
         fds.push((fd, number));
     }
     let args = command::build(&run.doc, emulator, &given)?;
-    let mut env = command::environment(&places.guest_dir, config.privileged);
-    env.extend(command::variables(&run.doc));
+    let env = command::environment(&run.doc, &places.guest_dir, config.privileged);
     std::io::Write::write_all(
         &mut &file,
         log::header(emulator, &config.hostname, &env, &args).as_bytes(),
@@ -98,18 +97,16 @@ pub async fn launch(
         config.log_dir.join(format!("{}.log", run.name())),
     ))?;
     let words_from = log.length();
-    let mut orders = orders(config, emulator, (env, args), fds, locked_memory(&run.doc));
+    let mut orders = orders(config, emulator, (env, args), fds, hostdev::lock_limit(&run.doc));
     orders.stdout = Some(
         file.try_clone()
             .map_err(Error::io("Failed to open file", &config.log_dir))?
             .into(),
     );
     orders.stderr = Some(file.into());
-    let scope = if config.privileged {
-        blocking::here(|| scope(run))
-    } else {
-        None
-    };
+    hostdev::hand_over(run, config, passthrough).await?;
+    let scope = config.privileged.then(|| blocking::here(|| scope(run)));
+    let scope = scope.flatten();
     blocking::here(|| tuning::limit_at_start(scope.as_ref(), &run.doc))?;
     if let Some(scope) = &scope {
         orders.cgroups.clone_from(&scope.entrances);
@@ -141,14 +138,31 @@ pub async fn launch(
 /// Puts the threads where they belong, now that QEMU has told which they are.
 async fn hold(scope: Option<&Scope>, doc: &Domain, process: ProcessId, found: &Threads) -> Result<()> {
     if let Some(scope) = scope {
-        let _turn = PLACING.turn().await;
-        blocking::here(|| {
-            place_threads(scope, found);
-            weigh(scope, 1);
-            tuning::share_at_start(scope, doc)
-        })?;
+        settle_in(doc, scope, found).await?;
     }
     blocking::here(|| threads::settle(scope, doc, process.pid, found))
+}
+
+/// The guest has its threads: each in its control group, with its share.
+async fn settle_in(doc: &Domain, scope: &Scope, found: &Threads) -> Result<()> {
+    let _turn = PLACING.turn().await;
+    blocking::here(|| {
+        place_threads(scope, found);
+        weigh(scope, 1);
+        tuning::share_at_start(scope, doc)
+    })
+}
+
+/// What the command line refers to, but for the descriptors of devices.
+fn given(places: &Places, config: &QemuConfig, doc: &Domain) -> Given {
+    Given {
+        guest_dir: places.guest_dir.clone(),
+        monitor: Some(FIRST_FD),
+        huge: crate::live::memory::huge_mounts(config.hugetlbfs.as_deref()),
+        nodes: crate::live::memory::host_nodes(),
+        host_smbios: blocking::here(|| host_smbios::wanted(doc)),
+        ..Given::default()
+    }
 }
 
 fn orders(
@@ -177,17 +191,15 @@ fn orders(
     orders
 }
 
-/// How much memory QEMU may keep from being swapped out, in bytes: all that it can have, if the document wants that.
-fn locked_memory(doc: &Domain) -> Option<u64> {
-    doc.memory_backing.as_ref().filter(|backing| backing.locked)?;
-    let limit = doc.memtune.as_ref().and_then(|tune| tune.hard_limit);
-    Some(limit.map_or(u64::MAX, ferrovirt_model::Kib::bytes))
+/// Remembers which control group the run will have, for whoever has to remove it.
+pub fn name_scope(run: &mut Run) {
+    let name = ferrovirt_sys::cgroup::scope_name("qemu", run.id, run.name());
+    run.facts.insert(SCOPE.to_owned(), name);
 }
 
 /// The guest's control group, where there are any (R15).
 fn scope(run: &mut Run) -> Option<Scope> {
-    let short: String = run.name().chars().take(64).collect();
-    let made = ferrovirt_sys::cgroup::create_scope("qemu", run.id, &short);
+    let made = ferrovirt_sys::cgroup::create_scope("qemu", run.id, run.name());
     let scope = made.unwrap_or_else(|error| {
         tracing::warn!(
             "guest '{}' runs without a control group of its own: {}",
@@ -196,7 +208,9 @@ fn scope(run: &mut Run) -> Option<Scope> {
         );
         None
     })?;
-    run.facts.insert(SCOPE.to_owned(), scope.name.clone());
+    run.doc.resource.get_or_insert_with(|| Resource {
+        partition: PARTITION.to_owned(),
+    });
     weigh(&scope, PRECEDENCE);
     Some(scope)
 }
@@ -328,6 +342,7 @@ async fn greet(machine: &Machine, doc: &Domain, threads: bool) -> std::result::R
             }
         },
         async {
+            processors::add(monitor, doc).await?;
             if threads {
                 monitor.execute(&commands::QueryCpus {}, DEADLINE).await
             } else {
@@ -368,18 +383,8 @@ async fn actions(monitor: &Monitor, doc: &Domain) -> std::result::Result<(), Qmp
 
 /// Passwords and unplugged cables.
 async fn settings(monitor: &Monitor, doc: &Domain) -> std::result::Result<(), QmpError> {
-    for password in doc
-        .devices
-        .graphics
-        .iter()
-        .filter_map(|graphics| graphics.passwd.clone())
-    {
-        let command = commands::SetPassword {
-            protocol: "vnc",
-            password,
-            connected: None,
-        };
-        monitor.execute(&command, DEADLINE).await?;
+    for graphics in &doc.devices.graphics {
+        passwords(monitor, graphics).await?;
     }
     for interface in doc
         .devices
@@ -393,6 +398,38 @@ async fn settings(monitor: &Monitor, doc: &Domain) -> std::result::Result<(), Qm
             .await?;
     }
     Ok(())
+}
+
+/// A display's password, and until when it counts.
+async fn passwords(monitor: &Monitor, graphics: &Graphics) -> std::result::Result<(), QmpError> {
+    let Some(password) = graphics.passwd.clone() else {
+        return Ok(());
+    };
+    let command = commands::SetPassword {
+        protocol: "vnc",
+        password,
+        connected: command::display::connected(graphics),
+    };
+    monitor.execute(&command, DEADLINE).await?;
+    if let Some(until) = graphics.passwd_valid_to.as_deref().and_then(valid_to) {
+        let command = commands::ExpirePassword {
+            protocol: "vnc",
+            time: until.to_string(),
+        };
+        monitor.execute(&command, DEADLINE).await?;
+    }
+    Ok(())
+}
+
+/// Seconds since the epoch of a time in UTC as `2010-11-30T20:15:01`.
+pub(crate) fn valid_to(text: &str) -> Option<i64> {
+    let time: jiff::civil::DateTime = text.parse().ok()?;
+    Some(
+        time.to_zoned(jiff::tz::TimeZone::UTC)
+            .ok()?
+            .timestamp()
+            .as_second(),
+    )
 }
 
 /// The balloon's size, when it is not all of the memory.
@@ -451,7 +488,8 @@ fn complete(doc: &mut Domain, emulator: &Emulator, found: &Found) {
         .map(|d| (&d.info, &mut d.backend))
         .chain(devices.parallels.iter_mut().map(|d| (&d.info, &mut d.backend)))
         .chain(devices.channels.iter_mut().map(|d| (&d.info, &mut d.backend)))
-        .chain(devices.consoles.iter_mut().map(|d| (&d.info, &mut d.backend)));
+        .chain(devices.consoles.iter_mut().map(|d| (&d.info, &mut d.backend)))
+        .chain(devices.redirdevs.iter_mut().map(|d| (&d.info, &mut d.backend)));
     for (info, backend) in backends {
         if backend.kind == CharType::Pty {
             let path = info.alias.as_deref().and_then(path_of);
@@ -479,6 +517,10 @@ fn expand(doc: &mut Domain, emulator: &Emulator) {
     let Some(cpu) = doc.cpu.as_mut().filter(|cpu| cpu.mode == Some(CpuMode::Custom)) else {
         return;
     };
+    if cpu.matching == Some(CpuMatch::Minimum) {
+        // It has all that there is, which is more than the model's name says.
+        return;
+    }
     let Some(model) = cpu.model.as_ref().map(|model| model.name.clone()) else {
         return;
     };

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use ferrovirt_guest::{BackendError, Run, Step};
 use ferrovirt_model::domain::{
-    BackingStore, CharType, Disk, DiskSource, Domain, SecLabel, SecLabelType, SysInfo,
+    Backend, BackingStore, CharType, Disk, DiskSource, Domain, SecLabel, SecLabelType, SysInfo,
 };
 use ferrovirt_sys::blocking;
 
@@ -83,11 +83,40 @@ fn files(doc: &Domain) -> Vec<PathBuf> {
         }
     }
     for (_, backend) in live::char_devices(doc) {
-        if backend.kind == CharType::File {
+        if is_file(backend) && !is_left_alone(backend) {
             files.extend(backend.path().map(PathBuf::from));
         }
     }
+    for source in doc
+        .devices
+        .inputs
+        .iter()
+        .filter_map(|input| input.source.as_ref())
+    {
+        files.extend(
+            [&source.evdev, &source.dev]
+                .into_iter()
+                .flatten()
+                .map(PathBuf::from),
+        );
+    }
     files
+}
+
+/// What QEMU opens by its path. Both ends of a pair of pipes have names of their own.
+fn is_file(backend: &Backend) -> bool {
+    let pipe = || backend.path().is_some_and(|path| Path::new(path).exists());
+    match backend.kind {
+        CharType::File | CharType::Dev => true,
+        CharType::Pipe => pipe(),
+        _ => false,
+    }
+}
+
+/// Does the document say that the file keeps its owner?
+fn is_left_alone(backend: &Backend) -> bool {
+    let labels = backend.source.iter().flat_map(|source| &source.seclabels);
+    { labels }.any(|label| !label.relabel && label.model.as_deref().is_none_or(|model| model == MODEL))
 }
 
 /// The images of a disk.
@@ -131,6 +160,28 @@ pub async fn take_disk(
     disk: &Disk,
 ) -> std::result::Result<(), BackendError> {
     take_files(run, config, images(disk)).await
+}
+
+/// The same of nodes of the host's devices.
+///
+/// # Errors
+/// As [`take`].
+pub async fn take_nodes(
+    run: &mut Run,
+    config: &QemuConfig,
+    nodes: Vec<PathBuf>,
+) -> std::result::Result<(), BackendError> {
+    take_files(run, config, nodes).await
+}
+
+/// Gives the nodes of a device that has gone back to whom they belonged.
+pub fn leave_nodes(run: &mut Run, nodes: &[PathBuf]) {
+    for step in run.steps().iter().filter(|step| step.kind == STEP) {
+        if nodes.iter().any(|node| node == Path::new(step.get("path"))) {
+            give_back(step);
+            run.undone(step);
+        }
+    }
 }
 
 /// Gives the images of a disk that has gone back to whom they belonged, but for those that other disks use.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use ferrovirt_guest::{BackendError, Plug, Run};
 use ferrovirt_model::domain::{
-    BackingStore, Device, Disk, DiskBus, DiskDevice, Domain, Interface, LinkState,
+    BackingStore, Device, Disk, DiskBus, DiskDevice, Domain, Hostdev, Interface, LinkState,
 };
 use serde_json::value::RawValue;
 use tokio::sync::broadcast::error::RecvError;
@@ -15,6 +15,7 @@ use crate::command;
 use crate::command::net::host_id;
 use crate::define;
 use crate::error::{Error, Result};
+use crate::hostdev;
 use crate::live::{alias, image, tap};
 use crate::machine::{DEADLINE, Machine, Release};
 use crate::ownership;
@@ -53,7 +54,12 @@ impl Plug for QemuBackend {
                     **card = complete;
                 }
             }
-            Device::Filesystem(_) | Device::Hostdev(_) | Device::Other(_) => {}
+            Device::Hostdev(hostdev) => {
+                if let Some(complete) = whole.devices.hostdevs.pop() {
+                    **hostdev = complete;
+                }
+            }
+            Device::Filesystem(_) | Device::Other(_) => {}
         }
         alias::assign_to(doc, device);
         Ok(())
@@ -74,7 +80,11 @@ impl Plug for QemuBackend {
                 let tap = tap::make(self.links(), card).await?;
                 Ok(attach_card(guest, &run.doc, card, tap).await?)
             }
-            Device::Filesystem(_) | Device::Hostdev(_) | Device::Other(_) => Ok(check(device)?),
+            Device::Hostdev(hostdev) => {
+                hostdev::attach(hostdev, run, self.config(), self.passthrough()).await?;
+                Ok(attach_hostdev(guest, &run.doc, hostdev).await?)
+            }
+            Device::Filesystem(_) | Device::Other(_) => Ok(check(device)?),
         }
     }
 
@@ -101,7 +111,8 @@ impl Plug for QemuBackend {
                 let id = host_id(card.info.alias.as_deref().unwrap_or_default());
                 forget(guest, &NetdevDel { id }).await;
             }
-            Device::Filesystem(_) | Device::Hostdev(_) | Device::Other(_) => {}
+            Device::Hostdev(hostdev) => hostdev::detach(hostdev, run, self.passthrough()).await,
+            Device::Filesystem(_) | Device::Other(_) => {}
         }
     }
 
@@ -141,8 +152,12 @@ impl Plug for QemuBackend {
 fn check(device: &Device) -> Result<()> {
     let disk = match device {
         Device::Disk(disk) => disk,
-        Device::Interface(_) => return Ok(()),
-        Device::Filesystem(_) | Device::Hostdev(_) | Device::Other(_) => {
+        Device::Interface(card) if command::net::queues(card) > 1 => {
+            let text = "a card with more than one queue cannot be plugged: attribute 'queues'";
+            return Err(Error::NotSupported(text.to_owned()));
+        }
+        Device::Interface(_) | Device::Hostdev(_) => return Ok(()),
+        Device::Filesystem(_) | Device::Other(_) => {
             let text = format!("live attach of device '{}' is not supported", device.kind());
             return Err(Error::NotSupported(text));
         }
@@ -221,6 +236,13 @@ async fn attach_disk(guest: &Machine, doc: &Domain, disk: &Disk) -> Result<()> {
     tell(guest, "device_add", device).await
 }
 
+async fn attach_hostdev(guest: &Machine, doc: &Domain, hostdev: &Hostdev) -> Result<()> {
+    match command::hostdev::device(doc, hostdev) {
+        Some(device) => tell(guest, "device_add", device.finish()).await,
+        None => Ok(()),
+    }
+}
+
 async fn attach_card(
     guest: &Machine,
     doc: &Domain,
@@ -229,7 +251,7 @@ async fn attach_card(
 ) -> Result<()> {
     let alias = card.info.alias.clone().unwrap_or_default();
     let fdname = format!("fd-{alias}");
-    let (netdev, device) = command::net::hot(doc, card, &fdname);
+    let (netdev, device) = command::net::hot(doc, card, &fdname)?;
     if let Some((fd, _)) = tap {
         guest.monitor().send_fd(&fdname, fd, DEADLINE).await?;
     }

@@ -7,16 +7,17 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use ferrovirt_guest::{BackendError, Run, Step};
+use ferrovirt_host::Passthrough;
 use ferrovirt_link::Links;
-use ferrovirt_model::domain::Domain;
+use ferrovirt_model::domain::{Domain, ModelFallback};
 use ferrovirt_sys::blocking;
 
 use crate::config::QemuConfig;
 use crate::error::{Error, Result};
 use crate::live::socket::Ports;
 use crate::live::{alias, file_backends, image, nvram, socket, tap};
-use crate::ownership;
 use crate::places::Places;
+use crate::{hostdev, launch, ownership};
 
 /// Kind of the step that stands for directories, sockets, pid file and control groups.
 pub const STEP: &str = "run";
@@ -37,15 +38,20 @@ pub async fn prepare(
     config: &QemuConfig,
     links: &Links,
     ports: &Ports,
+    passthrough: &Passthrough,
 ) -> std::result::Result<Prepared, BackendError> {
     run.doc = inspected(run.doc.clone()).await?;
     let places = Places::of_run(config, run);
     alias::assign(&mut run.doc);
+    settle_model(&mut run.doc);
     socket::channels(&mut run.doc, &places.channel_dir);
     socket::displays(&mut run.doc, ports, &config.vnc_listen)?;
+    socket::own_displays(&mut run.doc, &places.guest_dir);
     ownership::label(&mut run.doc, config);
     run.monitor = Some(places.monitor());
+    launch::name_scope(run);
     run.journal(Step::new(STEP)).await?;
+    hostdev::prepare(run, passthrough).await?;
     let mut prepared = blocking::here(|| {
         places.make(config)?;
         places.make_memory(&run.doc, config)?;
@@ -54,14 +60,23 @@ pub async fn prepare(
         opened_files(&run.doc)
     })?;
     for interface in &mut run.doc.devices.interfaces {
-        if let Some((fd, _)) = tap::make(links, interface).await? {
+        if let Some((fd, name)) = tap::make(links, interface).await? {
             prepared
                 .descriptors
                 .push((interface.info.alias.clone().unwrap_or_default(), fd));
+            let others = blocking::here(|| tap::others(interface, &name))?;
+            prepared.descriptors.extend(others);
         }
     }
     ownership::take(run, config).await?;
     Ok(prepared)
+}
+
+/// From the start on no other model of CPU is taken than the one that was named.
+fn settle_model(doc: &mut Domain) {
+    if let Some(model) = doc.cpu.as_mut().and_then(|cpu| cpu.model.as_mut()) {
+        model.fallback = Some(ModelFallback::Forbid);
+    }
 }
 
 /// Reads images' headers beside the runtime: a disk may be slow.

@@ -99,7 +99,7 @@ impl World {
                 &self.hooks.hooks_dir,
                 helper("ferrovirt-keeper"),
             ));
-            let backend = QemuBackend::new(config.clone(), Links::open().unwrap());
+            let backend = QemuBackend::new(config.clone(), Links::open().unwrap(), no_passthrough());
             let ports = Arc::new(FakePorts::new(&engine));
             let config = Config {
                 driver: QemuBackend::DRIVER,
@@ -458,7 +458,7 @@ fn r33_disks_belong_to_the_guest_while_it_runs() {
             &world.hooks.hooks_dir,
             helper("ferrovirt-keeper"),
         ));
-        let backend = QemuBackend::new(config.clone(), Links::open().unwrap());
+        let backend = QemuBackend::new(config.clone(), Links::open().unwrap(), no_passthrough());
         let ports = Arc::new(FakePorts::new(&engine));
         let config = Config {
             driver: QemuBackend::DRIVER,
@@ -562,4 +562,9 @@ fn inside_taps() {
         .map(|_| ())
         .unwrap_err();
     assert!(error.contains("br8"), "{error}");
+}
+
+/// A register that nobody else sees.
+fn no_passthrough() -> ferrovirt_host::Passthrough {
+    ferrovirt_host::Passthrough::new(ferrovirt_host::Places::real(), ferrovirt_host::Taken::open(None))
 }

@@ -13,6 +13,7 @@
 //! * [`terminal`]: the slave of a pseudo terminal, without waiting
 //! * [`program`]: where programs are found
 //! * [`users`]: users by name
+//! * [`uevent`], [`ethtool`]: news about devices, and what network devices can do
 //!
 //! Nothing in here knows what a guest or a hook is.
 //!
@@ -33,6 +34,7 @@ pub mod channel;
 pub mod clone;
 pub mod durable;
 mod error;
+pub mod ethtool;
 mod frame;
 pub mod keeper;
 pub mod launch;
@@ -48,6 +50,7 @@ pub mod signals;
 pub mod socket;
 pub mod tap;
 pub mod terminal;
+pub mod uevent;
 pub mod users;
 
 pub use error::{KeeperError, LaunchError, errno_text};

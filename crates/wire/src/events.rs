@@ -6,7 +6,7 @@
 use bytes::Bytes;
 
 use crate::frame::{Header, MessageType, Status};
-use crate::object::{DomainRef, NetworkRef};
+use crate::object::{DomainRef, NetworkRef, NodeDeviceRef};
 use crate::program::{REMOTE, VERSION};
 use crate::xdr::{Xdr, XdrError};
 
@@ -90,6 +90,10 @@ events! {
     354 DOMAIN_EVENT_CALLBACK_DEVICE_ADDED DomainDeviceAdded { dom: DomainRef, dev_alias: String };
     /// A guest does not let a device go.
     367 DOMAIN_EVENT_CALLBACK_DEVICE_REMOVAL_FAILED DomainDeviceRemovalFailed { dom: DomainRef, dev_alias: String };
+    /// A device of the host came or went.
+    376 NODE_DEVICE_EVENT_LIFECYCLE NodeDeviceLifecycle { dev: NodeDeviceRef, event: i32, detail: i32 };
+    /// A device of the host is different.
+    377 NODE_DEVICE_EVENT_UPDATE NodeDeviceUpdate { dev: NodeDeviceRef };
     /// What people or programs wrote about a guest has changed.
     379 DOMAIN_EVENT_CALLBACK_METADATA_CHANGE DomainMetadataChange { dom: DomainRef, kind: i32, nsuri: Option<String> };
 }

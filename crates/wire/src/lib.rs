@@ -36,7 +36,7 @@ pub mod xdr;
 pub use answer::Answer;
 pub use error::{ErrorCode, ErrorDomain, ErrorReply};
 pub use frame::{Frame, FrameError, FrameReader, Header, MessageType, Status};
-pub use object::{DomainRef, NetworkRef, PoolRef, PortRef};
+pub use object::{DomainRef, NetworkRef, NodeDeviceRef, PoolRef, PortRef};
 pub use procedures::RemoteService;
 pub use program::Procedure;
 pub use stream::{Packet, StreamKey};

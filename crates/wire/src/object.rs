@@ -49,6 +49,10 @@ xdr_struct! {
     PortRef { net: NetworkRef, uuid: UuidBytes }
 }
 xdr_struct! {
+    /// Names a device of the host.
+    NodeDeviceRef { name: String }
+}
+xdr_struct! {
     /// One address of a guest's interface; `kind` 0 is IPv4, 1 is IPv6.
     IpAddress { kind: i32, addr: String, prefix: u32 }
 }

@@ -108,6 +108,8 @@ own! {
     7 HOOK_RUN run Write (RunQuestion) -> Vec<Trial>;
     /// What became of an object's last operation, and why.
     8 HISTORY_WHY why Read (WhyQuestion) -> serde_json::Value;
+    /// The host's PCI devices: who has each, who wants it, and what keeps it from being given away.
+    9 HOST_DEVICES devices Read (DevicesQuestion) -> DevicesAnswer;
 }
 
 /// The row of a procedure of this program.
@@ -321,6 +323,57 @@ pub struct WhyQuestion {
     pub driver: Option<String>,
     /// Its name or uuid.
     pub object: String,
+}
+
+/// Asks for the host's PCI devices.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct DevicesQuestion {}
+
+/// The host's PCI devices.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct DevicesAnswer {
+    /// Whether there is an IOMMU at work.
+    pub iommu: bool,
+    /// Whether devices can be given to guests at all.
+    pub possible: bool,
+    /// What to do if not.
+    pub advice: Option<String>,
+    /// All devices, by IOMMU group, then by address.
+    pub devices: Vec<HostDevice>,
+}
+
+/// A PCI device.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct HostDevice {
+    /// Where it is: `0000:01:00.0`.
+    pub address: String,
+    /// Its IOMMU group.
+    pub group: Option<u32>,
+    /// Its numbers: `8086:10d3`.
+    pub ids: String,
+    /// Its class, six digits: `020000`.
+    pub class: String,
+    /// Who made it and what it is, as far as that is known.
+    pub name: String,
+    /// The driver that has it.
+    pub driver: Option<String>,
+    /// Whether it is a bridge.
+    pub bridge: bool,
+    /// The guest that has it.
+    pub guest: Option<String>,
+    /// The guests whose definition has it.
+    pub wanted_by: Vec<String>,
+    /// Whether the host has given it up.
+    pub detached: bool,
+    /// Whether it can be given away now.
+    pub available: bool,
+    /// Why not.
+    pub obstacles: Vec<String>,
+    /// What may be a nuisance.
+    pub remarks: Vec<String>,
 }
 
 fn question<Q: Question>(payload: &[u8]) -> Result<Q, ErrorReply> {

@@ -11,7 +11,8 @@ use crate::answer::Answer;
 use crate::error::{ErrorDomain, ErrorReply};
 use crate::frame::{Header, reply};
 use crate::object::{
-    DhcpLease, DomainRef, DomainStatsRecord, InterfaceAddresses, NetworkRef, PoolRef, PortRef, UuidBytes,
+    DhcpLease, DomainRef, DomainStatsRecord, InterfaceAddresses, NetworkRef, NodeDeviceRef, PoolRef, PortRef,
+    UuidBytes,
 };
 use crate::program::{Access, Extra, Needs, Priority, Procedure};
 use crate::typed::TypedParam;
@@ -21,6 +22,9 @@ use crate::xdr::{Char, FixedText, List, Xdr};
 pub const LIST_LIMIT: usize = 16_384;
 /// Most leases in a list.
 pub const LEASE_LIMIT: usize = 65_536;
+
+/// Most devices of the host in a list.
+pub const DEVICE_LIMIT: usize = 65_536;
 
 /// Arguments of a procedure, for the calling side.
 pub trait Call: Xdr {
@@ -334,6 +338,41 @@ procedures! {
     /// The connection's URI.
     110 CONNECT_GET_URI "virConnectGetURI" Domain Connection Read High Plain
         connect_get_uri ConnectGetUriArgs {} -> ConnectGetUriResults { uri: String };
+    /// How many devices of the host there are, of one kind or of all.
+    111 NODE_NUM_OF_DEVICES "virNodeNumOfDevices" NodeDevice Connection Read High Plain
+        node_num_of_devices NodeNumOfDevicesArgs { cap: Option<String>, flags: u32 } -> NodeNumOfDevicesResults { num: i32 };
+    /// Their names.
+    112 NODE_LIST_DEVICES "virNodeListDevices" NodeDevice Connection Read High Plain
+        node_list_devices NodeListDevicesArgs { cap: Option<String>, maxnames: i32, flags: u32 }
+            -> NodeListDevicesResults { names: List<String, DEVICE_LIMIT> };
+    /// Finds a device of the host by its name.
+    113 NODE_DEVICE_LOOKUP_BY_NAME "virNodeDeviceLookupByName" NodeDevice Connection Read High Plain
+        node_device_lookup_by_name NodeDeviceLookupByNameArgs { name: String }
+            -> NodeDeviceLookupByNameResults { dev: NodeDeviceRef };
+    /// A device's document.
+    114 NODE_DEVICE_GET_XML_DESC "virNodeDeviceGetXMLDesc" NodeDevice Connection Read Low Plain
+        node_device_get_xml_desc NodeDeviceGetXmlDescArgs { name: String, flags: u32 }
+            -> NodeDeviceGetXmlDescResults { xml: String };
+    /// The name of the device above it.
+    115 NODE_DEVICE_GET_PARENT "virNodeDeviceGetParent" NodeDevice Connection Read High Plain
+        node_device_get_parent NodeDeviceGetParentArgs { name: String }
+            -> NodeDeviceGetParentResults { parent_name: Option<String> };
+    /// How many words there are for what a device is.
+    116 NODE_DEVICE_NUM_OF_CAPS "virNodeDeviceNumOfCaps" NodeDevice Connection Read High Plain
+        node_device_num_of_caps NodeDeviceNumOfCapsArgs { name: String } -> NodeDeviceNumOfCapsResults { num: i32 };
+    /// These words.
+    117 NODE_DEVICE_LIST_CAPS "virNodeDeviceListCaps" NodeDevice Connection Read High Plain
+        node_device_list_caps NodeDeviceListCapsArgs { name: String, maxnames: i32 }
+            -> NodeDeviceListCapsResults { names: List<String, DEVICE_LIMIT> };
+    /// Takes a PCI device from the host's driver.
+    118 NODE_DEVICE_DETTACH "virNodeDeviceDettach" NodeDevice Hypervisor Write Low Plain
+        node_device_dettach NodeDeviceDettachArgs { name: String } -> NodeDeviceDettachResults {};
+    /// Gives it back to the host's driver.
+    119 NODE_DEVICE_RE_ATTACH "virNodeDeviceReAttach" NodeDevice Hypervisor Write Low Plain
+        node_device_re_attach NodeDeviceReAttachArgs { name: String } -> NodeDeviceReAttachResults {};
+    /// Resets it.
+    120 NODE_DEVICE_RESET "virNodeDeviceReset" NodeDevice Hypervisor Write Low Plain
+        node_device_reset NodeDeviceResetArgs { name: String } -> NodeDeviceResetResults {};
     /// A guest's security label.
     121 DOMAIN_GET_SECURITY_LABEL "virDomainGetSecurityLabel" Domain Hypervisor Read High Plain
         domain_get_security_label DomainGetSecurityLabelArgs { dom: DomainRef } -> DomainGetSecurityLabelResults {
@@ -344,6 +383,13 @@ procedures! {
         node_get_security_model NodeGetSecurityModelArgs {} -> NodeGetSecurityModelResults {
             model: List<Char, 257>, doi: List<Char, 257>
         };
+    /// Makes a device.
+    123 NODE_DEVICE_CREATE_XML "virNodeDeviceCreateXML" NodeDevice Connection Write Low Plain
+        node_device_create_xml NodeDeviceCreateXmlArgs { xml_desc: String, flags: u32 }
+            -> NodeDeviceCreateXmlResults { dev: NodeDeviceRef };
+    /// Ends a device that was made.
+    124 NODE_DEVICE_DESTROY "virNodeDeviceDestroy" NodeDevice Connection Write High Plain
+        node_device_destroy NodeDeviceDestroyArgs { name: String } -> NodeDeviceDestroyResults {};
     /// Whether a guest runs.
     150 DOMAIN_IS_ACTIVE "virDomainIsActive" Domain Hypervisor Read High Plain
         domain_is_active DomainIsActiveArgs { dom: DomainRef } -> DomainIsActiveResults { active: i32 };
@@ -458,10 +504,22 @@ procedures! {
     283 CONNECT_LIST_ALL_NETWORKS "virConnectListAllNetworks" Network Networks Read High Plain
         connect_list_all_networks ConnectListAllNetworksArgs { need_results: i32, flags: u32 }
             -> ConnectListAllNetworksResults { nets: List<NetworkRef, LIST_LIMIT>, ret: u32 };
+    /// The devices of the host that a filter lets through.
+    285 CONNECT_LIST_ALL_NODE_DEVICES "virConnectListAllNodeDevices" NodeDevice Connection Read High Plain
+        connect_list_all_node_devices ConnectListAllNodeDevicesArgs { need_results: i32, flags: u32 }
+            -> ConnectListAllNodeDevicesResults { devices: List<NodeDeviceRef, DEVICE_LIMIT>, ret: u32 };
     /// Opens a channel of a guest as a stream.
     296 DOMAIN_OPEN_CHANNEL "virDomainOpenChannel" Domain Hypervisor Write Low Stream
         domain_open_channel DomainOpenChannelArgs { dom: DomainRef, name: Option<String>, flags: u32 }
             -> DomainOpenChannelResults {};
+    /// The SCSI controller with these world wide names.
+    297 NODE_DEVICE_LOOKUP_SCSI_HOST_BY_WWN "virNodeDeviceLookupSCSIHostByWWN" NodeDevice Connection Read High Plain
+        node_device_lookup_scsi_host_by_wwn NodeDeviceLookupScsiHostByWwnArgs { wwnn: String, wwpn: String, flags: u32 }
+            -> NodeDeviceLookupScsiHostByWwnResults { dev: NodeDeviceRef };
+    /// Takes a PCI device from the host's driver for another one.
+    301 NODE_DEVICE_DETACH_FLAGS "virNodeDeviceDetachFlags" NodeDevice Hypervisor Write Low Plain
+        node_device_detach_flags NodeDeviceDetachFlagsArgs { name: String, driver_name: Option<String>, flags: u32 }
+            -> NodeDeviceDetachFlagsResults {};
     /// Asks to be told of an event of one network, or of all.
     313 CONNECT_NETWORK_EVENT_REGISTER_ANY "virConnectNetworkEventRegisterAny" Network Networks Read High Plain
         connect_network_event_register_any ConnectNetworkEventRegisterAnyArgs { event_id: i32, net: Option<NetworkRef> }
@@ -504,6 +562,14 @@ procedures! {
     /// Takes that back.
     361 CONNECT_UNREGISTER_CLOSE_CALLBACK "virConnectUnregisterCloseCallback" Domain Connection Read High Plain
         connect_unregister_close_callback ConnectUnregisterCloseCallbackArgs {} -> ConnectUnregisterCloseCallbackResults {};
+    /// Asks to be told of devices that come and go.
+    374 CONNECT_NODE_DEVICE_EVENT_REGISTER_ANY "virConnectNodeDeviceEventRegisterAny" NodeDevice Connection Read High Plain
+        connect_node_device_event_register_any ConnectNodeDeviceEventRegisterAnyArgs { event_id: i32, dev: Option<NodeDeviceRef> }
+            -> ConnectNodeDeviceEventRegisterAnyResults { callback_id: i32 };
+    /// Takes that back.
+    375 CONNECT_NODE_DEVICE_EVENT_DEREGISTER_ANY "virConnectNodeDeviceEventDeregisterAny" NodeDevice Connection Read High Plain
+        connect_node_device_event_deregister_any ConnectNodeDeviceEventDeregisterAnyArgs { callback_id: i32 }
+            -> ConnectNodeDeviceEventDeregisterAnyResults {};
     /// Takes the device of this name away.
     392 DOMAIN_DETACH_DEVICE_ALIAS "virDomainDetachDeviceAlias" Domain Hypervisor Write Low Plain
         domain_detach_device_alias DomainDetachDeviceAliasArgs { dom: DomainRef, alias: String, flags: u32 }
@@ -516,6 +582,31 @@ procedures! {
     426 DOMAIN_GET_MESSAGES "virDomainGetMessages" Domain Hypervisor Read Low Plain
         domain_get_messages DomainGetMessagesArgs { dom: DomainRef, flags: u32 }
             -> DomainGetMessagesResults { msgs: List<String, 2048> };
+    /// Defines a device that can be made.
+    428 NODE_DEVICE_DEFINE_XML "virNodeDeviceDefineXML" NodeDevice Connection Write Low Plain
+        node_device_define_xml NodeDeviceDefineXmlArgs { xml_desc: String, flags: u32 }
+            -> NodeDeviceDefineXmlResults { dev: NodeDeviceRef };
+    /// Forgets that.
+    429 NODE_DEVICE_UNDEFINE "virNodeDeviceUndefine" NodeDevice Connection Write Low Plain
+        node_device_undefine NodeDeviceUndefineArgs { name: String, flags: u32 } -> NodeDeviceUndefineResults {};
+    /// Makes a device that is defined.
+    430 NODE_DEVICE_CREATE "virNodeDeviceCreate" NodeDevice Connection Write Low Plain
+        node_device_create NodeDeviceCreateArgs { name: String, flags: u32 } -> NodeDeviceCreateResults {};
+    /// Whether a device is made when the host starts.
+    433 NODE_DEVICE_GET_AUTOSTART "virNodeDeviceGetAutostart" NodeDevice Connection Read High Plain
+        node_device_get_autostart NodeDeviceGetAutostartArgs { name: String } -> NodeDeviceGetAutostartResults { autostart: i32 };
+    /// Says whether it is.
+    434 NODE_DEVICE_SET_AUTOSTART "virNodeDeviceSetAutostart" NodeDevice Connection Write Low Plain
+        node_device_set_autostart NodeDeviceSetAutostartArgs { name: String, autostart: i32 } -> NodeDeviceSetAutostartResults {};
+    /// Whether a device is defined.
+    435 NODE_DEVICE_IS_PERSISTENT "virNodeDeviceIsPersistent" NodeDevice Connection Read High Plain
+        node_device_is_persistent NodeDeviceIsPersistentArgs { name: String } -> NodeDeviceIsPersistentResults { persistent: i32 };
+    /// Whether a device is there.
+    436 NODE_DEVICE_IS_ACTIVE "virNodeDeviceIsActive" NodeDevice Connection Read High Plain
+        node_device_is_active NodeDeviceIsActiveArgs { name: String } -> NodeDeviceIsActiveResults { active: i32 };
+    /// Changes a device that was made.
+    447 NODE_DEVICE_UPDATE "virNodeDeviceUpdate" NodeDevice Connection Write Low Plain
+        node_device_update NodeDeviceUpdateArgs { name: String, xml_desc: String, flags: u32 } -> NodeDeviceUpdateResults {};
     /// Whether a guest starts at the next start of the host, once.
     449 DOMAIN_GET_AUTOSTART_ONCE "virDomainGetAutostartOnce" Domain Hypervisor Read High Plain
         domain_get_autostart_once DomainGetAutostartOnceArgs { dom: DomainRef } -> DomainGetAutostartOnceResults { autostart: i32 };

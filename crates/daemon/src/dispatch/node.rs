@@ -1,9 +1,6 @@
 //! The host: its name, processors and memory, and what guests it can run.
 
-use std::sync::OnceLock;
-
 use ferrovirt_guest::BackendError;
-use ferrovirt_model::Uuid;
 use ferrovirt_wire::procedures::*;
 use ferrovirt_wire::xdr::{Char, FixedText};
 use ferrovirt_wire::{ErrorDomain, ErrorReply, List};
@@ -68,13 +65,7 @@ pub(super) async fn capabilities(
     session: &Session,
     _: ConnectGetCapabilitiesArgs,
 ) -> Result<ConnectGetCapabilitiesResults, ErrorReply> {
-    let set = session
-        .host
-        .settings
-        .libvirtd
-        .host_uuid
-        .map(|uuid| Uuid(*uuid.as_bytes()));
-    let host = set.unwrap_or_else(|| *THIS_HOST.get_or_init(host_uuid));
+    let host = crate::node::host_uuid(&session.host.settings);
     let qemu = session.host.guests.qemu.backend();
     let capabilities = match (session.opened()?.uri.scheme, &session.host.guests.lxc) {
         (Scheme::Lxc, Some(lxc)) => lxc.backend().capabilities(host),
@@ -85,16 +76,6 @@ pub(super) async fn capabilities(
 
 fn emulator(error: ferrovirt_qemu::Error) -> ErrorReply {
     errors::guest(BackendError::from(error).into())
-}
-
-/// The host's UUID unless the settings have one.
-static THIS_HOST: OnceLock<Uuid> = OnceLock::new();
-
-/// The host's UUID as its firmware has it, or its installation; where neither is known, one for this daemon.
-fn host_uuid() -> Uuid {
-    let read = |path| std::fs::read_to_string(path).ok()?.parse::<Uuid>().ok();
-    let known = read("/sys/class/dmi/id/product_uuid").or_else(|| read("/etc/machine-id"));
-    known.unwrap_or_else(Uuid::random)
 }
 
 /// No security driver: clients are told so in libvirt's words.

@@ -66,6 +66,7 @@ impl Plug for FakeBackend {
         if let Device::Interface(card) = device {
             card.target = Some(InterfaceTarget {
                 dev: Some("vnet42".to_owned()),
+                ..InterfaceTarget::default()
             });
         }
         Ok(())

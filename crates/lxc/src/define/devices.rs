@@ -137,9 +137,16 @@ fn check_driver(kind: FilesystemType, driver: &FilesystemDriver) -> Result<()> {
 }
 
 fn interface(interface: &mut Interface) -> Result<()> {
-    if interface.kind == InterfaceType::User {
-        return unsupported("interface type 'user' is not supported by the LXC driver".to_owned());
+    let kind = interface.kind;
+    if !matches!(
+        kind,
+        InterfaceType::Network | InterfaceType::Bridge | InterfaceType::Direct | InterfaceType::Ethernet
+    ) {
+        return unsupported(format!(
+            "interface type '{kind}' is not supported by the LXC driver"
+        ));
     }
+    of_machines(interface)?;
     if let Some(model) = &interface.model {
         return unsupported(format!(
             "interface model '{model}' is not supported by the LXC driver"
@@ -157,6 +164,32 @@ fn interface(interface: &mut Interface) -> Result<()> {
         }
     }
     info("interface", &mut interface.info)
+}
+
+/// What only the cards of a machine have.
+fn of_machines(interface: &Interface) -> Result<()> {
+    let target = interface.target.as_ref();
+    let parts = [
+        ("@trustGuestRxFilters", interface.trust_guest_rx_filters.is_some()),
+        ("port", interface.isolated.is_some()),
+        ("script", interface.script.is_some()),
+        ("downscript", interface.down_script.is_some()),
+        (
+            "target/@managed",
+            target.is_some_and(|target| target.managed.is_some()),
+        ),
+        ("driver", interface.driver.is_some()),
+        ("backend", interface.backend.is_some()),
+        ("teaming", interface.teaming.is_some()),
+        ("tune", interface.tune.is_some()),
+    ];
+    for (part, there) in parts {
+        if there {
+            let path = format!("domain/devices/interface/{part}");
+            return unsupported(format!("not supported: {}, {path}", what_is(&path)));
+        }
+    }
+    Ok(())
 }
 
 /// No two interfaces can have one name inside.
@@ -198,6 +231,12 @@ fn hostdev(hostdev: &mut Hostdev) -> Result<()> {
         HostdevKind::Storage(storage) => absolute("hostdev/source/block", Some(&storage.source.block))?,
         HostdevKind::Misc(misc) => absolute("hostdev/source/char", Some(&misc.source.char))?,
         HostdevKind::Net(_) => {}
+        HostdevKind::Pci(_) | HostdevKind::Usb(_) => {
+            return unsupported(format!(
+                "not supported for containers: devices/hostdev, type '{}'",
+                hostdev.kind.tag()
+            ));
+        }
     }
     info("hostdev", &mut hostdev.info)
 }

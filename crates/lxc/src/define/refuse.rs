@@ -291,26 +291,31 @@ fn time(clock: &Clock) -> [Part; 3] {
     ]
 }
 
-fn devices(devices: &Devices) -> [Part; 14] {
+fn devices(devices: &Devices) -> [Part; 19] {
     let Devices {
         emulator: _,
         disks,
         controllers,
         filesystems: _,
         interfaces: _,
+        smartcards,
         serials,
         parallels,
         consoles: _,
         channels,
         inputs,
         graphics,
+        sounds,
         audios,
         videos,
         hostdevs: _,
+        redirdevs,
+        redirfilter,
         watchdogs,
         memballoon,
         rngs,
         panics,
+        shmems,
         memories,
         rest: _,
     } = devices;
@@ -328,6 +333,11 @@ fn devices(devices: &Devices) -> [Part; 14] {
         ("devices/memballoon", memballoon.is_some()),
         ("devices/rng", !rngs.is_empty()),
         ("devices/panic", !panics.is_empty()),
+        ("devices/smartcard", !smartcards.is_empty()),
+        ("devices/sound", !sounds.is_empty()),
+        ("devices/redirdev", !redirdevs.is_empty()),
+        ("devices/redirfilter", redirfilter.is_some()),
+        ("devices/shmem", !shmems.is_empty()),
         ("devices/memory", !memories.is_empty()),
     ]
 }

@@ -171,7 +171,11 @@ const WITHOUT_EFFECT: &[(&str, &str, &str)] = &[
         "<interface type='ethernet'><target dev='0123456789abcdef'/></interface>",
         "'0123456789abcdef'",
     ),
-    ("", "<hostdev mode='subsystem' type='usb'/>", "'subsystem'"),
+    (
+        "",
+        "<hostdev mode='subsystem' type='usb'><source><address bus='1' device='2'/></source></hostdev>",
+        "devices/hostdev, type 'usb'",
+    ),
     (
         "",
         "<hostdev mode='capabilities' type='misc'><source><char>a</char></source></hostdev>",

@@ -1,6 +1,6 @@
 //! Where a device sits in the machine, and what all devices have in common.
 
-use ferrovirt_xml::values::{hex_plain, hex1, hex2, hex4, on_off};
+use ferrovirt_xml::values::{hex_plain, hex1, hex2, hex4, on_off, yes_no};
 use ferrovirt_xml::{Form, Xml};
 
 /// What all devices have: place in the boot order, alias, address.
@@ -15,8 +15,24 @@ pub struct DeviceInfo {
     /// Port of the USB controller that this one belongs to (companion controllers).
     #[xml(child = "master", attr = "startport")]
     pub master_startport: Option<u32>,
+    /// Its option ROM (interfaces and host devices).
+    pub rom: Option<Rom>,
     /// Where it sits.
     pub address: Option<Address>,
+}
+
+/// `<rom>`: the code that a PCI device brings along for the firmware.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Xml)]
+pub struct Rom {
+    /// Is there one at all?
+    #[xml(attr, with = "yes_no")]
+    pub enabled: Option<bool>,
+    /// Does the guest see it?
+    #[xml(attr, with = "on_off")]
+    pub bar: Option<bool>,
+    /// A file to use instead of the device's own.
+    #[xml(attr)]
+    pub file: Option<String>,
 }
 
 impl DeviceInfo {
@@ -54,6 +70,8 @@ pub enum Address {
     Usb(UsbAddress),
     /// At an I/O port.
     Isa(IsaAddress),
+    /// In a card reader.
+    Ccid(CcidAddress),
     /// In a slot for memory modules.
     Dimm(DimmAddress),
 }
@@ -162,6 +180,17 @@ pub struct IsaAddress {
     /// Interrupt.
     #[xml(attr, with = "hex_plain")]
     pub irq: Option<u32>,
+}
+
+/// A slot of a controller for card readers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Xml)]
+pub struct CcidAddress {
+    /// Index of the controller.
+    #[xml(attr, default)]
+    pub controller: u32,
+    /// The slot.
+    #[xml(attr, default)]
+    pub slot: u32,
 }
 
 /// A slot for memory modules.

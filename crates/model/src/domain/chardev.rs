@@ -1,7 +1,8 @@
 //! Character devices: `<serial>`, `<parallel>`, `<console>`, `<channel>`. What is behind them on the host is the same for all.
 
 use super::address::DeviceInfo;
-use ferrovirt_xml::values::on_off;
+use super::seclabel::DeviceLabel;
+use ferrovirt_xml::values::{on_off, yes_no};
 use ferrovirt_xml::{Form, Rest, Xml};
 
 /// What is behind a character device on the host.
@@ -9,15 +10,74 @@ use ferrovirt_xml::{Form, Rest, Xml};
 pub enum CharType {
     /// Nothing.
     Null,
+    /// A console in the hypervisor's own window.
+    Vc,
     /// A pseudo terminal.
     #[default]
     Pty,
+    /// A device of the host.
+    Dev,
     /// A file.
     File,
+    /// A named pipe, or a pair of them.
+    Pipe,
+    /// The hypervisor's standard input and output.
+    Stdio,
+    /// Datagrams.
+    Udp,
     /// A TCP socket.
     Tcp,
     /// A Unix domain socket.
     Unix,
+    /// What a SPICE client brings along.
+    #[xml(name = "spicevmc")]
+    SpiceVmc,
+    /// A port that a SPICE client opens by name.
+    #[xml(name = "spiceport")]
+    SpicePort,
+    /// A pair of terminals (FreeBSD).
+    Nmdm,
+    /// SPICE's agent, played by the hypervisor.
+    QemuVdagent,
+    /// A channel of a D-Bus display.
+    Dbus,
+}
+
+/// `<reconnect>`: what happens when a connection ends.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Xml)]
+pub struct Reconnect {
+    /// Is it made anew?
+    #[xml(attr, with = "yes_no")]
+    pub enabled: bool,
+    /// After so many seconds.
+    #[xml(attr)]
+    pub timeout: Option<u32>,
+}
+
+/// `<clipboard>` of SPICE's agent.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Xml)]
+pub struct Clipboard {
+    /// Is it shared?
+    #[xml(attr = "copypaste", with = "yes_no")]
+    pub copy_paste: bool,
+}
+
+/// Who draws the mouse.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Xml)]
+pub enum MouseMode {
+    /// The guest.
+    #[default]
+    Server,
+    /// The client.
+    Client,
+}
+
+/// `<mouse>` of SPICE's agent.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Xml)]
+pub struct AgentMouse {
+    /// Who draws it.
+    #[xml(attr)]
+    pub mode: MouseMode,
 }
 
 /// Who listens on a socket.
@@ -44,9 +104,24 @@ pub struct BackendSource {
     /// Port of a TCP socket.
     #[xml(attr)]
     pub service: Option<String>,
+    /// Is the connection encrypted (TCP)?
+    #[xml(attr, with = "yes_no")]
+    pub tls: Option<bool>,
     /// Is a file continued, rather than truncated?
     #[xml(attr, with = "on_off")]
     pub append: Option<bool>,
+    /// Name of the channel (spiceport, dbus).
+    #[xml(attr)]
+    pub channel: Option<String>,
+    /// What happens when a connection ends.
+    pub reconnect: Option<Reconnect>,
+    /// Is the clipboard shared (SPICE's agent)?
+    pub clipboard: Option<Clipboard>,
+    /// Who draws the mouse (SPICE's agent).
+    pub mouse: Option<AgentMouse>,
+    /// What security drivers do with the file.
+    #[xml(name = "seclabel")]
+    pub seclabels: Vec<DeviceLabel>,
 }
 
 /// What is spoken on a TCP socket.
@@ -82,6 +157,9 @@ pub struct Backend {
     /// Where it is. The path of a pseudo terminal belongs to the run.
     #[xml(when = "Backend::shows_source")]
     pub source: Option<BackendSource>,
+    /// Where datagrams go (UDP); `source` then is where they come in.
+    #[xml(name = "source")]
+    pub peer: Option<BackendSource>,
     /// What is spoken (TCP).
     #[xml(child = "protocol", attr = "type")]
     pub protocol: Option<Protocol>,
@@ -216,9 +294,14 @@ pub enum ChannelState {
 /// Kind of a channel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Xml)]
 pub enum ChannelTargetType {
+    /// An address in the guest's user network, whose connections come here.
+    #[xml(name = "guestfwd")]
+    GuestForward,
     /// A port of a virtio-serial controller.
     #[default]
     Virtio,
+    /// Xen's.
+    Xen,
 }
 
 /// `<target>` of a channel.
@@ -233,6 +316,12 @@ pub struct ChannelTarget {
     /// Has the guest opened it?
     #[xml(attr, live)]
     pub state: Option<ChannelState>,
+    /// The address in the guest's network (`guestfwd`).
+    #[xml(attr)]
+    pub address: Option<std::net::IpAddr>,
+    /// The port there.
+    #[xml(attr)]
+    pub port: Option<u16>,
 }
 
 /// `<channel>`: a channel between guest and host.

@@ -17,6 +17,8 @@ pub enum ControllerType {
     Sata,
     /// virtio-serial.
     VirtioSerial,
+    /// Card readers.
+    Ccid,
     /// USB.
     Usb,
     /// PCI.

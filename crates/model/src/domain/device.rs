@@ -43,7 +43,7 @@ pub enum Device {
     Interface(Box<Interface>),
     /// `<filesystem>`
     Filesystem(Box<Filesystem>),
-    /// `<hostdev mode='capabilities'>`
+    /// `<hostdev>`
     Hostdev(Box<Hostdev>),
     /// One of another kind, of which only that is known.
     Other(&'static str),
@@ -76,19 +76,22 @@ pub enum NotFound {
     Kind(&'static str),
 }
 
-/// As much of `<hostdev>` as tells whether it is one for containers.
+/// As much of `<hostdev>` as tells whether it is one that can be attached.
 #[derive(Xml)]
 struct Head {
-    #[xml(attr)]
-    mode: Option<String>,
+    #[xml(attr = "type")]
+    kind: Option<String>,
     #[xml(rest)]
     rest: Rest,
 }
 
-/// Whether this is `<hostdev mode='capabilities'>`.
-fn is_capability(text: &str) -> Result<bool, XmlError> {
+/// Whether this is a device of a bus that cannot be attached.
+fn is_other_bus(text: &str) -> Result<bool, XmlError> {
     let head: Parsed<Head> = ferrovirt_xml::from_str("hostdev", text, UnknownPolicy::Salvage)?;
-    Ok(head.value.mode.as_deref() == Some("capabilities"))
+    Ok(matches!(
+        head.value.kind.as_deref(),
+        Some("scsi" | "scsi_host" | "mdev")
+    ))
 }
 
 impl Device {
@@ -117,7 +120,7 @@ impl Device {
                 ferrovirt_xml::from_str("filesystem", text, policy)?,
                 Device::Filesystem,
             )),
-            "hostdev" if is_capability(text)? => Ok(boxed(
+            "hostdev" if !is_other_bus(text)? => Ok(boxed(
                 ferrovirt_xml::from_str("hostdev", text, policy)?,
                 Device::Hostdev,
             )),
@@ -190,7 +193,7 @@ impl Device {
             Device::Disk(disk) => disk.target.dev.clone(),
             Device::Interface(card) => card.mac.map(|mac| mac.to_string()).unwrap_or_default(),
             Device::Filesystem(mount) => mount.target.clone().unwrap_or_default(),
-            Device::Hostdev(hostdev) => hostdev.kind.named().to_owned(),
+            Device::Hostdev(hostdev) => hostdev.kind.named(),
             Device::Other(kind) => (*kind).to_owned(),
         })
     }
@@ -229,7 +232,7 @@ impl Devices {
                 let place = all.position(|hostdev| hostdev.kind.is_same(&wanted.kind));
                 place
                     .map(Place::Hostdev)
-                    .ok_or_else(|| NotFound::None(format!("hostdev {} not found", wanted.kind.named())))
+                    .ok_or_else(|| NotFound::None(wanted.kind.not_found()))
             }
             Device::Other(kind) => Err(NotFound::Kind(kind)),
         }
@@ -337,17 +340,34 @@ impl Devices {
 }
 
 impl HostdevKind {
-    /// Its path or name on the host.
-    pub fn named(&self) -> &str {
+    /// Its path, name or address on the host.
+    pub fn named(&self) -> String {
         match self {
-            HostdevKind::Storage(storage) => &storage.source.block,
-            HostdevKind::Misc(misc) => &misc.source.char,
-            HostdevKind::Net(net) => &net.source.interface,
+            HostdevKind::Storage(storage) => storage.source.block.clone(),
+            HostdevKind::Misc(misc) => misc.source.char.clone(),
+            HostdevKind::Net(net) => net.source.interface.clone(),
+            HostdevKind::Pci(pci) => pci.source.address.to_string(),
+            HostdevKind::Usb(usb) => usb.named(),
         }
     }
 
+    /// What is said when a guest does not have it.
+    fn not_found(&self) -> String {
+        let bus = match self {
+            HostdevKind::Storage(_) | HostdevKind::Misc(_) | HostdevKind::Net(_) => "hostdev",
+            HostdevKind::Pci(_) => "host pci device",
+            HostdevKind::Usb(_) => "host usb device",
+        };
+        format!("{bus} {} not found", self.named())
+    }
+
     /// Whether both are the same thing of the host, whatever it gets inside.
-    fn is_same(&self, other: &HostdevKind) -> bool {
-        std::mem::discriminant(self) == std::mem::discriminant(other) && self.named() == other.named()
+    pub fn is_same(&self, other: &HostdevKind) -> bool {
+        match (self, other) {
+            (HostdevKind::Usb(one), HostdevKind::Usb(another)) => one.is_same(another),
+            _ => {
+                std::mem::discriminant(self) == std::mem::discriminant(other) && self.named() == other.named()
+            }
+        }
     }
 }

@@ -2,7 +2,8 @@
 
 use super::{
     Audio, Backend, Channel, Console, Controller, DeviceInfo, Disk, Filesystem, Graphics, Hostdev, Input,
-    Interface, MemBalloon, MemoryDevice, Panic, Parallel, Rng, Serial, Video, Watchdog,
+    Interface, MemBalloon, MemoryDevice, Panic, Parallel, RedirFilter, Redirdev, Rng, RngBackend, Serial,
+    Shmem, Smartcard, Sound, Video, Watchdog,
 };
 use ferrovirt_xml::{Rest, Xml};
 
@@ -23,6 +24,9 @@ pub struct Devices {
     /// Network cards.
     #[xml(name = "interface")]
     pub interfaces: Vec<Interface>,
+    /// Card readers.
+    #[xml(name = "smartcard")]
+    pub smartcards: Vec<Smartcard>,
     /// Serial ports.
     #[xml(name = "serial")]
     pub serials: Vec<Serial>,
@@ -41,6 +45,9 @@ pub struct Devices {
     /// Servers that show the screen.
     #[xml(name = "graphics")]
     pub graphics: Vec<Graphics>,
+    /// Sound cards.
+    #[xml(name = "sound")]
+    pub sounds: Vec<Sound>,
     /// Where sound goes.
     #[xml(name = "audio")]
     pub audios: Vec<Audio>,
@@ -50,6 +57,12 @@ pub struct Devices {
     /// What a container may use of the host.
     #[xml(name = "hostdev")]
     pub hostdevs: Vec<Hostdev>,
+    /// Places for USB devices that come from elsewhere.
+    #[xml(name = "redirdev")]
+    pub redirdevs: Vec<Redirdev>,
+    /// Which of them may come.
+    #[xml(name = "redirfilter")]
+    pub redirfilter: Option<RedirFilter>,
     /// Watchdogs.
     #[xml(name = "watchdog")]
     pub watchdogs: Vec<Watchdog>,
@@ -61,6 +74,9 @@ pub struct Devices {
     /// Panic devices.
     #[xml(name = "panic")]
     pub panics: Vec<Panic>,
+    /// Memory that is shared.
+    #[xml(name = "shmem")]
+    pub shmems: Vec<Shmem>,
     /// Memory modules.
     #[xml(name = "memory")]
     pub memories: Vec<MemoryDevice>,
@@ -77,17 +93,21 @@ impl Devices {
         list.extend(self.controllers.iter().map(|device| &device.info));
         list.extend(self.filesystems.iter().map(|device| &device.info));
         list.extend(self.interfaces.iter().map(|device| &device.info));
+        list.extend(self.smartcards.iter().map(|device| &device.info));
         list.extend(self.serials.iter().map(|device| &device.info));
         list.extend(self.parallels.iter().map(|device| &device.info));
         list.extend(self.own_consoles().map(|device| &device.info));
         list.extend(self.channels.iter().map(|device| &device.info));
         list.extend(self.inputs.iter().map(|device| &device.info));
+        list.extend(self.sounds.iter().map(|device| &device.info));
         list.extend(self.videos.iter().map(|device| &device.info));
         list.extend(self.hostdevs.iter().map(|device| &device.info));
+        list.extend(self.redirdevs.iter().map(|device| &device.info));
         list.extend(self.watchdogs.iter().map(|device| &device.info));
         list.extend(self.memballoon.iter().map(|device| &device.info));
         list.extend(self.rngs.iter().map(|device| &device.info));
         list.extend(self.panics.iter().map(|device| &device.info));
+        list.extend(self.shmems.iter().map(|device| &device.info));
         list.extend(self.memories.iter().map(|device| &device.info));
         list
     }
@@ -100,6 +120,7 @@ impl Devices {
         list.extend(self.controllers.iter_mut().map(|device| &mut device.info));
         list.extend(self.filesystems.iter_mut().map(|device| &mut device.info));
         list.extend(self.interfaces.iter_mut().map(|device| &mut device.info));
+        list.extend(self.smartcards.iter_mut().map(|device| &mut device.info));
         list.extend(self.serials.iter_mut().map(|device| &mut device.info));
         list.extend(self.parallels.iter_mut().map(|device| &mut device.info));
         list.extend(
@@ -110,12 +131,15 @@ impl Devices {
         );
         list.extend(self.channels.iter_mut().map(|device| &mut device.info));
         list.extend(self.inputs.iter_mut().map(|device| &mut device.info));
+        list.extend(self.sounds.iter_mut().map(|device| &mut device.info));
         list.extend(self.videos.iter_mut().map(|device| &mut device.info));
         list.extend(self.hostdevs.iter_mut().map(|device| &mut device.info));
+        list.extend(self.redirdevs.iter_mut().map(|device| &mut device.info));
         list.extend(self.watchdogs.iter_mut().map(|device| &mut device.info));
         list.extend(self.memballoon.iter_mut().map(|device| &mut device.info));
         list.extend(self.rngs.iter_mut().map(|device| &mut device.info));
         list.extend(self.panics.iter_mut().map(|device| &mut device.info));
+        list.extend(self.shmems.iter_mut().map(|device| &mut device.info));
         list.extend(self.memories.iter_mut().map(|device| &mut device.info));
         list
     }
@@ -127,6 +151,16 @@ impl Devices {
         list.extend(self.parallels.iter_mut().map(|device| &mut device.backend));
         list.extend(self.consoles.iter_mut().map(|device| &mut device.backend));
         list.extend(self.channels.iter_mut().map(|device| &mut device.backend));
+        list.extend(self.redirdevs.iter_mut().map(|device| &mut device.backend));
+        list.extend(
+            self.smartcards
+                .iter_mut()
+                .filter_map(|card| card.backend.0.as_mut()),
+        );
+        list.extend(self.rngs.iter_mut().filter_map(|rng| match &mut rng.backend {
+            RngBackend::Egd(backend) => Some(&mut **backend),
+            RngBackend::Random(_) | RngBackend::Builtin => None,
+        }));
         list
     }
 

@@ -87,6 +87,7 @@ pub struct State {
 
 /// `<kvm>`: what KVM does other than usual.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Xml)]
+#[xml(stay_open)]
 pub struct KvmFeatures {
     /// The guest is not told that it is one of KVM's.
     pub hidden: Option<State>,
@@ -186,6 +187,7 @@ pub enum MsrsUnknown {
 
 /// `<xen>`: what only Xen does. QEMU's guests have no use for it, and say it all the same.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Xml)]
+#[xml(stay_open)]
 pub struct XenFeatures {
     /// The guest sees the host's memory map.
     pub e820_host: Option<State>,

@@ -1,6 +1,8 @@
-//! `<hostdev mode='capabilities'>`: what a container may use of the host.
+//! `<hostdev>`: what of the host a guest gets for itself: devices of its buses ([`super::host_bus`]), and for containers nodes
+//! and interfaces.
 
 use super::address::DeviceInfo;
+use super::host_bus::{HostdevPci, HostdevUsb};
 use super::ip::CardAddress;
 use crate::network::Route;
 use ferrovirt_xml::{Rest, Xml};
@@ -10,6 +12,8 @@ use ferrovirt_xml::{Rest, Xml};
 pub enum HostdevMode {
     /// A node of `/dev`, or an interface.
     Capabilities,
+    /// A device of a bus.
+    Subsystem,
 }
 
 /// `<source>` of a storage device.
@@ -70,6 +74,31 @@ pub enum HostdevKind {
     Misc(HostdevMisc),
     /// A network interface.
     Net(HostdevNet),
+    /// A PCI device.
+    Pci(HostdevPci),
+    /// A USB device.
+    Usb(HostdevUsb),
+}
+
+impl HostdevKind {
+    /// Its word in documents.
+    pub fn tag(&self) -> &'static str {
+        match self {
+            HostdevKind::Storage(_) => "storage",
+            HostdevKind::Misc(_) => "misc",
+            HostdevKind::Net(_) => "net",
+            HostdevKind::Pci(_) => "pci",
+            HostdevKind::Usb(_) => "usb",
+        }
+    }
+
+    /// How things of this kind are given.
+    pub fn mode(&self) -> HostdevMode {
+        match self {
+            HostdevKind::Storage(_) | HostdevKind::Misc(_) | HostdevKind::Net(_) => HostdevMode::Capabilities,
+            HostdevKind::Pci(_) | HostdevKind::Usb(_) => HostdevMode::Subsystem,
+        }
+    }
 }
 
 /// `<hostdev>`: one thing of the host.

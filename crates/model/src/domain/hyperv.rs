@@ -16,6 +16,7 @@ pub enum HypervMode {
 
 /// `<hyperv>`: its features in the order in which they are written and in which QEMU is told of them.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Xml)]
+#[xml(stay_open)]
 pub struct Hyperv {
     /// Who chooses.
     #[xml(attr, default)]

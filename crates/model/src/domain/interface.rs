@@ -1,9 +1,11 @@
 //! `<interface>`: one network card of a guest.
 
 use super::address::DeviceInfo;
+use super::card::{CardBackend, CardDriver, CardTune, Teaming};
 use super::ip::CardAddress;
 use crate::network::Route;
 use crate::{MacAddress, Uuid};
+use ferrovirt_xml::values::yes_no;
 use ferrovirt_xml::{Form, Rest, Xml};
 
 /// What the card is plugged into.
@@ -19,6 +21,25 @@ pub enum InterfaceType {
     Direct,
     /// Nothing: who runs the host plugs it in.
     Ethernet,
+    /// Other guests, by TCP: this one listens.
+    Server,
+    /// Other guests, by TCP: another one listens.
+    Client,
+    /// Other guests, by multicast.
+    Mcast,
+    /// Another guest, by datagrams.
+    Udp,
+    /// A device of the host's own kind (vDPA).
+    Vdpa,
+    /// A switch that is a process of its own.
+    #[xml(name = "vhostuser")]
+    VhostUser,
+    /// A switch of the hypervisor's own.
+    Internal,
+    /// Nothing at all.
+    Null,
+    /// VMware's distributed switch.
+    Vds,
 }
 
 /// What cards that share one of the host's see of each other.
@@ -32,6 +53,17 @@ pub enum MacvlanMode {
     Private,
     /// There is only one.
     Passthrough,
+}
+
+/// `<local>`: our own end of a line of datagrams.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Xml)]
+pub struct LocalAddress {
+    /// The address.
+    #[xml(attr)]
+    pub address: String,
+    /// The port.
+    #[xml(attr)]
+    pub port: u16,
 }
 
 /// `<source>`: what the card is plugged into.
@@ -55,6 +87,14 @@ pub struct InterfaceSource {
     /// How it is shared (type `direct`).
     #[xml(attr)]
     pub mode: Option<MacvlanMode>,
+    /// The other's address, or ours to listen on (types `server`, `client`, `mcast`, `udp`).
+    #[xml(attr)]
+    pub address: Option<String>,
+    /// The port there.
+    #[xml(attr)]
+    pub port: Option<u16>,
+    /// Our own address and port (type `udp`).
+    pub local: Option<LocalAddress>,
     /// Addresses of the host's end (type `ethernet`).
     #[xml(name = "ip")]
     pub ips: Vec<CardAddress>,
@@ -75,6 +115,9 @@ pub struct InterfaceTarget {
     /// Name of the tap or veth device.
     #[xml(attr)]
     pub dev: Option<String>,
+    /// Is it made and taken away by the daemon? If not, it is there before.
+    #[xml(attr, with = "yes_no")]
+    pub managed: Option<bool>,
 }
 
 /// `<guest>`: the guest's end (containers).
@@ -103,17 +146,29 @@ pub struct Interface {
     /// What it is plugged into.
     #[xml(attr = "type")]
     pub kind: InterfaceType,
+    /// May the guest decide itself which packets it gets?
+    #[xml(attr = "trustGuestRxFilters", with = "yes_no")]
+    pub trust_guest_rx_filters: Option<bool>,
     /// Its Ethernet address; `normalize` makes one where there is none.
     #[xml(child = "mac", attr = "address")]
     pub mac: Option<MacAddress>,
     /// What exactly it is plugged into.
     pub source: Option<InterfaceSource>,
-    /// Addresses that the guest's end gets (containers).
+    /// May the guest not speak with others that are isolated, too?
+    #[xml(child = "port", attr = "isolated", with = "yes_no")]
+    pub isolated: Option<bool>,
+    /// Addresses that the guest's end gets.
     #[xml(name = "ip")]
     pub ips: Vec<CardAddress>,
     /// Routes of the guest through it (containers).
     #[xml(name = "route")]
     pub routes: Vec<Route>,
+    /// The script that plugs the host's end in (type `ethernet`).
+    #[xml(child = "script", attr = "path")]
+    pub script: Option<String>,
+    /// The script that unplugs it (type `ethernet`).
+    #[xml(child = "downscript", attr = "path")]
+    pub down_script: Option<String>,
     /// The host's end. Generated names (`vnetN`) belong to the run.
     #[xml(when = "Interface::shows_target")]
     pub target: Option<InterfaceTarget>,
@@ -122,6 +177,14 @@ pub struct Interface {
     /// The model of card that the guest sees.
     #[xml(child = "model", attr = "type")]
     pub model: Option<String>,
+    /// Options of a virtio card.
+    pub driver: Option<CardDriver>,
+    /// What of the host is behind it.
+    pub backend: Option<CardBackend>,
+    /// With which other card it makes one.
+    pub teaming: Option<Teaming>,
+    /// What the host's end is set to.
+    pub tune: Option<CardTune>,
     /// Is the cable plugged in?
     #[xml(child = "link", attr = "state")]
     pub link: Option<LinkState>,
@@ -149,11 +212,19 @@ impl Interface {
             kind,
             mac: None,
             source: None,
+            trust_guest_rx_filters: None,
+            isolated: None,
             ips: Vec::new(),
             routes: Vec::new(),
+            script: None,
+            down_script: None,
             target: None,
             guest: None,
             model: None,
+            driver: None,
+            backend: None,
+            teaming: None,
+            tune: None,
             link: None,
             mtu: None,
             info: DeviceInfo::default(),

@@ -1,81 +1,10 @@
-//! Devices of few words: `<input>`, `<audio>`, `<watchdog>`, `<memballoon>`, `<rng>`, `<panic>`.
+//! Devices of few words: `<watchdog>`, `<memballoon>`, `<rng>`, `<panic>`.
 
 use super::address::DeviceInfo;
+use super::chardev::Backend;
+use super::virtio_options::VirtioOptions;
 use ferrovirt_xml::values::on_off;
-use ferrovirt_xml::{Rest, Xml};
-
-/// Kind of input device.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Xml)]
-pub enum InputType {
-    /// A mouse.
-    Mouse,
-    /// A tablet (absolute positions).
-    Tablet,
-    /// A keyboard.
-    Keyboard,
-}
-
-/// What an input device is attached to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Xml)]
-pub enum InputBus {
-    /// The PS/2 ports of a PC.
-    Ps2,
-    /// USB.
-    Usb,
-    /// virtio.
-    Virtio,
-}
-
-/// `<input>`: a mouse, tablet or keyboard.
-#[derive(Debug, Clone, PartialEq, Xml)]
-pub struct Input {
-    /// Its kind.
-    #[xml(attr = "type")]
-    pub kind: InputType,
-    /// What it is attached to.
-    #[xml(attr)]
-    pub bus: Option<InputBus>,
-    /// Alias, address.
-    #[xml(flatten)]
-    pub info: DeviceInfo,
-    /// What was not understood.
-    #[xml(rest)]
-    pub rest: Rest,
-}
-
-impl Input {
-    /// A device of a kind on a bus, otherwise empty.
-    pub fn new(kind: InputType, bus: InputBus) -> Self {
-        Self {
-            kind,
-            bus: Some(bus),
-            info: DeviceInfo::default(),
-            rest: Rest::default(),
-        }
-    }
-}
-
-/// Where sound goes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Xml)]
-pub enum AudioType {
-    /// Nowhere.
-    #[default]
-    None,
-}
-
-/// `<audio>`: where sound goes on the host.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Xml)]
-pub struct Audio {
-    /// Its number, from 1.
-    #[xml(attr)]
-    pub id: u32,
-    /// Where sound goes.
-    #[xml(attr = "type", default)]
-    pub kind: AudioType,
-    /// What was not understood.
-    #[xml(rest)]
-    pub rest: Rest,
-}
+use ferrovirt_xml::{Cursor, Element, Rest, Writer, Xml, XmlError, not_one_of, parse};
 
 /// What a watchdog does that nobody fed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Xml)]
@@ -132,6 +61,8 @@ pub struct MemBalloon {
     /// Alias, address.
     #[xml(flatten)]
     pub info: DeviceInfo,
+    /// Options of a virtio device.
+    pub driver: Option<VirtioOptions>,
     /// What was not understood.
     #[xml(rest)]
     pub rest: Rest,
@@ -149,24 +80,63 @@ pub struct RngRate {
 }
 
 /// Where random numbers come from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Xml)]
-pub enum RngSource {
-    /// A device of the host.
-    #[default]
-    Random,
+#[derive(Debug, Clone, PartialEq)]
+pub enum RngBackend {
+    /// A device of the host: its path.
+    Random(Option<String>),
+    /// A daemon that speaks EGD's protocol, at the other end of a character device.
+    Egd(Box<Backend>),
     /// The hypervisor itself.
     Builtin,
 }
 
-/// `<backend>` of a random number generator.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Xml)]
-pub struct RngBackend {
-    /// Its kind.
-    #[xml(attr)]
-    pub model: RngSource,
-    /// Path of the device.
-    #[xml(text)]
-    pub path: Option<String>,
+impl Default for RngBackend {
+    fn default() -> Self {
+        Self::Random(None)
+    }
+}
+
+impl RngBackend {
+    const MODELS: [&str; 3] = ["random", "egd", "builtin"];
+
+    /// The kind, as it is written.
+    pub fn model(&self) -> &'static str {
+        match self {
+            Self::Random(_) => Self::MODELS[0],
+            Self::Egd(_) => Self::MODELS[1],
+            Self::Builtin => Self::MODELS[2],
+        }
+    }
+}
+
+/// `<backend model='…'>`: a path, or the inside of a character device.
+impl Element for RngBackend {
+    fn decode(cursor: &mut Cursor<'_>) -> Result<Self, XmlError> {
+        let model = cursor.required_attribute("model", |text| {
+            let known = Self::MODELS.iter().position(|model| *model == text);
+            known.ok_or_else(|| not_one_of(&Self::MODELS))
+        })?;
+        Ok(match model {
+            0 => Self::Random(cursor.optional_text(parse)?),
+            1 => Self::Egd(Box::new(Backend::decode(cursor)?)),
+            _ => Self::Builtin,
+        })
+    }
+
+    fn attributes(&self, out: &mut Writer) {
+        out.attribute("model", self.model());
+        if let Self::Egd(backend) = self {
+            backend.attributes(out);
+        }
+    }
+
+    fn content(&self, out: &mut Writer) {
+        match self {
+            Self::Random(Some(path)) => out.text(path),
+            Self::Egd(backend) => backend.content(out),
+            Self::Random(None) | Self::Builtin => {}
+        }
+    }
 }
 
 /// `<rng>`: a random number generator.
@@ -179,6 +149,8 @@ pub struct Rng {
     pub rate: Option<RngRate>,
     /// Where it takes it from.
     pub backend: RngBackend,
+    /// Options of a virtio device.
+    pub driver: Option<VirtioOptions>,
     /// Alias, address.
     #[xml(flatten)]
     pub info: DeviceInfo,

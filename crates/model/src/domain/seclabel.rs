@@ -46,3 +46,25 @@ impl SecLabel {
         !form.inactive || self.kind == SecLabelType::Static
     }
 }
+
+/// `<seclabel>` in the source of a device: what a security driver does with it in particular.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Xml)]
+pub struct DeviceLabel {
+    /// The security driver's name; all where nothing is said.
+    #[xml(attr)]
+    pub model: Option<String>,
+    /// Was it left alone, because nobody could label it (live)?
+    #[xml(attr, live, with = "yes_no")]
+    pub labelskip: Option<bool>,
+    /// Is it labelled?
+    #[xml(attr, with = "yes_no", default = "true", when = "DeviceLabel::shows_relabel")]
+    pub relabel: bool,
+    /// Its label; without one the guest's.
+    pub label: Option<String>,
+}
+
+impl DeviceLabel {
+    fn shows_relabel(&self, form: &Form) -> bool {
+        form.inactive || self.labelskip != Some(true)
+    }
+}

@@ -3,6 +3,8 @@
 mod container;
 mod device;
 mod generated;
+mod hostdev;
+mod machine;
 mod tuning;
 
 use super::*;
@@ -129,7 +131,7 @@ fn memory_has_units_and_is_rounded_up() {
 #[test]
 fn unknown_parts_are_named_with_their_place() {
     let text = "<domain type='kvm'>\n  <name>m</name>\n  <memory>1</memory>\n  <os><type>hvm</type></os>\n  <devices>\n    \
-                <interface type='user'>\n      <mac address='52:54:00:00:00:01' chek='no'/>\n      <teaming/>\n    </interface>\n  \
+                <interface type='user'>\n      <mac address='52:54:00:00:00:01' chek='no'/>\n      <bandwith/>\n    </interface>\n  \
                 </devices>\n</domain>";
     let Err(XmlError::Unknown(unknown)) = Domain::parse(text, Refuse) else {
         panic!("accepted")
@@ -137,14 +139,14 @@ fn unknown_parts_are_named_with_their_place() {
     let told: Vec<String> = unknown.iter().map(Unknown::to_string).collect();
     let expected = [
         "domain/devices/interface/mac/@chek (line 7, column 40)",
-        "domain/devices/interface/teaming (line 8, column 7)",
+        "domain/devices/interface/bandwith (line 8, column 7)",
     ];
     assert_eq!(told, expected);
     let kept = Domain::parse(text, Keep).unwrap();
     assert_eq!(kept.kept, unknown);
     let written = kept.value.to_xml(&Form::LIVE);
     assert!(
-        written.contains("<mac address='52:54:00:00:00:01' chek='no'/>\n      <teaming/>\n    </interface>"),
+        written.contains("<mac address='52:54:00:00:00:01' chek='no'/>\n      <bandwith/>\n    </interface>"),
         "{written}"
     );
     let mut moved = kept.value;
@@ -154,10 +156,10 @@ fn unknown_parts_are_named_with_their_place() {
         .insert(0, Interface::new(InterfaceType::User));
     let written = moved.to_xml(&Form::LIVE);
     assert!(
-        written.contains("chek='no'/>\n      <teaming/>"),
+        written.contains("chek='no'/>\n      <bandwith/>"),
         "kept parts move with their device: {written}"
     );
-    assert_eq!(written.matches("teaming").count(), 1);
+    assert_eq!(written.matches("bandwith").count(), 1);
 }
 
 #[test]

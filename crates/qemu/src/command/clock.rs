@@ -12,12 +12,12 @@ use crate::error::{Error, Result};
 pub(super) fn clock_and_power(context: &Context<'_>, args: &mut Arguments) -> Result<()> {
     let doc = context.doc;
     let mut rtc = format!("base={}", base(context)?);
-    for timer in doc
+    let mut clocks = doc
         .clock
         .timers
         .iter()
-        .filter(|timer| timer.name == TimerName::Rtc)
-    {
+        .filter(|timer| timer.name == TimerName::Rtc);
+    if let Some(timer) = clocks.next() {
         rtc += match timer.track {
             Some(TimerTrack::Guest) => ",clock=vm",
             Some(TimerTrack::Wall) => ",clock=host",

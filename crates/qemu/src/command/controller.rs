@@ -7,13 +7,14 @@ use super::place::{alias, place};
 use super::{Arguments, Context};
 use crate::define::{Chipset, scsi_device, usb_device};
 
-const ORDER: [ControllerType; 6] = [
+const ORDER: [ControllerType; 7] = [
     ControllerType::Pci,
     ControllerType::Usb,
     ControllerType::Scsi,
     ControllerType::Ide,
     ControllerType::Sata,
     ControllerType::VirtioSerial,
+    ControllerType::Ccid,
 ];
 
 /// All controllers.
@@ -55,6 +56,7 @@ fn one(context: &Context<'_>, controller: &Controller) -> Option<Object> {
                     .maybe_number("vectors", controller.vectors),
             )
         }
+        ControllerType::Ccid => Some(Object::driver("usb-ccid").text("id", id)),
         ControllerType::Ide | ControllerType::Fdc => None,
     }
 }

@@ -18,7 +18,8 @@ pub(super) fn cpu(context: &Context<'_>) -> Result<Option<String>> {
     if let Some(vendor) = cpu.model.as_ref().and_then(|model| model.vendor_id.as_deref()) {
         text += &format!(",vendor={}", escaped(vendor));
     }
-    for feature in &cpu.features {
+    let told = |name: &str| !NOT_OF_QEMU.contains(&name);
+    for feature in cpu.features.iter().filter(|feature| told(&feature.name)) {
         // What the accelerator lacks QEMU leaves out by itself.
         let state = match feature.policy.unwrap_or(FeaturePolicy::Require) {
             FeaturePolicy::Force | FeaturePolicy::Require | FeaturePolicy::Optional => "on",
@@ -91,6 +92,9 @@ fn known(context: &Context<'_>, model: &str, kvm: bool) -> Result<()> {
     }
     Err(Error::unsupported(format!("Unknown CPU model {model}")))
 }
+
+/// What the host's kernel or the guest itself decides; QEMU takes no word of it.
+const NOT_OF_QEMU: &[&str] = &["cmt", "mbm_total", "mbm_local", "osxsave", "ospke"];
 
 /// QEMU's name for libvirt's name of a feature.
 fn of_qemu(name: &str) -> String {

@@ -89,6 +89,14 @@ impl Object {
         self
     }
 
+    /// A list of objects.
+    pub(crate) fn list(mut self, key: &str, values: &[Object]) -> Self {
+        self.key(key);
+        let values: Vec<String> = values.iter().map(|value| value.clone().finish()).collect();
+        self.0.push_str(&format!("[{}]", values.join(",")));
+        self
+    }
+
     /// All of another object's members.
     pub(crate) fn append(mut self, other: &Object) -> Self {
         if !self.0.is_empty() && !other.0.is_empty() {

@@ -1,30 +1,11 @@
 //! Devices of few words, and the options at the end.
 
-use ferrovirt_model::domain::{InputBus, InputType, RngSource, WatchdogAction};
+use ferrovirt_model::domain::{RngBackend, WatchdogAction};
 
 use super::json::Object;
 use super::place::{alias, place};
-use super::{Arguments, Context, on_off, qemu_namespace};
-
-/// Input devices that are not part of the machine.
-pub(super) fn inputs(context: &Context<'_>, args: &mut Arguments) {
-    for input in &context.doc.devices.inputs {
-        let driver = match (input.bus, input.kind) {
-            (Some(InputBus::Usb), InputType::Mouse) => "usb-mouse",
-            (Some(InputBus::Usb), InputType::Tablet) => "usb-tablet",
-            (Some(InputBus::Usb), InputType::Keyboard) => "usb-kbd",
-            (Some(InputBus::Virtio), InputType::Mouse) => "virtio-mouse-pci",
-            (Some(InputBus::Virtio), InputType::Tablet) => "virtio-tablet-pci",
-            (Some(InputBus::Virtio), InputType::Keyboard) => "virtio-keyboard-pci",
-            (Some(InputBus::Ps2) | None, _) => continue,
-        };
-        args.device(
-            Object::driver(driver)
-                .text("id", alias(&input.info))
-                .append(&place(context.doc, &input.info)),
-        );
-    }
-}
+use super::{Arguments, Context, chardev, on_off, qemu_namespace, virtio_options};
+use crate::error::Result;
 
 /// Watchdogs, and what they do.
 pub(super) fn watchdogs(context: &Context<'_>, args: &mut Arguments) {
@@ -71,7 +52,8 @@ pub(super) fn balloon(context: &Context<'_>, args: &mut Arguments) {
     else {
         return;
     };
-    let object = Object::driver(&virtio("balloon", &balloon.model))
+    let object = Object::driver(&virtio("balloon", &balloon.model));
+    let object = virtio_options(object, balloon.driver.as_ref())
         .text("id", alias(&balloon.info))
         .maybe_boolean("deflate-on-oom", balloon.autodeflate)
         .maybe_boolean("free-page-reporting", balloon.free_page_reporting);
@@ -79,21 +61,23 @@ pub(super) fn balloon(context: &Context<'_>, args: &mut Arguments) {
 }
 
 /// Random number generators.
-pub(super) fn rngs(context: &Context<'_>, args: &mut Arguments) {
+pub(super) fn rngs(context: &Context<'_>, args: &mut Arguments) -> Result<()> {
     for rng in &context.doc.devices.rngs {
         let id = alias(&rng.info);
         let source = format!("obj{id}");
-        let object = match rng.backend.model {
-            RngSource::Random => Object::default()
-                .text("qom-type", "rng-random")
-                .text("id", &source)
-                .text("filename", rng.backend.path.as_deref().unwrap_or("/dev/urandom")),
-            RngSource::Builtin => Object::default()
-                .text("qom-type", "rng-builtin")
-                .text("id", &source),
+        let object = Object::default()
+            .text("qom-type", &format!("rng-{}", rng.backend.model()))
+            .text("id", &source);
+        let object = match &rng.backend {
+            RngBackend::Random(path) => object.text("filename", path.as_deref().unwrap_or("/dev/urandom")),
+            RngBackend::Egd(backend) => {
+                object.text("chardev", &chardev::backend(context, backend, &rng.info, args)?)
+            }
+            RngBackend::Builtin => object,
         };
         args.add("-object", object.finish());
-        let mut device = Object::driver(&virtio("rng", &rng.model))
+        let device = Object::driver(&virtio("rng", &rng.model));
+        let mut device = virtio_options(device, rng.driver.as_ref())
             .text("rng", &source)
             .text("id", id);
         if let Some(rate) = &rng.rate {
@@ -103,6 +87,7 @@ pub(super) fn rngs(context: &Context<'_>, args: &mut Arguments) {
         }
         args.device(device.append(&place(context.doc, &rng.info)));
     }
+    Ok(())
 }
 
 /// Sandbox, panic devices, and time stamps in the log.
@@ -134,5 +119,9 @@ pub(super) fn tail(context: &Context<'_>, args: &mut Arguments) {
             format!("async-teardown={}", on_off(teardown.enabled)),
         );
     }
+}
+
+/// What stands last.
+pub(super) fn messages(args: &mut Arguments) {
     args.add("-msg", "timestamp=on");
 }

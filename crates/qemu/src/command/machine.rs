@@ -104,14 +104,16 @@ fn machine(context: &Context<'_>) -> String {
     if doc.os.bios.as_ref().and_then(|bios| bios.use_serial) == Some(true) {
         text += ",graphics=off";
     }
-    let hpet = doc
+    let hpets = doc
         .clock
         .timers
         .iter()
-        .find(|timer| timer.name == TimerName::Hpet)
-        .and_then(|timer| timer.present);
-    if let Some(present) = hpet {
+        .filter(|timer| timer.name == TimerName::Hpet);
+    for present in hpets.filter_map(|timer| timer.present) {
         text += &format!(",hpet={}", on_off(present));
+    }
+    if let Some(output) = super::audio::speaker(doc) {
+        text += &format!(",pcspk-audiodev={output}");
     }
     text += &format!(",acpi={}", on_off(features.acpi));
     text
@@ -148,9 +150,8 @@ pub(super) fn boot(context: &Context<'_>, args: &mut Arguments) {
     if let Some(timeout) = os.bios.as_ref().and_then(|bios| bios.reboot_timeout) {
         boot += &format!("reboot-timeout={timeout},");
     }
-    if let Some(menu) = &os.boot_menu
-        && let Some(timeout) = menu.timeout.filter(|_| menu.enable)
-    {
+    let timed = os.boot_menu.as_ref().filter(|menu| menu.enable);
+    if let Some(timeout) = timed.and_then(|menu| menu.timeout) {
         boot += &format!("splash-time={timeout},");
     }
     args.add("-boot", boot + "strict=on");

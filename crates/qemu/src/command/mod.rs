@@ -3,13 +3,16 @@
 //!
 //! Devices are written in QEMU's JSON form, so that no value of a user can be taken for an option.
 
+mod audio;
 mod chardev;
 mod clock;
 mod controller;
 mod cpu;
 pub(crate) mod disk;
-mod display;
+pub(crate) mod display;
 mod firmware;
+pub(crate) mod hostdev;
+mod input;
 mod iothread;
 mod json;
 mod lesser;
@@ -19,15 +22,18 @@ pub(crate) mod net;
 mod numa;
 mod place;
 pub(crate) mod qemu_namespace;
+mod shmem;
+mod smartcard;
 #[cfg(test)]
 mod tests;
 mod told;
+mod video;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use ferrovirt_model::cpuset::CpuSet;
-use ferrovirt_model::domain::Domain;
+use ferrovirt_model::domain::{Domain, SmbiosInfo, VirtioOptions};
 
 use crate::capabilities::Emulator;
 use crate::define::Chipset;
@@ -49,6 +55,8 @@ pub struct Given {
     pub nodes: Option<CpuSet>,
     /// Seconds since 1970 from which a clock counts; the host's when there are none.
     pub now: Option<i64>,
+    /// The host's SMBIOS tables, for a guest that asks for them.
+    pub host_smbios: Option<SmbiosInfo>,
 }
 
 impl Given {
@@ -87,6 +95,16 @@ impl Arguments {
 
 fn on_off(on: bool) -> &'static str {
     if on { "on" } else { "off" }
+}
+
+/// What all virtio devices can be told, behind the device's name.
+fn virtio_options(object: json::Object, options: Option<&VirtioOptions>) -> json::Object {
+    let options = options.copied().unwrap_or_default();
+    object
+        .maybe_boolean("iommu_platform", options.iommu)
+        .maybe_boolean("ats", options.ats)
+        .maybe_boolean("packed", options.packed)
+        .maybe_boolean("page-per-vq", options.page_per_vq)
 }
 
 /// A comma in a value is doubled in QEMU's `key=value` lists.
@@ -139,19 +157,25 @@ pub fn build(doc: &Domain, emulator: &Emulator, given: &Given) -> Result<Vec<Str
     controller::all(&context, &mut args);
     memory::devices(&context, &mut args)?;
     disk::all(&mut context, &mut args)?;
-    net::all(&mut context, &mut args);
+    net::all(&mut context, &mut args)?;
+    smartcard::cards(&context, &mut args)?;
     chardev::serials(&context, &mut args)?;
     chardev::parallels(&context, &mut args)?;
     chardev::channels(&context, &mut args)?;
     chardev::consoles(&context, &mut args)?;
-    lesser::inputs(&context, &mut args);
-    display::audio(&context, &mut args);
-    display::servers(&context, &mut args)?;
-    display::videos(&context, &mut args);
+    input::all(&context, &mut args);
+    audio::backends(&context, &mut args);
+    display::all(&context, &mut args)?;
+    video::all(&context, &mut args);
+    audio::cards(&context, &mut args);
     lesser::watchdogs(&context, &mut args);
+    smartcard::redirected(&context, &mut args)?;
+    hostdev::all(&context, &mut args);
     lesser::balloon(&context, &mut args);
-    lesser::rngs(&context, &mut args);
+    lesser::rngs(&context, &mut args)?;
     lesser::tail(&context, &mut args);
+    shmem::all(&context, &mut args);
+    lesser::messages(&mut args);
     if doc.qemu_override.is_some() {
         for at in 1..args.0.len() {
             if args.0[at - 1] == "-device" {
@@ -163,15 +187,17 @@ pub fn build(doc: &Domain, emulator: &Emulator, given: &Given) -> Result<Vec<Str
     Ok(args.0)
 }
 
-/// Variables that are the document's own.
+/// QEMU's environment: where it may write what it thinks is a home, and what the document's displays and sound need.
 #[must_use]
-pub fn variables(doc: &Domain) -> Vec<(String, String)> {
-    clock::variables(doc)
+pub fn environment(doc: &Domain, guest_dir: &Path, privileged: bool) -> Vec<(String, String)> {
+    let mut env = home(guest_dir, privileged);
+    env.extend(audio::environment(doc));
+    env.extend(display::environment(doc));
+    env.extend(clock::variables(doc));
+    env
 }
 
-/// QEMU's environment: nothing but where it may write what it thinks is a home.
-#[must_use]
-pub fn environment(guest_dir: &Path, privileged: bool) -> Vec<(String, String)> {
+fn home(guest_dir: &Path, privileged: bool) -> Vec<(String, String)> {
     let dir = guest_dir.display().to_string();
     let mut env = vec![("LC_ALL".to_owned(), "C".to_owned())];
     for name in ["LD_PRELOAD", "LD_LIBRARY_PATH", "PATH"] {

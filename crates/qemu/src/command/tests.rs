@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use ferrovirt_model::UnknownPolicy;
-use ferrovirt_model::domain::Domain;
+use ferrovirt_model::domain::{Domain, SmbiosInfo, SysInfoEntry, SysInfoTable};
 
 use super::{Given, build};
 use crate::{define, live, testing};
@@ -118,4 +118,114 @@ fn command_lines_are_as_the_reference_writes_them() {
         wrong.len(),
         wrong.join("\n")
     );
+}
+
+/// A guest with this clock and more behind the devices; its command line at a known second.
+fn with(clock: &str, tail: &str) -> (Domain, Result<Vec<String>, String>) {
+    let text = format!(
+        "<domain type='qemu' xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0'><name>g</name><memory>1024</memory>\
+         <os><type machine='pc'>hvm</type></os>{clock}<devices/>{tail}</domain>"
+    );
+    let mut doc = Domain::parse(&text, UnknownPolicy::Refuse).unwrap().value;
+    let emulator = testing::emulator();
+    define::complete(&mut doc, &emulator).unwrap();
+    live::alias::assign(&mut doc);
+    let given = Given {
+        now: Some(1_000_000_000),
+        ..given(&doc)
+    };
+    let args = build(&doc, &emulator, &given).map_err(|error| error.to_string());
+    (doc, args)
+}
+
+#[test]
+fn a_variable_clock_counts_from_now() {
+    for (clock, base) in [
+        ("<clock offset='variable'/>", "base=2001-09-09T01:46:40"),
+        (
+            "<clock offset='utc' adjustment='-100'/>",
+            "base=2001-09-09T01:45:00",
+        ),
+        (
+            "<clock offset='variable' adjustment='86400' basis='utc'/>",
+            "base=2001-09-10T01:46:40",
+        ),
+    ] {
+        let args = with(clock, "").1.unwrap();
+        assert!(args.iter().any(|arg| arg == base), "{clock}: {args:?}");
+    }
+    let beyond = "<clock offset='variable' adjustment='9223372036854775807'/>";
+    assert!(with(beyond, "").1.unwrap_err().contains("offset='variable'"));
+}
+
+#[test]
+fn variables_are_the_documents_own() {
+    let clock = "<clock offset='timezone' timezone='Europe/Berlin'/>";
+    let tail = "<qemu:commandline><qemu:env name='A' value='b c'/><qemu:env name='B'/></qemu:commandline>";
+    let (doc, args) = with(clock, tail);
+    let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+    let expected = [pair("TZ", "Europe/Berlin"), pair("A", "b c"), pair("B", "")];
+    assert_eq!(super::clock::variables(&doc), expected);
+    assert!(args.unwrap().iter().any(|arg| arg == "base=localtime"));
+}
+
+#[test]
+fn a_comma_of_a_user_is_no_option_of_qemus() {
+    let told = "<sysinfo type='fwcfg'><entry name='opt/x'>a,file=/etc/shadow</entry></sysinfo>";
+    let args = with(told, "").1.unwrap();
+    let expected = "name=opt/x,string=a,,file=/etc/shadow";
+    assert!(args.iter().any(|arg| arg == expected), "{args:?}");
+}
+
+#[test]
+fn what_only_a_start_finds_out() {
+    for (cpu, words) in [
+        ("<cpu><model>Foo</model></cpu>", "Unknown CPU model Foo"),
+        ("<cpu><model>host</model></cpu>", "Unknown CPU model host"),
+        ("<cpu mode='host-passthrough'/>", "'host-passthrough'"),
+    ] {
+        let error = with(cpu, "").1.unwrap_err();
+        assert!(error.contains(words), "{cpu}: {error}");
+    }
+}
+
+#[test]
+fn the_hosts_model_is_what_the_accelerator_has() {
+    for cpu in [
+        "<cpu mode='host-model'><model vendor_id='GenuineIntel'/></cpu>",
+        "<cpu match='minimum'><model vendor_id='GenuineIntel'>Nehalem</model></cpu>",
+    ] {
+        let args = with(cpu, "").1.unwrap();
+        assert!(
+            args.iter().any(|arg| arg == "max,vendor=GenuineIntel"),
+            "{args:?}"
+        );
+    }
+}
+
+#[test]
+fn the_hosts_tables_are_told_where_the_host_shows_them() {
+    let text = "<domain type='qemu'><name>g</name><memory>1024</memory><os><type machine='pc'>hvm</type>\
+        <smbios mode='host'/></os></domain>";
+    let mut doc = Domain::parse(text, UnknownPolicy::Refuse).unwrap().value;
+    let emulator = testing::emulator();
+    define::complete(&mut doc, &emulator).unwrap();
+    live::alias::assign(&mut doc);
+    let error = build(&doc, &emulator, &given(&doc)).unwrap_err().to_string();
+    assert!(error.contains("Host SMBIOS information"), "{error}");
+    let table = SysInfoTable {
+        entries: vec![SysInfoEntry {
+            name: "vendor".to_owned(),
+            value: "A, B".to_owned(),
+        }],
+    };
+    let given = Given {
+        host_smbios: Some(SmbiosInfo {
+            bios: Some(table),
+            ..SmbiosInfo::default()
+        }),
+        ..given(&doc)
+    };
+    let args = build(&doc, &emulator, &given).unwrap();
+    assert!(args.iter().any(|arg| arg == "type=0,vendor=A,, B"), "{args:?}");
 }

@@ -1,6 +1,6 @@
 //! What firmware and guest are told: `-smbios`, `-fw_cfg`, `-acpitable`, the generation.
 
-use ferrovirt_model::domain::{AcpiTableType, SmbiosInfo, SmbiosMode, SysInfo, SysInfoTable};
+use ferrovirt_model::domain::{AcpiTableType, Domain, SmbiosInfo, SmbiosMode, SysInfo, SysInfoTable};
 
 use super::json::Object;
 use super::{Arguments, Context, escaped};
@@ -9,22 +9,17 @@ use crate::error::{Error, Result};
 /// SMBIOS tables, files of the firmware, the generation.
 pub(super) fn told(context: &Context<'_>, args: &mut Arguments) -> Result<()> {
     let doc = context.doc;
-    if doc
-        .os
-        .smbios
-        .is_some_and(|smbios| smbios.mode == SmbiosMode::Sysinfo)
-    {
-        let mut tables = doc.sysinfos.iter().filter_map(|info| match info {
-            SysInfo::Smbios(tables) => Some(tables),
-            SysInfo::Fwcfg(_) => None,
-        });
-        let Some(tables) = tables.next() else {
-            return Err(Error::Xml(format!(
-                "Domain '{}' sysinfo are not available",
-                doc.name
-            )));
-        };
-        smbios(tables, args)?;
+    match doc.os.smbios.map(|smbios| smbios.mode) {
+        None | Some(SmbiosMode::Emulate) => {}
+        Some(SmbiosMode::Host) => {
+            let Some(tables) = &context.given.host_smbios else {
+                return Err(Error::unsupported(
+                    "Host SMBIOS information ('smbios') is not available",
+                ));
+            };
+            smbios(tables, args)?;
+        }
+        Some(SmbiosMode::Sysinfo) => smbios(own(doc)?, args)?,
     }
     for info in &doc.sysinfos {
         let SysInfo::Fwcfg(files) = info else { continue };
@@ -46,6 +41,17 @@ pub(super) fn told(context: &Context<'_>, args: &mut Arguments) -> Result<()> {
     Ok(())
 }
 
+/// The document's tables.
+fn own(doc: &Domain) -> Result<&SmbiosInfo> {
+    let mut tables = doc.sysinfos.iter().filter_map(|info| match info {
+        SysInfo::Smbios(tables) => Some(tables),
+        SysInfo::Fwcfg(_) => None,
+    });
+    tables
+        .next()
+        .ok_or_else(|| Error::Xml(format!("Domain '{}' sysinfo are not available", doc.name)))
+}
+
 fn smbios(info: &SmbiosInfo, args: &mut Arguments) -> Result<()> {
     if info.base_boards.len() > 1 {
         return Err(Error::unsupported(
@@ -60,7 +66,12 @@ fn smbios(info: &SmbiosInfo, args: &mut Arguments) -> Result<()> {
     ];
     for (number, table) in tables {
         if let Some(table) = table {
-            args.add("-smbios", format!("type={number}{}", values(table)));
+            // As libvirt has it: a board has a manufacturer, if only an empty one.
+            let first = match number {
+                2 if table.value("manufacturer").is_none() => ",manufacturer=",
+                _ => "",
+            };
+            args.add("-smbios", format!("type={number}{first}{}", values(table)));
         }
     }
     if let Some(strings) = &info.oem_strings {

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use ferrovirt_model::domain::{
-    Address, Controller, ControllerType, DeviceInfo, DiskBus, Domain, InputBus, UsbAddress,
-    VirtioSerialAddress,
+    Address, Channel, ChannelTargetType, Controller, ControllerType, DeviceInfo, DiskBus, Domain,
+    HostdevKind, InputBus, SoundModel, UsbAddress, VirtioSerialAddress,
 };
 
 use crate::error::{Error, Result};
@@ -45,7 +45,8 @@ fn channels(doc: &mut Domain) -> Result<()> {
             )));
         }
     }
-    for channel in &mut doc.devices.channels {
+    let virtio = |channel: &&mut Channel| channel.target.kind == ChannelTargetType::Virtio;
+    for channel in doc.devices.channels.iter_mut().filter(virtio) {
         if given(&channel.info).is_some() {
             continue;
         }
@@ -92,6 +93,11 @@ fn usb(doc: &mut Domain) -> Result<()> {
         free.extend((1..=usb_ports(controller)).map(|port| (controller.number(), port.to_string())));
     }
     let devices = &mut doc.devices;
+    let hostdevs = devices
+        .hostdevs
+        .iter_mut()
+        .filter(|hostdev| matches!(hostdev.kind, HostdevKind::Usb(_)))
+        .map(|hostdev| &mut hostdev.info);
     let disks = devices
         .disks
         .iter_mut()
@@ -107,7 +113,14 @@ fn usb(doc: &mut Domain) -> Result<()> {
         .iter_mut()
         .filter(|s| s.target.as_ref().and_then(|t| t.kind.as_deref()) == Some("usb-serial"))
         .map(|s| &mut s.info);
-    let mut users: Vec<&mut DeviceInfo> = disks.chain(inputs).chain(serials).collect();
+    let ccids = { devices.controllers.iter_mut() }.filter(|c| c.kind == ControllerType::Ccid);
+    let sounds = { devices.sounds.iter_mut() }.filter(|sound| sound.model == SoundModel::Usb);
+    let mut users: Vec<&mut DeviceInfo> = hostdevs.chain(disks).chain(inputs).chain(serials).collect();
+    let cards = { devices.interfaces.iter_mut() }.filter(|card| card.model.as_deref() == Some("usb-net"));
+    users.extend(cards.map(|card| &mut card.info));
+    users.extend(sounds.map(|sound| &mut sound.info));
+    users.extend(ccids.map(|controller| &mut controller.info));
+    users.extend(devices.redirdevs.iter_mut().map(|redirdev| &mut redirdev.info));
     for info in &users {
         if let Some(Address::Usb(UsbAddress {
             bus,

@@ -2,7 +2,8 @@
 //! within a kind by number.
 
 use ferrovirt_model::domain::{
-    Address, Controller, ControllerType, DiskBus, DiskDevice, Domain, DriveAddress, InputBus,
+    Address, ChannelTargetType, Controller, ControllerType, DiskBus, DiskDevice, Domain, DriveAddress,
+    InputBus, SoundModel,
 };
 
 use super::machine::Chipset;
@@ -54,7 +55,7 @@ fn usb_masters(controllers: &[Controller]) -> Result<()> {
     Ok(())
 }
 
-fn no_usb(controller: &Controller) -> bool {
+pub(super) fn no_usb(controller: &Controller) -> bool {
     controller.kind == ControllerType::Usb && controller.model.as_deref() == Some("none")
 }
 
@@ -68,6 +69,9 @@ fn uses_usb(doc: &Domain) -> bool {
             .disks
             .iter()
             .any(|disk| disk.target.bus == Some(DiskBus::Usb))
+        || !doc.devices.redirdevs.is_empty()
+        || { doc.devices.interfaces.iter() }.any(|card| card.model.as_deref() == Some("usb-net"))
+        || { doc.devices.sounds.iter() }.any(|sound| sound.model == SoundModel::Usb)
         || doc
             .devices
             .serials
@@ -136,7 +140,7 @@ fn has(doc: &Domain, kind: ControllerType, index: u32) -> bool {
         .any(|c| c.kind == kind && c.number() == index)
 }
 
-fn ensure(doc: &mut Domain, kind: ControllerType, index: u32, model: Option<&str>) {
+pub(super) fn ensure(doc: &mut Domain, kind: ControllerType, index: u32, model: Option<&str>) {
     if !has(doc, kind, index) {
         insert(&mut doc.devices.controllers, Controller::new(kind, index, model));
     }
@@ -251,6 +255,7 @@ fn for_channels(doc: &mut Domain) {
         .devices
         .channels
         .iter()
+        .filter(|channel| channel.target.kind == ChannelTargetType::Virtio)
         .map(|channel| &channel.info)
         .chain(
             doc.devices

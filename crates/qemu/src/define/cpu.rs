@@ -110,24 +110,20 @@ fn each(vcpus: &[VcpuState]) -> Result<()> {
     if first.order.is_some_and(|order| order != 1) {
         return Err(Error::unsupported("vcpu0 must be enabled first"));
     }
-    if let Some(vcpu) = vcpus
-        .iter()
-        .find(|vcpu| vcpu.enabled && vcpu.hotpluggable == Some(true))
-    {
-        let text = format!("not supported: vcpu {} of <vcpus> that is hotpluggable", vcpu.id);
+    let there = || vcpus.iter().filter(|vcpu| vcpu.enabled);
+    if there().any(|vcpu| vcpu.order.is_some()) != there().all(|vcpu| vcpu.order.is_some()) {
+        let text = "all vcpus must have either set or unset order";
         return Err(Error::unsupported(text));
     }
-    let mut orders: Vec<u32> = vcpus
-        .iter()
-        .filter(|vcpu| vcpu.enabled)
-        .filter_map(|vcpu| vcpu.order)
-        .collect();
-    orders.sort_unstable();
-    match orders.windows(2).find(|pair| pair[0] == pair[1]) {
-        Some(twice) => Err(Error::unsupported(format!(
-            "order '{}' of <vcpus> is used for more than one vcpu",
-            twice[0]
-        ))),
-        None => Ok(()),
+    let ordered = |hotpluggable| {
+        let some = there().filter(move |vcpu| vcpu.hotpluggable == Some(hotpluggable));
+        some.filter_map(|vcpu| vcpu.order)
+    };
+    let first_added = ordered(true).min();
+    if first_added.is_some() && ordered(false).max() > first_added {
+        return Err(Error::unsupported(
+            "online non-hotpluggable vcpus need to be ordered prior to hotpluggable vcpus",
+        ));
     }
+    Ok(())
 }

@@ -1,19 +1,31 @@
-//! Displays: VNC servers, graphics cards, input devices, audio.
+//! Displays and what is typed on: servers, windows, input devices, and where sound goes by itself.
 
 use ferrovirt_model::domain::{
-    Audio, Domain, Graphics, Input, InputBus, InputType, Listen, ListenType, Video, VideoModel,
+    Audio, Connected, Domain, Graphics, GraphicsType, Input, InputBus, InputType, ListenType, Video,
 };
 
 use crate::capabilities::Emulator;
 use crate::error::{Error, Result};
+use crate::launch::valid_to;
 
-/// Settles `<graphics>`, `<video>`, `<input>`, `<audio>`.
+/// Settles `<graphics>`, `<input>`, `<audio>`, and the card that a display needs.
 pub(super) fn settle(doc: &mut Domain, emulator: &Emulator) -> Result<()> {
-    for graphics in &mut doc.devices.graphics {
-        server(graphics);
+    for graphics in &doc.devices.graphics {
+        display(graphics)?;
     }
+    combinations(&doc.devices.graphics)?;
     inputs(doc)?;
-    if doc.devices.audios.is_empty() {
+    // Windows and the like have outputs of their own; of several displays the last one that knows decides.
+    let all = doc.devices.graphics.iter();
+    let quiet = all.fold(
+        doc.devices.graphics.is_empty(),
+        |quiet, graphics| match graphics.kind {
+            GraphicsType::Vnc => true,
+            GraphicsType::Sdl => false,
+            _ => quiet,
+        },
+    );
+    if doc.devices.audios.is_empty() && quiet {
         doc.devices.audios.push(Audio {
             id: 1,
             ..Audio::default()
@@ -22,42 +34,90 @@ pub(super) fn settle(doc: &mut Domain, emulator: &Emulator) -> Result<()> {
     if !doc.devices.graphics.is_empty() && doc.devices.videos.is_empty() {
         doc.devices.videos.push(Video::default());
     }
-    videos(&mut doc.devices.videos, emulator)
+    super::video::settle(&mut doc.devices.videos, emulator)
 }
 
-fn server(graphics: &mut Graphics) {
-    if graphics.listens.is_empty() {
-        graphics.listens.push(Listen {
-            kind: ListenType::Address,
-            address: graphics.listen.clone(),
-            socket: None,
-        });
-    }
-    if graphics.listens[0].kind == ListenType::Address {
-        let auto = match (graphics.autoport, graphics.port) {
-            (Some(auto), _) => auto,
-            (None, Some(port)) => port <= 0,
-            (None, None) => true,
-        };
-        graphics.autoport = Some(auto);
-        if auto && graphics.port.is_none_or(|port| port <= 0) {
-            graphics.port = Some(-1);
+/// VNC's own limit, in bytes.
+const LONGEST_PASSWORD: usize = 8;
+
+/// What this driver has of each kind.
+fn display(graphics: &Graphics) -> Result<()> {
+    let kind = graphics.kind;
+    match kind {
+        GraphicsType::Desktop => {
+            return Err(Error::unsupported(format!("unsupported graphics type '{kind}'")));
         }
-        if graphics.listen.is_none() {
-            graphics.listen = graphics.listens[0].address.clone();
+        GraphicsType::Rdp | GraphicsType::Spice => {
+            return Err(Error::unsupported(format!(
+                "{kind} graphics are not supported with this QEMU"
+            )));
+        }
+        GraphicsType::Dbus if graphics.p2p != Some(true) && graphics.address.is_none() => {
+            return Err(Error::unsupported(
+                "graphics type 'dbus' needs p2p='yes' or the address of a bus",
+            ));
+        }
+        _ => {}
+    }
+    if graphics.p2p == Some(true) && graphics.address.is_some() {
+        return Err(Error::unsupported("D-Bus p2p and address are mutually exclusive"));
+    }
+    if let Some(password) = graphics
+        .passwd
+        .as_deref()
+        .filter(|password| password.len() > LONGEST_PASSWORD)
+    {
+        return Err(Error::unsupported(format!(
+            "VNC password is {} characters long, only 8 permitted: attribute 'passwd'",
+            password.len()
+        )));
+    }
+    if graphics
+        .connected
+        .is_some_and(|connected| connected != Connected::Keep)
+    {
+        return Err(Error::unsupported("VNC supports connected='keep' only"));
+    }
+    if let Some(until) = graphics
+        .passwd_valid_to
+        .as_deref()
+        .filter(|until| valid_to(until).is_none())
+    {
+        return Err(Error::Xml(format!(
+            "cannot parse password validity time '{until}', expect YYYY-MM-DDTHH:MM:SS"
+        )));
+    }
+    let Some(listen) = graphics.listens.first() else {
+        return Ok(());
+    };
+    if listen.kind == ListenType::Network {
+        return Err(Error::unsupported(format!(
+            "listen type 'network' of graphics type '{kind}' is not supported"
+        )));
+    }
+    Ok(())
+}
+
+/// Which kinds go together.
+fn combinations(all: &[Graphics]) -> Result<()> {
+    let headless = all
+        .iter()
+        .any(|graphics| graphics.kind == GraphicsType::EglHeadless);
+    for graphics in all {
+        if headless && matches!(graphics.kind, GraphicsType::Sdl | GraphicsType::Dbus) {
+            return Err(Error::unsupported(
+                "graphics type 'egl-headless' is only supported with one of: 'vnc', 'spice' graphics types",
+            ));
         }
     }
+    Ok(())
 }
 
 fn inputs(doc: &mut Domain) -> Result<()> {
     let ps2 = super::features::has_ps2(doc);
     let inputs = &mut doc.devices.inputs;
-    for input in inputs.iter_mut() {
-        let bus = *input.bus.get_or_insert(match input.kind {
-            InputType::Tablet => InputBus::Usb,
-            _ => InputBus::Ps2,
-        });
-        if input.kind == InputType::Tablet && bus == InputBus::Ps2 {
+    for input in inputs.iter() {
+        if input.kind == InputType::Tablet && input.bus == Some(InputBus::Ps2) {
             return Err(Error::unsupported("ps2 bus does not support tablet input device"));
         }
     }
@@ -69,66 +129,6 @@ fn inputs(doc: &mut Domain) -> Result<()> {
         {
             inputs.push(Input::new(kind, InputBus::Ps2));
         }
-    }
-    Ok(())
-}
-
-/// Models we place and start, with QEMU's device for the card that shows the boot.
-fn device_of(model: &str) -> Option<&'static str> {
-    Some(match model {
-        "vga" => "VGA",
-        "cirrus" => "cirrus-vga",
-        "bochs" => "bochs-display",
-        "virtio" => "virtio-gpu-pci",
-        "vmvga" => "vmware-svga",
-        _ => return None,
-    })
-}
-
-fn videos(videos: &mut [Video], emulator: &Emulator) -> Result<()> {
-    let several = videos.len() > 1;
-    // With none marked, the first one shows the boot.
-    let primary = videos
-        .iter()
-        .position(|video| video.model.primary == Some(true))
-        .unwrap_or(0);
-    for (at, video) in videos.iter_mut().enumerate() {
-        let default = if emulator.has("cirrus-vga") {
-            "cirrus"
-        } else {
-            "vga"
-        };
-        let model: &mut VideoModel = &mut video.model;
-        if model.kind.is_empty() || model.kind == "default" {
-            model.kind = default.to_owned();
-        }
-        if model.kind == "none" {
-            if several {
-                return Err(Error::unsupported(
-                    "a 'none' video type must be the only video device defined for the domain",
-                ));
-            }
-            continue;
-        }
-        let known = device_of(&model.kind).is_some_and(|device| emulator.has(device));
-        if !known {
-            return Err(Error::unsupported(format!(
-                "domain configuration does not support video model '{}'",
-                model.kind
-            )));
-        }
-        if at == primary {
-            model.primary = Some(true);
-        } else if model.kind != "virtio" {
-            return Err(Error::unsupported(format!(
-                "video type '{}' is only valid as primary video device",
-                model.kind
-            )));
-        }
-        if model.kind != "virtio" {
-            model.vram.get_or_insert(16384);
-        }
-        model.heads.get_or_insert(1);
     }
     Ok(())
 }

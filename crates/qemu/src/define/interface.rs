@@ -29,12 +29,8 @@ pub(super) fn settle(doc: &mut Domain, emulator: &Emulator) -> Result<()> {
             .into_iter()
             .find(|model| emulator.has(device_of(model)))
             .unwrap_or("virtio");
-        let model = interface.model.get_or_insert_with(|| default.to_owned());
-        if !emulator.has(device_of(model)) {
-            return Err(Error::unsupported(format!(
-                "unsupported network card model '{model}'"
-            )));
-        }
+        // One that QEMU does not have is named by QEMU at the start.
+        interface.model.get_or_insert_with(|| default.to_owned());
         // Names the daemon gives belong to a run.
         if interface.id_is_generated() {
             interface.target = None;

@@ -1,6 +1,6 @@
 //! Watchdogs, balloon, random numbers, panic devices.
 
-use ferrovirt_model::domain::{Domain, MemBalloon, Panic, RngSource, Watchdog};
+use ferrovirt_model::domain::{Domain, MemBalloon, Panic, RngBackend, Watchdog};
 
 use super::machine::Chipset;
 use crate::error::{Error, Result};
@@ -18,8 +18,10 @@ pub(super) fn settle(doc: &mut Domain, chipset: Chipset) -> Result<()> {
     }
     for rng in &mut devices.rngs {
         virtio("rng", &rng.model)?;
-        if rng.backend.model == RngSource::Random && rng.backend.path.as_deref().unwrap_or("").is_empty() {
-            rng.backend.path = Some("/dev/random".to_owned());
+        if let RngBackend::Random(path) = &mut rng.backend
+            && path.as_deref().unwrap_or("").is_empty()
+        {
+            *path = Some("/dev/random".to_owned());
         }
         if rng.rate.as_ref().is_some_and(|rate| rate.bytes == 0) {
             return Err(Error::Xml("invalid RNG rate bytes value".to_owned()));

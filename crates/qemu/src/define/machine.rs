@@ -104,6 +104,7 @@ fn boot_order(doc: &mut Domain) -> Result<()> {
         .iter()
         .map(|disk| disk.info.boot)
         .chain(devices.interfaces.iter().map(|interface| interface.info.boot))
+        .chain(devices.redirdevs.iter().map(|redirdev| redirdev.info.boot))
         .flatten()
         .collect();
     if !orders.is_empty() && !doc.os.boot.is_empty() {

@@ -16,6 +16,7 @@ mod features;
 mod firmware;
 mod foreign;
 mod graphics;
+mod hostdev;
 mod interface;
 mod lesser;
 mod machine;
@@ -23,10 +24,14 @@ mod memory;
 mod pci;
 mod pci_devices;
 mod serial;
+mod shmem;
+mod smartcard;
+mod sound;
 #[cfg(test)]
 mod tests;
 mod told;
 mod tuning;
+mod video;
 
 pub use disk::{device_index, sort as sort_disks};
 pub use firmware::Firmwares;
@@ -34,6 +39,8 @@ pub use machine::Chipset;
 
 pub(crate) use controllers::{scsi_device, usb_device};
 pub(crate) use interface::device_of as card_device;
+pub(crate) use smartcard::DATABASE;
+pub(crate) use sound::device_of as sound_device;
 
 use ferrovirt_model::domain::Domain;
 
@@ -66,8 +73,13 @@ pub fn complete_with(doc: &mut Domain, emulator: &Emulator, firmwares: &Firmware
     graphics::settle(doc, emulator)?;
     interface::settle(doc, emulator)?;
     lesser::settle(doc, chipset)?;
+    hostdev::settle(&doc.devices.hostdevs)?;
+    sound::settle(doc, emulator)?;
+    smartcard::settle(doc, emulator)?;
+    shmem::settle(&mut doc.devices.shmems)?;
     memory::settle(doc, emulator)?;
     controllers::settle(doc, emulator, chipset)?;
+    smartcard::controllers(doc, emulator)?;
     addresses::settle(doc)?;
     pci::settle(doc, chipset)?;
     Ok(())

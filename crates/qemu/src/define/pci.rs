@@ -4,7 +4,9 @@
 //! The rehearsal of a q35 guest that leaves its buses to us ends with one root port too many: room to plug
 //! something in. That of a `pc` guest takes one slot too many: room for a bridge.
 
-use ferrovirt_model::domain::{Address, Controller, ControllerTarget, ControllerType, Domain, PciAddress};
+use ferrovirt_model::domain::{
+    Address, Controller, ControllerTarget, ControllerType, Domain, PciAddress, SoundModel,
+};
 
 use super::controllers;
 use super::machine::Chipset;
@@ -299,6 +301,9 @@ fn chipset_devices(doc: &mut Domain, chipset: Chipset) -> Result<()> {
         }
     }
     ich9_usb(doc, chipset)?;
+    if chipset == Chipset::Q35 {
+        ich9_sound(doc);
+    }
     let slot = if chipset == Chipset::Q35 { 1 } else { 2 };
     let wanted = PciAddress::new(0, slot, 0);
     let used = all(doc).into_iter().any(|device| {
@@ -310,7 +315,7 @@ fn chipset_devices(doc: &mut Domain, chipset: Chipset) -> Result<()> {
         .devices
         .videos
         .iter_mut()
-        .find(|video| video.model.primary == Some(true));
+        .find(|video| video.model.primary == Some(true) && video.model.kind != "ramfb");
     if let Some(video) = primary
         && video.info.address.is_none()
         && !used
@@ -318,6 +323,22 @@ fn chipset_devices(doc: &mut Domain, chipset: Chipset) -> Result<()> {
         video.info.address = Some(Address::Pci(wanted));
     }
     Ok(())
+}
+
+/// Where the chipset of q35 has its sound card.
+const ICH9_SOUND: u32 = 0x1b;
+
+/// The first sound card of ICH9's kind is the chipset's, where that place is free.
+fn ich9_sound(doc: &mut Domain) {
+    let used = all(doc).into_iter().any(|device| {
+        let address = info(doc, device).and_then(|info| info.pci());
+        address.is_some_and(|a| a.bus == Some(0) && a.slot == Some(ICH9_SOUND))
+    });
+    let mut sounds = doc.devices.sounds.iter_mut();
+    let first = sounds.find(|sound| sound.model == SoundModel::Ich9 && sound.info.address.is_none());
+    if let Some(sound) = first.filter(|_| !used) {
+        sound.info.address = Some(Address::Pci(PciAddress::new(0, ICH9_SOUND, 0)));
+    }
 }
 
 /// Function of each part of an ICH9 USB controller.

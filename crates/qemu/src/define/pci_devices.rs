@@ -1,7 +1,10 @@
 //! Which devices sit on PCI, in the order in which libvirt places them, and on what kind of bus each fits.
 
-use ferrovirt_model::domain::{ControllerType, DeviceInfo, DiskBus, Domain, InputBus};
+use ferrovirt_model::domain::{
+    ControllerType, DeviceInfo, DiskBus, Domain, HostdevKind, InputBus, SoundModel,
+};
 
+use super::hostdev;
 use super::machine::Chipset;
 
 /// What a device is plugged into.
@@ -24,6 +27,8 @@ pub(super) enum Device {
     Interface(usize),
     /// `<disk>`
     Disk(usize),
+    /// `<hostdev>`
+    Hostdev(usize),
     /// `<memballoon>`
     Balloon,
     /// `<rng>`
@@ -38,6 +43,10 @@ pub(super) enum Device {
     Serial(usize),
     /// `<panic>`
     Panic(usize),
+    /// `<sound>`
+    Sound(usize),
+    /// `<shmem>`
+    Shmem(usize),
     /// `<memory>`
     Memory(usize),
 }
@@ -54,12 +63,15 @@ pub(super) fn all(doc: &Domain) -> Vec<Device> {
     };
     let mut list: Vec<Device> = controllers(true).collect();
     list.extend((0..d.interfaces.len()).map(Device::Interface));
+    list.extend((0..d.sounds.len()).map(Device::Sound));
     list.extend(controllers(false));
     list.extend((0..d.disks.len()).map(Device::Disk));
+    list.extend((0..d.hostdevs.len()).map(Device::Hostdev));
     list.push(Device::Balloon);
     list.extend((0..d.rngs.len()).map(Device::Rng));
     list.extend((0..d.watchdogs.len()).map(Device::Watchdog));
     list.extend((0..d.videos.len()).map(Device::Video));
+    list.extend((0..d.shmems.len()).map(Device::Shmem));
     list.extend((0..d.inputs.len()).map(Device::Input));
     list.extend((0..d.serials.len()).map(Device::Serial));
     list.extend((0..d.panics.len()).map(Device::Panic));
@@ -74,6 +86,7 @@ pub(super) fn info_mut(doc: &mut Domain, device: Device) -> Option<&mut DeviceIn
         Device::Controller(at) => d.controllers.get_mut(at).map(|c| &mut c.info),
         Device::Interface(at) => d.interfaces.get_mut(at).map(|c| &mut c.info),
         Device::Disk(at) => d.disks.get_mut(at).map(|c| &mut c.info),
+        Device::Hostdev(at) => d.hostdevs.get_mut(at).map(|c| &mut c.info),
         Device::Balloon => d.memballoon.as_mut().map(|c| &mut c.info),
         Device::Rng(at) => d.rngs.get_mut(at).map(|c| &mut c.info),
         Device::Watchdog(at) => d.watchdogs.get_mut(at).map(|c| &mut c.info),
@@ -81,6 +94,8 @@ pub(super) fn info_mut(doc: &mut Domain, device: Device) -> Option<&mut DeviceIn
         Device::Input(at) => d.inputs.get_mut(at).map(|c| &mut c.info),
         Device::Serial(at) => d.serials.get_mut(at).map(|c| &mut c.info),
         Device::Panic(at) => d.panics.get_mut(at).map(|c| &mut c.info),
+        Device::Sound(at) => d.sounds.get_mut(at).map(|c| &mut c.info),
+        Device::Shmem(at) => d.shmems.get_mut(at).map(|c| &mut c.info),
         Device::Memory(at) => d.memories.get_mut(at).map(|c| &mut c.info),
     }
 }
@@ -92,6 +107,7 @@ pub(super) fn info(doc: &Domain, device: Device) -> Option<&DeviceInfo> {
         Device::Controller(at) => d.controllers.get(at).map(|c| &c.info),
         Device::Interface(at) => d.interfaces.get(at).map(|c| &c.info),
         Device::Disk(at) => d.disks.get(at).map(|c| &c.info),
+        Device::Hostdev(at) => d.hostdevs.get(at).map(|c| &c.info),
         Device::Balloon => d.memballoon.as_ref().map(|c| &c.info),
         Device::Rng(at) => d.rngs.get(at).map(|c| &c.info),
         Device::Watchdog(at) => d.watchdogs.get(at).map(|c| &c.info),
@@ -99,6 +115,8 @@ pub(super) fn info(doc: &Domain, device: Device) -> Option<&DeviceInfo> {
         Device::Input(at) => d.inputs.get(at).map(|c| &c.info),
         Device::Serial(at) => d.serials.get(at).map(|c| &c.info),
         Device::Panic(at) => d.panics.get(at).map(|c| &c.info),
+        Device::Sound(at) => d.sounds.get(at).map(|c| &c.info),
+        Device::Shmem(at) => d.shmems.get(at).map(|c| &c.info),
         Device::Memory(at) => d.memories.get(at).map(|c| &c.info),
     }
 }
@@ -127,12 +145,18 @@ fn express(doc: &Domain, device: Device) -> Option<Connect> {
     match device {
         Device::Controller(at) => controller(doc, at),
         Device::Interface(at) => match d.interfaces[at].model.as_deref().unwrap_or_default() {
+            "usb-net" => None,
             "rtl8139" | "e1000" | "vmxnet3" => Some(Connect::Pci),
             model if model.starts_with("virtio") => Some(virtio(model)),
             // Also old cards that libvirt has no name of its own for.
             _ => Some(Connect::Pcie),
         },
         Device::Disk(at) => (d.disks[at].target.bus == Some(DiskBus::Virtio)).then_some(Connect::Pcie),
+        Device::Hostdev(at) => match &d.hostdevs[at].kind {
+            HostdevKind::Pci(pci) if hostdev::is_express(&pci.source.address) => Some(Connect::Pcie),
+            HostdevKind::Pci(_) => Some(Connect::Pci),
+            _ => None,
+        },
         Device::Balloon => d
             .memballoon
             .as_ref()
@@ -141,11 +165,20 @@ fn express(doc: &Domain, device: Device) -> Option<Connect> {
         Device::Rng(at) => Some(virtio(&d.rngs[at].model)),
         Device::Watchdog(at) => (d.watchdogs[at].model == "i6300esb").then_some(Connect::Pci),
         Device::Video(at) => match d.videos[at].model.kind.as_str() {
-            "none" => None,
+            "none" | "ramfb" => None,
             "virtio" | "bochs" => Some(Connect::Pcie),
             _ => Some(Connect::Pci),
         },
-        Device::Input(at) => (d.inputs[at].bus == Some(InputBus::Virtio)).then_some(Connect::Pcie),
+        Device::Input(at) => {
+            let model = d.inputs[at].model.as_deref().unwrap_or("virtio");
+            (d.inputs[at].bus == Some(InputBus::Virtio)).then(|| virtio(model))
+        }
+        Device::Sound(at) => match d.sounds[at].model {
+            SoundModel::Virtio => Some(Connect::Pcie),
+            SoundModel::Ac97 | SoundModel::Es1370 | SoundModel::Ich6 | SoundModel::Ich9 => Some(Connect::Pci),
+            SoundModel::Sb16 | SoundModel::Pcspk | SoundModel::Usb | SoundModel::Ich7 => None,
+        },
+        Device::Shmem(_) => Some(Connect::Pci),
         Device::Serial(at) => {
             let kind = d.serials[at]
                 .target
@@ -181,6 +214,6 @@ fn controller(doc: &Domain, at: usize) -> Option<Connect> {
         }),
         ControllerType::VirtioSerial => Some(virtio(model)),
         ControllerType::Sata | ControllerType::Ide => Some(Connect::Pci),
-        ControllerType::Fdc => None,
+        ControllerType::Fdc | ControllerType::Ccid => None,
     }
 }

@@ -1,8 +1,11 @@
 //! Serial and parallel ports, consoles and channels: kinds, port numbers, and the console that is another name
 //! of the first serial port.
 
+use std::net::IpAddr;
+
 use ferrovirt_model::domain::{
-    Console, ConsoleTarget, DeviceInfo, Domain, ParallelTarget, Serial, SerialTarget,
+    Channel, ChannelTargetType, CharType, Console, ConsoleTarget, DeviceInfo, Domain, GraphicsType,
+    ParallelTarget, Protocol, Serial, SerialTarget,
 };
 
 use crate::error::{Error, Result};
@@ -10,6 +13,8 @@ use crate::error::{Error, Result};
 /// Settles `<serial>`, `<parallel>`, `<console>`, `<channel>`.
 pub(super) fn settle(doc: &mut Domain) -> Result<()> {
     console_of_serial(doc);
+    backends(doc)?;
+    channels(&doc.devices.channels)?;
     serial_ports(&mut doc.devices.serials)?;
     let mut numbers = Numbers::of(
         doc.devices
@@ -36,6 +41,95 @@ pub(super) fn settle(doc: &mut Domain) -> Result<()> {
                     "unsupported console target type '{other}'"
                 )));
             }
+        }
+    }
+    Ok(())
+}
+
+/// What this driver has of the host's sides.
+fn backends(doc: &mut Domain) -> Result<()> {
+    let bus = doc
+        .devices
+        .graphics
+        .iter()
+        .any(|graphics| graphics.kind == GraphicsType::Dbus);
+    for backend in doc.devices.backends_mut() {
+        let kind = backend.kind;
+        let source = backend.source.as_ref();
+        match kind {
+            CharType::SpiceVmc | CharType::SpicePort => {
+                return Err(Error::unsupported(format!(
+                    "chardev '{kind}' not supported without spice graphics"
+                )));
+            }
+            CharType::Nmdm => return Err(Error::unsupported(format!("unsupported chardev '{kind}'"))),
+            CharType::Dbus if !bus => {
+                return Err(Error::unsupported(format!(
+                    "chardev '{kind}' not supported without dbus graphics"
+                )));
+            }
+            _ => {}
+        }
+        match backend.protocol {
+            Some(protocol @ (Protocol::Telnets | Protocol::Tls)) => {
+                return Err(Error::unsupported(format!(
+                    "tcp chardev protocol '{protocol}' not supported"
+                )));
+            }
+            Some(Protocol::Raw | Protocol::Telnet) | None => {}
+        }
+        if source.and_then(|source| source.tls) == Some(true) {
+            return Err(Error::unsupported(
+                "attribute 'tls' of a char device's <source> is not supported",
+            ));
+        }
+        let labels = source.into_iter().flat_map(|source| &source.seclabels);
+        if labels.filter(|label| label.label.is_some()).count() > 0 {
+            return Err(Error::unsupported(
+                "'label' in the <seclabel> of a char device's <source> is not supported",
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn channels(channels: &[Channel]) -> Result<()> {
+    for channel in channels {
+        let target = &channel.target;
+        let forwards = target.address.is_some() || target.port.is_some();
+        match target.kind {
+            ChannelTargetType::Xen => {
+                return Err(Error::unsupported("unsupported channel target type 'xen'"));
+            }
+            ChannelTargetType::GuestForward if target.name.is_some() => {
+                return Err(Error::unsupported(
+                    "'name' does not fit a channel of target type 'guestfwd'",
+                ));
+            }
+            ChannelTargetType::GuestForward => match (target.address, target.port) {
+                (Some(IpAddr::V4(_)), Some(_)) => {}
+                (Some(IpAddr::V6(_)), _) => {
+                    return Err(Error::unsupported(
+                        "channel target guestfwd only supports IPv4 addresses",
+                    ));
+                }
+                (None, _) => {
+                    return Err(Error::Xml(
+                        "guestfwd channel does not define a target address".to_owned(),
+                    ));
+                }
+                (_, None) => {
+                    return Err(Error::Xml(
+                        "guestfwd channel does not define a target port".to_owned(),
+                    ));
+                }
+            },
+            ChannelTargetType::Virtio if forwards => {
+                return Err(Error::unsupported(
+                    "'address' and 'port' do not fit a channel of target type 'virtio'",
+                ));
+            }
+            ChannelTargetType::Virtio => {}
         }
     }
     Ok(())
@@ -71,12 +165,19 @@ fn serial_ports(serials: &mut [Serial]) -> Result<()> {
     for serial in serials {
         let target = serial.target.get_or_insert_with(SerialTarget::default);
         let kind = target.kind.get_or_insert_with(|| "isa-serial".to_owned());
-        if !matches!(kind.as_str(), "isa-serial" | "pci-serial" | "usb-serial") {
+        if !matches!(
+            kind.as_str(),
+            "isa-serial" | "pci-serial" | "usb-serial" | "isa-debug"
+        ) {
             return Err(Error::unsupported(format!(
                 "unsupported serial target type '{kind}'"
             )));
         }
-        let kind = kind.clone();
+        let kind = if kind == "isa-debug" {
+            "isa-debugcon".to_owned()
+        } else {
+            kind.clone()
+        };
         let model = target.model.get_or_insert_with(|| kind.clone());
         if *model != kind {
             return Err(Error::unsupported(format!(

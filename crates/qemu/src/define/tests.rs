@@ -115,7 +115,7 @@ const OF_CONTAINERS: &[(&str, &str)] = &[
     ),
     (
         "</os><devices><hostdev mode='capabilities' type='misc'><source><char>/dev/x</char></source></hostdev></devices>",
-        "domain/devices/hostdev",
+        "hostdev mode 'capabilities'",
     ),
     (
         "</os><devices><interface type='network'><source network='n'/><guest dev='e'/></interface></devices>",
@@ -130,8 +130,8 @@ const OF_CONTAINERS: &[(&str, &str)] = &[
         "interface type 'direct'",
     ),
     (
-        "</os><devices><interface type='ethernet'/></devices>",
-        "interface type 'ethernet'",
+        "</os><devices><interface type='internal'/></devices>",
+        "interface type 'internal'",
     ),
 ];
 
@@ -166,4 +166,208 @@ fn a_replacement_for_no_model_is_none() {
         text.contains("<cpu mode='host-model' check='partial'/>"),
         "{text}"
     );
+}
+
+/// Beside the machine `pc` and its devices, and what the refusal says.
+const WITHOUT_EFFECT: &[(&str, &str)] = &[
+    (
+        "<features><smm><tseg>8</tseg></smm></features>",
+        "only supported with q35",
+    ),
+    (
+        "<features><ps2 state='off'/><vmport/></features>",
+        "vmport feature requires the ps2 feature",
+    ),
+    (
+        "<features><tcg><tb-cache unit='KiB'>1</tb-cache></tcg></features>",
+        "multiple of MiB",
+    ),
+    (
+        "<features><hyperv mode='passthrough'><relaxed state='off'/></hyperv></features>",
+        "mode='passthrough'",
+    ),
+    (
+        "<features><hyperv><spinlocks state='on'/></hyperv></features>",
+        "'retries' in element 'spinlocks'",
+    ),
+    (
+        "<features><hyperv><spinlocks state='on' retries='4094'/></hyperv></features>",
+        "at least 4095",
+    ),
+    (
+        "<features><hyperv><vendor_id state='on'/></hyperv></features>",
+        "'vendor_id'",
+    ),
+    (
+        "<features><hyperv><vendor_id state='on' value='a,b'/></hyperv></features>",
+        "vendor_id value is invalid",
+    ),
+    (
+        "<features><hyperv><vendor_id state='on' value='1234567890123'/></hyperv></features>",
+        "12 characters",
+    ),
+    (
+        "<features><hyperv><new state='on'/></hyperv></features>",
+        "domain/features/hyperv/new",
+    ),
+    (
+        "<features><kvm><dirty-ring state='on'/></kvm></features>",
+        "'size' in element 'dirty-ring'",
+    ),
+    (
+        "<features><kvm><dirty-ring state='on' size='1025'/></kvm></features>",
+        "power of 2",
+    ),
+    ("<features><gic version='2'/></features>", "domain/features/gic"),
+    (
+        "<clock offset='utc'><timer name='platform'/></clock>",
+        "'platform'",
+    ),
+    (
+        "<clock offset='utc'><timer name='rtc' tickpolicy='merge'/></clock>",
+        "rtc timer tickpolicy 'merge'",
+    ),
+    (
+        "<clock offset='utc'><timer name='pit' tickpolicy='merge'/></clock>",
+        "pit timer tickpolicy 'merge'",
+    ),
+    (
+        "<clock offset='utc'><timer name='rtc' track='boot'/></clock>",
+        "track 'boot'",
+    ),
+    (
+        "<clock offset='utc'><timer name='rtc' frequency='5'/></clock>",
+        "setting of timer frequency",
+    ),
+    (
+        "<clock offset='utc'><timer name='rtc'><catchup slew='1'/></timer></clock>",
+        "tickpolicy='catchup'",
+    ),
+    (
+        "<clock offset='utc' adjustment='soon'/>",
+        "unknown clock adjustment 'soon'",
+    ),
+    ("<clock offset='utc' timezone='Europe/Berlin'/>", "'timezone'"),
+    ("<clock offset='timezone'/>", "missing 'timezone'"),
+    ("<clock offset='absolute'/>", "missing 'start'"),
+    (
+        "<clock offset='absolute' start='253402300800'/>",
+        "maximum 'start'",
+    ),
+    (
+        "<cpu><topology sockets='2' cores='1' threads='1'/></cpu>",
+        "topology doesn't match",
+    ),
+    (
+        "<cpu><topology sockets='0' cores='1' threads='1'/></cpu>",
+        "'sockets'",
+    ),
+    (
+        "<cpu mode='host-passthrough'><model>Nehalem</model></cpu>",
+        "'Nehalem'",
+    ),
+    (
+        "<cpu><model vendor_id='short'>Nehalem</model></cpu>",
+        "12 characters",
+    ),
+    ("<cpu><cache mode='emulate'/></cpu>", "level='3'"),
+    ("<cpu><cache mode='passthrough'/></cpu>", "'passthrough'"),
+    (
+        "<cpu><cache mode='disable' level='3'/></cpu>",
+        "level for mode 'disable'",
+    ),
+    ("<cpu><maxphysaddr mode='passthrough' bits='4'/></cpu>", "'bits'"),
+    ("<cpu><maxphysaddr mode='emulate' limit='4'/></cpu>", "'limit'"),
+    (
+        "<perf><event name='cmt' enabled='yes'/></perf>",
+        "perf event 'cmt'",
+    ),
+    (
+        "<sysinfo type='fwcfg'><entry name='etc/x'>1</entry></sysinfo>",
+        "Invalid firmware name",
+    ),
+    (
+        "<sysinfo type='fwcfg'><entry name='opt/ovmf/x'>1</entry></sysinfo>",
+        "reserved",
+    ),
+    (
+        "<sysinfo type='fwcfg'><entry name='opt/x' file='/y'>1</entry></sysinfo>",
+        "'opt/x'",
+    ),
+    ("<sysinfo type='fwcfg'><entry name='opt/x'/></sysinfo>", "'file'"),
+    (
+        "<sysinfo type='smbios'><bios><entry name='date'>1/32/05</entry></bios></sysinfo>",
+        "BIOS 'date'",
+    ),
+    (
+        "<sysinfo type='smbios'><bios><entry name='colour'>x</entry></bios></sysinfo>",
+        "'colour'",
+    ),
+    (
+        "<sysinfo type='smbios'><system><entry name='uuid'>11111111-2222-4333-8444-517621573714</entry></system></sysinfo>",
+        "UUID mismatch",
+    ),
+    (
+        "<qemu:capabilities><qemu:del capability='blockdev'/></qemu:capabilities>",
+        "'blockdev'",
+    ),
+    ("<qemu:deprecation behavior='never'/>", "'never'"),
+    (
+        "<qemu:commandline><qemu:env name='a-b'/></qemu:commandline>",
+        "'a-b'",
+    ),
+    (
+        "<qemu:override><qemu:device alias='a'><qemu:frontend><qemu:property name='p' type='bool' value='1'/>\
+         </qemu:frontend></qemu:device></qemu:override>",
+        "invalid value '1'",
+    ),
+];
+
+#[test]
+fn what_has_no_effect_is_refused_by_name() {
+    for (inside, words) in WITHOUT_EFFECT {
+        let text = guest("pc", inside, "").replace(
+            "<domain type='qemu'>",
+            "<domain type='qemu' xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0'>",
+        );
+        let error = completed(&text).map(|_| ()).unwrap_err();
+        assert!(error.contains(words), "{inside}: {error}");
+    }
+}
+
+#[test]
+fn single_vcpus_fit_together() {
+    for (vcpus, words) in [
+        ("<vcpu id='0' enabled='no'/>", "vcpu 0 can't be offline"),
+        ("<vcpu id='7' enabled='yes'/>", "vcpu id '7'"),
+        (
+            "<vcpu id='0' enabled='yes' hotpluggable='yes'/>",
+            "vcpu0 can't be hotpluggable",
+        ),
+        (
+            "<vcpu id='0' enabled='yes' order='2'/>",
+            "vcpu0 must be enabled first",
+        ),
+        (
+            "<vcpu id='0' enabled='yes' order='1'/><vcpu id='1' enabled='yes'/>",
+            "either set or unset order",
+        ),
+        (
+            "<vcpu id='0' enabled='yes' order='1'/><vcpu id='1' enabled='yes' hotpluggable='yes' order='2'/>\
+             <vcpu id='2' enabled='yes' order='3'/>",
+            "need to be ordered prior",
+        ),
+        (
+            "<vcpu id='0' enabled='yes'/><vcpu id='1' enabled='no' hotpluggable='no'/>",
+            "both offline and not hotpluggable",
+        ),
+        (
+            "<vcpu id='0' enabled='yes'/><vcpu id='0' enabled='yes'/>",
+            "vcpu id '0' is named twice",
+        ),
+    ] {
+        let inside = format!("<vcpu>3</vcpu><vcpus>{vcpus}</vcpus>");
+        let error = completed(&guest("pc", &inside, "")).map(|_| ()).unwrap_err();
+        assert!(error.contains(words), "{vcpus}: {error}");
+    }
 }

@@ -1,6 +1,6 @@
 //! What firmware and guest are told, counters, and QEMU's own namespace: what would have no effect is refused.
 
-use ferrovirt_model::domain::{AcpiTableType, Domain, FwCfgEntry, SmbiosMode, SysInfo};
+use ferrovirt_model::domain::{AcpiTableType, Domain, FwCfgEntry, SysInfo};
 
 use crate::error::{Error, Result};
 
@@ -20,13 +20,6 @@ pub(super) fn settle(doc: &Domain) -> Result<()> {
         .any(|table| table.kind == AcpiTableType::Rawset)
     {
         return Err(Error::unsupported("ACPI table type 'rawset' is not supported"));
-    }
-    if doc
-        .os
-        .smbios
-        .is_some_and(|smbios| smbios.mode == SmbiosMode::Host)
-    {
-        return Err(Error::unsupported("not supported: smbios mode 'host'"));
     }
     for info in &doc.sysinfos {
         if let SysInfo::Fwcfg(files) = info {

@@ -27,6 +27,14 @@ pub fn assign(doc: &mut Domain) {
             .filter(|v| v.model.kind != "none")
             .map(|device| &mut device.info),
     );
+    numbered("hostdev", d.hostdevs.iter_mut().map(|device| &mut device.info));
+    numbered("sound", d.sounds.iter_mut().map(|device| &mut device.info));
+    numbered(
+        "smartcard",
+        d.smartcards.iter_mut().map(|device| &mut device.info),
+    );
+    numbered("redir", d.redirdevs.iter_mut().map(|device| &mut device.info));
+    numbered("shmem", d.shmems.iter_mut().map(|device| &mut device.info));
     numbered("watchdog", d.watchdogs.iter_mut().map(|device| &mut device.info));
     memories(d);
     numbered("rng", d.rngs.iter_mut().map(|device| &mut device.info));
@@ -107,6 +115,7 @@ fn controller_name(controller: &Controller, chipset: Chipset) -> String {
         (ControllerType::Ide, ..) => format!("ide{number}"),
         (ControllerType::Sata, ..) => format!("sata{number}"),
         (ControllerType::Scsi, ..) => format!("scsi{number}"),
+        (ControllerType::Ccid, ..) => format!("ccid{number}"),
         (ControllerType::Fdc, ..) => format!("fdc{number}"),
         (ControllerType::VirtioSerial, ..) => format!("virtio-serial{number}"),
     }
@@ -140,15 +149,17 @@ pub(crate) fn assign_to(doc: &Domain, device: &mut Device) {
             }
             number_images(disk, &mut number);
         }
-        Device::Interface(card) => {
-            let taken = |name: &String| doc.devices.find_alias(name).is_some();
-            let free = (0..)
-                .map(|number| format!("net{number}"))
-                .find(|name| !taken(name));
-            set(&mut card.info, free.unwrap_or_default());
-        }
-        Device::Filesystem(_) | Device::Hostdev(_) | Device::Other(_) => {}
+        Device::Interface(card) => set(&mut card.info, free(doc, "net")),
+        Device::Hostdev(hostdev) => set(&mut hostdev.info, free(doc, "hostdev")),
+        Device::Filesystem(_) | Device::Other(_) => {}
     }
+}
+
+/// The first name of this kind that no device has.
+fn free(doc: &Domain, kind: &str) -> String {
+    let taken = |name: &String| doc.devices.find_alias(name).is_some();
+    let mut names = (0..).map(|number| format!("{kind}{number}"));
+    names.find(|name| !taken(name)).unwrap_or_default()
 }
 
 /// Numbers a disk's image and those below it, from the next number on.

@@ -4,13 +4,15 @@
 //! network devices. Nothing here runs before the `prepare` hook.
 
 pub mod alias;
+pub mod host_smbios;
+pub mod hostdev;
 pub mod image;
 pub mod memory;
 pub mod nvram;
 pub mod socket;
 pub mod tap;
 
-use ferrovirt_model::domain::{Backend, CharType, ControllerType, DeviceInfo, Domain};
+use ferrovirt_model::domain::{Backend, CharType, ControllerType, DeviceInfo, Domain, RngBackend};
 
 /// Whether a SCSI controller knows targets but no units below them.
 #[must_use]
@@ -33,7 +35,18 @@ pub fn char_devices(doc: &Domain) -> impl Iterator<Item = (&DeviceInfo, &Backend
         .iter()
         .filter(|console| console.target.as_ref().and_then(|t| t.kind.as_deref()) == Some("virtio"))
         .map(|device| (&device.info, &device.backend));
-    serials.chain(parallels).chain(channels).chain(consoles)
+    let cards = { d.smartcards.iter() }.filter_map(|card| Some((&card.info, card.backend.0.as_ref()?)));
+    let redirected = d.redirdevs.iter().map(|device| (&device.info, &device.backend));
+    let rngs = d.rngs.iter().filter_map(|rng| match &rng.backend {
+        RngBackend::Egd(backend) => Some((&rng.info, &**backend)),
+        RngBackend::Random(_) | RngBackend::Builtin => None,
+    });
+    let others = cards.chain(redirected).chain(rngs);
+    serials
+        .chain(parallels)
+        .chain(channels)
+        .chain(consoles)
+        .chain(others)
 }
 
 /// Alias and backend of the character devices that write to a file, in the order of their descriptors.

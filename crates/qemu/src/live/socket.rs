@@ -6,9 +6,14 @@ use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use ferrovirt_model::domain::{CharType, Domain, ListenType, SocketMode};
+use ferrovirt_model::domain::{
+    Address, ChannelTargetType, CharType, Domain, ListenType, SocketMode, VirtioSerialAddress,
+};
 
 use crate::error::{Error, Result};
+
+/// First port that is given to browsers.
+const FIRST_WEBSOCKET: u16 = 5700;
 
 /// Ports this daemon has given away. A port is asked of the kernel as well: others use some, too.
 #[derive(Debug, Clone)]
@@ -36,13 +41,25 @@ impl Ports {
     /// # Errors
     /// All are in use.
     pub fn take(&self) -> Result<u16> {
+        self.take_of("vnc", self.range.0)
+    }
+
+    /// The lowest free port for browsers.
+    ///
+    /// # Errors
+    /// All are in use.
+    pub fn take_websocket(&self) -> Result<u16> {
+        self.take_of("websocket", FIRST_WEBSOCKET)
+    }
+
+    fn take_of(&self, kind: &str, first: u16) -> Result<u16> {
         let mut taken = self.taken();
-        let port = (self.range.0..=self.range.1)
+        let port = (first..=self.range.1)
             .find(|port| !taken.contains(port) && is_free(*port))
             .ok_or_else(|| {
                 Error::Failed(format!(
-                    "Unable to find an unused port in range 'vnc' ({}-{})",
-                    self.range.0, self.range.1
+                    "Unable to find an unused port in range '{kind}' ({first}-{})",
+                    self.range.1
                 ))
             })?;
         taken.insert(port);
@@ -92,8 +109,25 @@ pub fn displays(doc: &mut Domain, ports: &Ports, listen: &str) -> Result<()> {
         if graphics.autoport == Some(true) {
             graphics.port = Some(i32::from(ports.take()?));
         }
+        if graphics.websocket == Some(-1) {
+            graphics.websocket_generated = Some(true);
+            graphics.websocket = Some(i32::from(ports.take_websocket()?));
+        }
     }
     Ok(())
+}
+
+/// Paths of the displays' sockets that have none: in the guest's own directory.
+pub fn own_displays(doc: &mut Domain, guest_dir: &Path) {
+    for graphics in &mut doc.devices.graphics {
+        let Some(first) = graphics.listens.first_mut() else {
+            continue;
+        };
+        if first.kind == ListenType::Socket && first.socket.is_none() {
+            first.socket = Some(guest_dir.join("vnc.sock").display().to_string());
+            graphics.socket.clone_from(&first.socket);
+        }
+    }
 }
 
 /// Gives back the ports that were chosen for this run.
@@ -105,6 +139,12 @@ pub fn forget_displays(doc: &mut Domain, ports: &Ports) {
             }
             graphics.port = Some(-1);
         }
+        if graphics.websocket_generated == Some(true) {
+            if let Some(port) = graphics.websocket.and_then(|port| u16::try_from(port).ok()) {
+                ports.give_back(port);
+            }
+            graphics.websocket = Some(-1);
+        }
     }
 }
 
@@ -114,12 +154,23 @@ pub fn channels(doc: &mut Domain, channel_dir: &Path) {
         if channel.backend.kind != CharType::Unix {
             continue;
         }
+        if channel.target.kind != ChannelTargetType::Virtio {
+            continue;
+        }
         let name = channel.target.name.clone();
-        let alias = channel.info.alias.clone().unwrap_or_default();
+        let place = match channel.info.address {
+            Some(Address::VirtioSerial(address)) => address,
+            _ => VirtioSerialAddress::default(),
+        };
+        let VirtioSerialAddress {
+            controller,
+            bus,
+            port,
+        } = place;
         let source = channel.backend.source.get_or_insert_default();
         if source.path.is_none() {
             source.mode = Some(SocketMode::Bind);
-            let file = name.unwrap_or(alias);
+            let file = name.unwrap_or_else(|| format!("vioser-{controller:02}-{bus:02}-{port:02}.sock"));
             source.path = Some(channel_dir.join(file).display().to_string());
         }
     }

@@ -110,6 +110,10 @@ command!(
     QueryIoThreads = "query-iothreads" -> Vec<IoThread> {}
 );
 command!(
+    /// Places for virtual CPUs, taken or not.
+    QueryHotpluggableCpus = "query-hotpluggable-cpus" -> Vec<CpuSlot> {}
+);
+command!(
     /// Machine types.
     QueryMachines = "query-machines" -> Vec<Machine> {}
 );
@@ -307,6 +311,33 @@ pub struct Cpu {
     /// Its place in the composition tree.
     #[serde(default, rename = "qom-path")]
     pub qom_path: String,
+}
+
+/// One row of `query-hotpluggable-cpus`: a place for a virtual CPU.
+#[derive(Debug, Clone, Deserialize)]
+pub struct CpuSlot {
+    /// QEMU's device for it.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// Where it is: socket, core, thread.
+    pub props: std::collections::BTreeMap<String, i64>,
+}
+
+/// Adds a virtual CPU.
+#[derive(Debug, Clone, Serialize)]
+pub struct AddCpu {
+    /// QEMU's device for it.
+    pub driver: String,
+    /// Its id.
+    pub id: String,
+    /// Where it goes.
+    #[serde(flatten)]
+    pub place: std::collections::BTreeMap<String, i64>,
+}
+
+impl Command for AddCpu {
+    const NAME: &'static str = "device_add";
+    type Reply = Empty;
 }
 
 /// One row of `query-blockstats`: a disk, or an image below one.

@@ -76,6 +76,11 @@ pub fn create_scope(driver: &str, id: i32, name: &str) -> io::Result<Option<Scop
     create_scope_in(&Partition::default(), driver, id, name)
 }
 
+/// How the scope will be called that [`create_scope`] makes: whoever has to remove it can be told before it is there.
+pub fn scope_name(driver: &str, id: i32, name: &str) -> String {
+    name::of_scope(driver, id, name)
+}
+
 /// The same in a partition.
 ///
 /// # Errors
@@ -86,11 +91,7 @@ pub fn create_scope_in(
     id: i32,
     name: &str,
 ) -> io::Result<Option<Scope>> {
-    create_in(
-        &hierarchy::mounted(),
-        partition,
-        &name::of_scope(driver, id, name),
-    )
+    create_in(&hierarchy::mounted(), partition, &scope_name(driver, id, name))
 }
 
 impl Scope {

@@ -48,6 +48,21 @@ impl ProcessId {
     }
 }
 
+/// Sets how much memory a process may lock, bytes.
+///
+/// # Errors
+/// `EPERM`, `ESRCH` when it is gone.
+pub fn limit_locked_memory(process: ProcessId, bytes: u64) -> io::Result<()> {
+    use rustix::process::{Pid, Resource, Rlimit, prlimit};
+    let pid = Pid::from_raw(process.pid).filter(|_| process.is_alive());
+    let pid = pid.ok_or_else(|| io::Error::from_raw_os_error(libc::ESRCH))?;
+    let limit = Rlimit {
+        current: Some(bytes),
+        maximum: Some(bytes),
+    };
+    Ok(prlimit(Some(pid), Resource::Memlock, limit).map(drop)?)
+}
+
 impl fmt::Display for ProcessId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}", self.pid, self.start_time)

@@ -1,6 +1,7 @@
 //! What the tool asks: ferrovirt's own program. Every answer is a look at the engine, its plan or its history; what calls
 //! scripts is ended when the client goes.
 
+mod devices;
 mod plan;
 mod record;
 mod running;
@@ -9,8 +10,8 @@ mod why;
 
 use ferrovirt_hook::{Driver, HookEvent};
 use ferrovirt_wire::own::{
-    CancelQuestion, HistoryAnswer, HistoryQuestion, ListAnswer, ListQuestion, OwnService, ReplayQuestion,
-    RunQuestion, Running, RunningQuestion, ShowQuestion, Trial, WhyQuestion,
+    CancelQuestion, DevicesAnswer, DevicesQuestion, HistoryAnswer, HistoryQuestion, ListAnswer, ListQuestion,
+    OwnService, ReplayQuestion, RunQuestion, Running, RunningQuestion, ShowQuestion, Trial, WhyQuestion,
 };
 use ferrovirt_wire::{ErrorCode, ErrorDomain, ErrorReply, Procedure};
 
@@ -57,6 +58,10 @@ impl OwnService for Session {
 
     async fn why(&self, question: WhyQuestion) -> Answer<serde_json::Value> {
         why::why(self, question).await
+    }
+
+    async fn devices(&self, _: DevicesQuestion) -> Answer<DevicesAnswer> {
+        devices::list(&self.host, crate::devices::wanted).await
     }
 }
 

@@ -1,7 +1,7 @@
 //! Addresses within their limits; aliases and places that no two devices share.
 
 use super::{inconsistent, unsupported};
-use crate::domain::{Address, DeviceInfo, PciAddress};
+use crate::domain::{Address, DeviceInfo, Devices, PciAddress};
 use ferrovirt_xml::XmlError;
 
 /// Fills in the parts of a PCI address that were left out, and checks its limits.
@@ -56,6 +56,20 @@ pub(super) fn check_unique(infos: &[&DeviceInfo]) -> Result<(), XmlError> {
             twice[0]
         ))),
         None => Ok(()),
+    }
+}
+
+/// Only cards and devices of the host can have a ROM of the user's.
+pub(super) fn check_roms(devices: &Devices) -> Result<(), XmlError> {
+    let may = devices.interfaces.iter().map(|card| &card.info);
+    let may = may.chain(devices.hostdevs.iter().map(|hostdev| &hostdev.info));
+    let count =
+        |infos: &mut dyn Iterator<Item = &DeviceInfo>| infos.filter(|info| info.rom.is_some()).count();
+    match count(&mut devices.infos().into_iter()) > count(&mut may.into_iter()) {
+        true => Err(unsupported(
+            "not supported: element 'rom' in a device that is neither an interface nor a host device",
+        )),
+        false => Ok(()),
     }
 }
 

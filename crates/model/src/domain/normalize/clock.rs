@@ -7,6 +7,9 @@ use ferrovirt_xml::XmlError;
 /// What is forgotten at the guest's end.
 const RESET: &str = "reset";
 
+/// The last second of the year 9999.
+const END: u64 = 253_402_300_799;
+
 /// Completes `<clock>`.
 pub(super) fn normalize(clock: &mut Clock) -> Result<(), XmlError> {
     let seconds = match clock.adjustment.as_deref() {
@@ -54,6 +57,11 @@ fn check_attributes(clock: &Clock) -> Result<(), XmlError> {
         clock.timezone.is_some(),
     )?;
     needs("start", offset == ClockOffset::Absolute, clock.start.is_some())?;
+    if clock.start.is_some_and(|start| start > END) {
+        return Err(unsupported(format!(
+            "The maximum 'start' value for <clock offset='absolute'> is {END}"
+        )));
+    }
     if offset != ClockOffset::Variable {
         needs("basis", false, clock.basis.is_some())?;
     }

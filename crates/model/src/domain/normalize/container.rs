@@ -1,10 +1,8 @@
 //! What containers have: users, file systems, the host's devices.
 
-use super::{inconsistent, ip, unsupported};
+use super::{inconsistent, unsupported};
 use crate::Kib;
-use crate::domain::{
-    Filesystem, FilesystemDriver, FilesystemSource, FilesystemType, Hostdev, HostdevKind, IdMap, IdRange, Os,
-};
+use crate::domain::{Filesystem, FilesystemDriver, FilesystemSource, FilesystemType, IdMap, IdRange, Os};
 use ferrovirt_xml::XmlError;
 
 /// Checks the first process: there is one, and what it is given is not empty.
@@ -152,12 +150,4 @@ fn normalize_ram(source: &mut FilesystemSource) -> Result<(), XmlError> {
     source.usage = Some(kib.0);
     source.units = Some("KiB".to_owned());
     Ok(())
-}
-
-/// Completes a device of the host.
-pub(super) fn normalize_hostdev(hostdev: &mut Hostdev) -> Result<(), XmlError> {
-    match &mut hostdev.kind {
-        HostdevKind::Storage(_) | HostdevKind::Misc(_) => Ok(()),
-        HostdevKind::Net(net) => ip::normalize(ip::Whose::Hostdev, &mut net.ips, &mut net.routes),
-    }
 }

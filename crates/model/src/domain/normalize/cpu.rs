@@ -108,7 +108,7 @@ pub(super) fn normalize_number(doc: &mut Domain) -> Result<(), XmlError> {
     normalize_each(doc)?;
     let (count, current) = (doc.vcpu.count, doc.vcpu.current);
     if count == 0 || current == Some(0) {
-        return Err(inconsistent("invalid number of vCPUs: 0"));
+        return Err(inconsistent("invalid number of vCPUs in <vcpu>: 0"));
     }
     if let Some(current) = current.filter(|current| *current > count) {
         let text = format!("maxvcpus must not be less than current vcpus ({count} < {current})");
@@ -146,14 +146,10 @@ fn normalize_each(doc: &mut Domain) -> Result<(), XmlError> {
         if !seen.insert(vcpu.id) {
             return Err(inconsistent(format!("vcpu id '{}' is named twice", vcpu.id)));
         }
-        if vcpu.order == Some(0) {
-            return Err(inconsistent(
-                "Invalid value for attribute 'order' in element 'vcpu': Zero is not permitted",
-            ));
-        }
         all[vcpu.id as usize] = vcpu;
     }
     for vcpu in &mut all {
+        vcpu.order.take_if(|order| *order == 0);
         let hotpluggable = *vcpu.hotpluggable.get_or_insert(!vcpu.enabled);
         if !vcpu.enabled && !hotpluggable {
             return Err(inconsistent(format!(

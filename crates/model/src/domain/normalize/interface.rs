@@ -2,7 +2,10 @@
 
 use super::{inconsistent, ip, unsupported};
 use crate::MacAddress;
-use crate::domain::{Interface, InterfaceGuest, InterfaceSource, InterfaceType, MacvlanMode};
+use crate::domain::{
+    CardBackend, CardDriver, CardTune, GuestOffloads, HostOffloads, Interface, InterfaceGuest,
+    InterfaceSource, InterfaceType, MacvlanMode,
+};
 use ferrovirt_xml::XmlError;
 
 /// Models that libvirt knows, as it writes them; it reads them in any case.
@@ -39,6 +42,7 @@ pub(super) fn normalize(card: &mut Interface) -> Result<(), XmlError> {
         *model = (*known).to_owned();
     }
     check_source(card)?;
+    check_driver(card)?;
     normalize_source(card)?;
     ip::normalize(ip::Whose::Guest, &mut card.ips, &mut card.routes)?;
     if let Some(guest) = &mut card.guest {
@@ -61,15 +65,28 @@ fn check_source(card: &Interface) -> Result<(), XmlError> {
     let source = card.source.as_ref().unwrap_or(&none);
     let given = |value: &Option<String>| value.as_deref().is_some_and(|text| !text.is_empty());
     // The part, whether it is there, who takes it.
-    let parts: [(&str, bool, &[InterfaceType]); 4] = [
+    let sockets: &[InterfaceType] = &[
+        InterfaceType::Server,
+        InterfaceType::Client,
+        InterfaceType::Mcast,
+        InterfaceType::Udp,
+    ];
+    let parts: [(&str, bool, &[InterfaceType]); 7] = [
         ("network", given(&source.network), &[InterfaceType::Network]),
         (
             "bridge",
             given(&source.bridge),
             &[InterfaceType::Network, InterfaceType::Bridge],
         ),
-        ("dev", given(&source.dev), &[InterfaceType::Direct]),
+        (
+            "dev",
+            given(&source.dev),
+            &[InterfaceType::Direct, InterfaceType::Vdpa],
+        ),
         ("mode", source.mode.is_some(), &[InterfaceType::Direct]),
+        ("address", given(&source.address), sockets),
+        ("port", source.port.is_some(), sockets),
+        ("local", source.local.is_some(), &[InterfaceType::Udp]),
     ];
     for (name, given, takers) in parts {
         if given && !takers.contains(&kind) {
@@ -82,7 +99,18 @@ fn check_source(card: &Interface) -> Result<(), XmlError> {
         InterfaceType::Network => Some(("network", given(&source.network))),
         InterfaceType::Bridge => Some(("bridge", given(&source.bridge))),
         InterfaceType::Direct => Some(("dev", given(&source.dev))),
-        InterfaceType::User | InterfaceType::Ethernet => None,
+        InterfaceType::Udp if source.port.is_some() && source.local.is_none() => {
+            return Err(inconsistent(
+                "'<local>' element missing for 'udp' socket interface",
+            ));
+        }
+        InterfaceType::Mcast | InterfaceType::Client | InterfaceType::Udp if !given(&source.address) => {
+            Some(("address", false))
+        }
+        InterfaceType::Server | InterfaceType::Mcast | InterfaceType::Client | InterfaceType::Udp => {
+            Some(("port", source.port.is_some()))
+        }
+        _ => None,
     };
     match needed {
         Some((name, false)) => Err(inconsistent(format!(
@@ -90,6 +118,47 @@ fn check_source(card: &Interface) -> Result<(), XmlError> {
         ))),
         _ => Ok(()),
     }
+}
+
+/// Only virtio cards have a driver, and its parts have limits.
+fn check_driver(card: &mut Interface) -> Result<(), XmlError> {
+    card.driver.take_if(|driver| {
+        driver
+            .host
+            .take_if(|offloads| *offloads == HostOffloads::default());
+        driver
+            .guest
+            .take_if(|offloads| *offloads == GuestOffloads::default());
+        *driver == CardDriver::default()
+    });
+    card.backend.take_if(|backend| *backend == CardBackend::default());
+    card.tune.take_if(|tune| *tune == CardTune::default());
+    let virtio = card
+        .model
+        .as_deref()
+        .is_some_and(|model| model.starts_with("virtio"));
+    let Some(driver) = &card.driver else {
+        return Ok(());
+    };
+    if !virtio {
+        return Err(unsupported(
+            "'driver' is only supported by interfaces of model 'virtio'",
+        ));
+    }
+    for (name, size) in [
+        ("rx_queue_size", driver.rx_queue_size),
+        ("tx_queue_size", driver.tx_queue_size),
+    ] {
+        if size.is_some_and(|size| !size.is_power_of_two()) {
+            return Err(unsupported(format!("{name} has to be a power of two")));
+        }
+    }
+    if driver.queues == Some(0) {
+        return Err(inconsistent(
+            "Invalid value for attribute 'queues' in element 'driver': '0'. Zero is not permitted",
+        ));
+    }
+    Ok(())
 }
 
 /// Completes the source: how a card is shared, what the host's end gets.

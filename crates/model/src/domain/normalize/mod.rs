@@ -2,6 +2,7 @@
 //! hypervisor (machine types, models, controllers, addresses) is completed by the hypervisor's crate.
 
 mod address;
+mod audio;
 mod chardev;
 mod clock;
 mod container;
@@ -10,13 +11,16 @@ mod cpu;
 mod disk;
 mod display;
 mod features;
+mod hostdev;
+mod input;
 mod interface;
 mod ip;
 mod machine;
 mod memory;
 mod qemu_namespace;
+mod shmem;
 
-use super::{BootDevice, Cpu, Device, Domain, InputBus, InputType, LxcNamespace, SecLabelType};
+use super::{BootDevice, Cpu, Device, Domain, LxcNamespace, REDIR_ANY, RngBackend, SecLabelType};
 use crate::Uuid;
 use ferrovirt_xml::XmlError;
 
@@ -52,7 +56,7 @@ pub(super) fn device(device: &mut Device) -> Result<(), XmlError> {
             address::normalize(&mut mount.info)
         }
         Device::Hostdev(hostdev) => {
-            container::normalize_hostdev(hostdev)?;
+            hostdev::normalize(hostdev)?;
             address::normalize(&mut hostdev.info)
         }
         Device::Other(_) => Ok(()),
@@ -121,31 +125,37 @@ impl Domain {
             .iter_mut()
             .try_for_each(container::normalize_filesystem)?;
         devices.interfaces.iter_mut().try_for_each(interface::normalize)?;
-        devices
-            .hostdevs
-            .iter_mut()
-            .try_for_each(container::normalize_hostdev)?;
+        devices.hostdevs.iter_mut().try_for_each(hostdev::normalize)?;
+        hostdev::check_unique(&devices.hostdevs)?;
         chardev::normalize(devices, self.os.kind.kind == "hvm")?;
         devices
             .graphics
             .iter_mut()
             .try_for_each(display::normalize_graphics)?;
         display::normalize_videos(&mut devices.videos)?;
-        for input in &mut devices.inputs {
-            let usual = if input.kind == InputType::Tablet {
-                InputBus::Usb
-            } else {
-                InputBus::Ps2
-            };
-            input.bus.get_or_insert(usual);
-        }
-        for rng in &mut devices.rngs {
-            if rng.backend.model == super::RngSource::Random {
-                rng.backend.path.get_or_insert_with(|| "/dev/urandom".to_owned());
+        devices.inputs.iter_mut().try_for_each(input::normalize)?;
+        audio::normalize(&mut devices.sounds, &mut devices.audios)?;
+        devices.shmems.iter_mut().try_for_each(shmem::normalize)?;
+        // What fits any device need not be said.
+        for rule in { devices.redirfilter.iter_mut() }.flat_map(|filter| &mut filter.rules) {
+            for part in [
+                &mut rule.class,
+                &mut rule.vendor,
+                &mut rule.product,
+                &mut rule.version,
+            ] {
+                part.take_if(|part| *part == REDIR_ANY);
             }
         }
+        for rng in &mut devices.rngs {
+            if let RngBackend::Random(path) = &mut rng.backend {
+                path.get_or_insert_with(|| "/dev/random".to_owned());
+            }
+            rng.driver.take_if(|driver| driver.is_empty());
+        }
         devices.infos_mut().into_iter().try_for_each(address::normalize)?;
-        address::check_unique(&devices.infos())
+        address::check_unique(&devices.infos())?;
+        address::check_roms(devices)
     }
 
     /// Either classes of devices or single devices have an order; without any the hard disk comes first.

@@ -135,13 +135,13 @@ fn devices_of_containers_are_found_by_what_they_are() {
 }
 
 #[test]
-fn a_device_of_the_hosts_buses_is_another_kind() {
+fn a_device_of_a_bus_that_cannot_be_attached_is_another_kind() {
     assert_eq!(
-        device("<hostdev mode='subsystem' type='pci'/>"),
+        device("<hostdev mode='subsystem' type='mdev'/>"),
         Device::Other("hostdev")
     );
     assert_eq!(
-        device("<hostdev type='usb'><source/></hostdev>"),
+        device("<hostdev type='scsi'><source/></hostdev>"),
         Device::Other("hostdev")
     );
     let mut bad = device("<filesystem><target dir='/b'/></filesystem>");

@@ -1,0 +1,108 @@
+//! USB devices: which one is meant, and its node.
+
+use std::path::PathBuf;
+
+use crate::error::Error;
+use crate::places::Places;
+use crate::sysfs;
+
+/// A USB device that is plugged in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct UsbDevice {
+    /// Its bus.
+    pub bus: u32,
+    /// Its number there; another one each time it is plugged in.
+    pub device: u32,
+    /// Its maker's number.
+    pub vendor: u32,
+    /// Its own number.
+    pub product: u32,
+}
+
+impl UsbDevice {
+    /// Its node, `/dev/bus/usb/001/002`.
+    pub fn node(&self) -> PathBuf {
+        format!("/dev/bus/usb/{:03}/{:03}", self.bus, self.device).into()
+    }
+}
+
+/// All of them, by bus and number; hubs too.
+pub fn all(places: &Places) -> Vec<UsbDevice> {
+    let dir = places.sys.join("bus/usb/devices");
+    let one = |name: &String| {
+        // Interfaces are listed beside devices, with a colon in their names.
+        let own = Some(dir.join(name)).filter(|_| !name.contains(':'))?;
+        Some(UsbDevice {
+            bus: sysfs::number(&own.join("busnum"))?,
+            device: sysfs::number(&own.join("devnum"))?,
+            vendor: sysfs::hex(&own.join("idVendor"))?,
+            product: sysfs::hex(&own.join("idProduct"))?,
+        })
+    };
+    let mut devices: Vec<UsbDevice> = sysfs::names(&dir).iter().filter_map(one).collect();
+    devices.sort_unstable();
+    devices
+}
+
+/// The device at a place.
+///
+/// # Errors
+/// [`Error::NoUsbDevice`].
+pub fn by_address(places: &Places, bus: u32, device: u32) -> Result<UsbDevice, Error> {
+    let found = all(places)
+        .into_iter()
+        .find(|usb| (usb.bus, usb.device) == (bus, device));
+    found.ok_or_else(|| Error::NoUsbDevice(format!("bus:{bus} device:{device}")))
+}
+
+/// The one device that is this.
+///
+/// # Errors
+/// [`Error::NoUsbDevice`], [`Error::ManyUsbDevices`].
+pub fn by_ids(places: &Places, vendor: u32, product: u32) -> Result<UsbDevice, Error> {
+    let all = all(places);
+    let mut fitting = all
+        .iter()
+        .filter(|usb| (usb.vendor, usb.product) == (vendor, product));
+    match (fitting.next(), fitting.next()) {
+        (Some(only), None) => Ok(*only),
+        (Some(_), Some(_)) => Err(Error::ManyUsbDevices { vendor, product }),
+        (None, _) => Err(Error::NoUsbDevice(format!("{vendor:04x}:{product:04x}"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::Machine;
+
+    #[test]
+    fn devices_are_found_by_place_and_by_kind() {
+        let machine = Machine::new();
+        machine.usb("usb1", [1, 1], [0x1d6b, 2]);
+        machine.usb("1-3", [1, 2], [0x627, 1]);
+        machine.usb("2-1", [2, 2], [0x46f4, 1]);
+        machine.usb("2-2", [2, 3], [0x46f4, 1]);
+        let places = machine.places();
+        let tablet = by_ids(&places, 0x627, 1).unwrap();
+        assert_eq!((tablet.bus, tablet.device), (1, 2));
+        assert_eq!(tablet.node().to_str(), Some("/dev/bus/usb/001/002"));
+        assert_eq!(by_address(&places, 2, 3).unwrap().vendor, 0x46f4);
+        for (error, text) in [
+            (
+                by_address(&places, 9, 9),
+                "Did not find USB device bus:9 device:9",
+            ),
+            (
+                by_ids(&places, 0xdead, 0xbeef),
+                "Did not find USB device dead:beef",
+            ),
+            (
+                by_ids(&places, 0x46f4, 1),
+                "Multiple USB devices for 46f4:1, use <address> to specify one",
+            ),
+        ] {
+            assert_eq!(error.unwrap_err().to_string(), text);
+        }
+    }
+}

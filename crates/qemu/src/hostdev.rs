@@ -1,0 +1,285 @@
+//! Devices of the host between it and a guest. PCI devices are bound after the `prepare` hook and given back after `stopped`,
+//! before `release`; a USB device is reserved, and QEMU takes it from its driver when it opens it. Who has which is in the
+//! register of [`Passthrough`], on disk before anything is touched (R96).
+
+use std::path::PathBuf;
+
+use ferrovirt_guest::{BackendError, Run};
+use ferrovirt_host::usb::{self, UsbDevice};
+use ferrovirt_host::{Driver, Guest, Passthrough, PciAddress, Places, Wanted};
+use ferrovirt_model::Kib;
+use ferrovirt_model::domain::{
+    Domain, HostPciAddress, HostPciDriver, HostPciDriverName, HostUsbAddress, Hostdev, HostdevKind,
+    HostdevPci, HostdevStartupPolicy, HostdevUsb, OriginalStates,
+};
+use ferrovirt_sys::blocking;
+
+use crate::config::QemuConfig;
+use crate::error::{Error, Result};
+use crate::live::hostdev::node_of_usb;
+use crate::ownership;
+
+/// What VFIO locks besides the guest's memory: the space of the devices themselves.
+const BESIDE_MEMORY: u64 = 1 << 30;
+
+/// The name of this driver where libvirt says who has a device.
+const DRIVER: &str = "QEMU";
+
+/// The guest, as the register has it.
+fn guest(name: &str) -> Guest {
+    Guest {
+        driver: DRIVER.to_owned(),
+        name: name.to_owned(),
+    }
+}
+
+fn address(address: &HostPciAddress) -> Result<PciAddress> {
+    let text = address.to_string();
+    text.parse()
+        .map_err(|_| Error::Xml(format!("'{text}' is not an address of a PCI device")))
+}
+
+/// Gets all devices of a guest ready and fills in what is found out. PCI devices that are not there are left out; the launch
+/// misses them ([`nodes`]), as libvirt does.
+///
+/// # Errors
+/// A device is in use, cannot be given away, or its driver does not let go of it.
+pub async fn prepare(run: &mut Run, passthrough: &Passthrough) -> std::result::Result<(), BackendError> {
+    let guest = guest(run.name());
+    if passthrough.is_possible() {
+        run.doc.devices.hostdevs.iter_mut().for_each(name_driver);
+    }
+    for hostdev in &mut run.doc.devices.hostdevs {
+        take(hostdev, &guest, passthrough).await?;
+    }
+    Ok(())
+}
+
+/// The same of one device that comes to a running guest, with all that QEMU needs to open it.
+///
+/// # Errors
+/// As [`prepare`] and [`hand_over`].
+pub async fn attach(
+    hostdev: &mut Hostdev,
+    run: &mut Run,
+    config: &QemuConfig,
+    passthrough: &Passthrough,
+) -> std::result::Result<(), BackendError> {
+    name_driver(hostdev);
+    take(hostdev, &guest(run.name()), passthrough).await?;
+    let nodes = blocking::here(|| nodes([&*hostdev], passthrough))?;
+    ownership::take_nodes(run, config, nodes).await?;
+    let mut doc = run.doc.clone();
+    doc.devices.hostdevs.push(hostdev.clone());
+    if let (Some(bytes), Some(process)) = (lock_limit(&doc), run.process()) {
+        ferrovirt_sys::process::limit_locked_memory(process, bytes)
+            .map_err(Error::io("Unable to set the memory lock limit of", "QEMU"))?;
+    }
+    Ok(())
+}
+
+/// A PCI device that does not say how it reaches the guest does so by VFIO.
+fn name_driver(hostdev: &mut Hostdev) {
+    if let HostdevKind::Pci(pci) = &mut hostdev.kind {
+        let driver = pci.driver.get_or_insert_default();
+        driver.name.get_or_insert(HostPciDriverName::Vfio);
+    }
+}
+
+async fn take(hostdev: &mut Hostdev, guest: &Guest, passthrough: &Passthrough) -> Result<()> {
+    match &mut hostdev.kind {
+        HostdevKind::Pci(pci) => take_pci(pci, guest, passthrough).await,
+        HostdevKind::Usb(usb) => blocking::here(|| take_usb(usb, guest, passthrough)),
+        HostdevKind::Storage(_) | HostdevKind::Misc(_) | HostdevKind::Net(_) => Ok(()),
+    }
+}
+
+async fn take_pci(pci: &mut HostdevPci, guest: &Guest, passthrough: &Passthrough) -> Result<()> {
+    let driver = match &pci.driver {
+        Some(HostPciDriver {
+            name: Some(HostPciDriverName::Kvm),
+            ..
+        }) => {
+            return Err(Error::unsupported(
+                "pci backend driver type 'kvm' is not supported",
+            ));
+        }
+        Some(HostPciDriver {
+            name: Some(HostPciDriverName::Xen),
+            ..
+        }) => Driver::Named("pciback".to_owned()),
+        Some(HostPciDriver {
+            model: Some(model), ..
+        }) => Driver::Named(model.clone()),
+        _ => Driver::Vfio,
+    };
+    let wanted = Wanted {
+        address: address(&pci.source.address)?,
+        managed: pci.managed == Some(true),
+        driver,
+    };
+    let address = wanted.address;
+    if !blocking::here(|| passthrough.is_there(address)) && passthrough.is_possible() {
+        return Ok(());
+    }
+    passthrough.prepare(guest, &[wanted]).await?;
+    let known = passthrough.taken().get(address);
+    pci.source.origstates = Some(OriginalStates {
+        unbind: known.is_some_and(|known| known.give_back),
+        ..OriginalStates::default()
+    });
+    Ok(())
+}
+
+fn take_usb(device: &mut HostdevUsb, guest: &Guest, passthrough: &Passthrough) -> Result<()> {
+    match find_usb(device, passthrough.places()) {
+        Ok(found) => {
+            passthrough.taken().take_usb(found.bus, found.device, guest)?;
+            device.source.address = Some(HostUsbAddress {
+                bus: found.bus,
+                device: found.device,
+            });
+            Ok(())
+        }
+        Err(ferrovirt_host::Error::NoUsbDevice(_))
+            if device.source.startup_policy == Some(HostdevStartupPolicy::Optional) =>
+        {
+            device.source.missing = Some(true);
+            Ok(())
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// The one that is meant: with both a place and a kind the place of another boot may be another device's now.
+fn find_usb(device: &HostdevUsb, places: &Places) -> std::result::Result<UsbDevice, ferrovirt_host::Error> {
+    let source = &device.source;
+    let ids = source.vendor.zip(source.product);
+    let placed = source
+        .address
+        .map(|at| usb::by_address(places, at.bus, at.device));
+    match (placed, ids) {
+        (Some(Ok(found)), Some((vendor, product)))
+            if (found.vendor, found.product) != (vendor.id, product.id) =>
+        {
+            usb::by_ids(places, vendor.id, product.id)
+        }
+        (Some(Err(_)), Some((vendor, product))) => usb::by_ids(places, vendor.id, product.id),
+        (Some(found), _) => found,
+        (None, Some((vendor, product))) => usb::by_ids(places, vendor.id, product.id),
+        (None, None) => Err(ferrovirt_host::Error::NoUsbDevice("without a place".to_owned())),
+    }
+}
+
+/// The nodes that QEMU opens for the devices.
+///
+/// # Errors
+/// A device is not there, or not with a driver for guests.
+pub fn nodes<'a>(
+    hostdevs: impl IntoIterator<Item = &'a Hostdev>,
+    passthrough: &Passthrough,
+) -> Result<Vec<PathBuf>> {
+    let mut nodes = Vec::new();
+    for hostdev in hostdevs {
+        match &hostdev.kind {
+            HostdevKind::Pci(pci) => nodes.push(passthrough.group_node(address(&pci.source.address)?)?),
+            HostdevKind::Usb(usb) if usb.source.missing != Some(true) => {
+                nodes.extend(node_of_usb(usb).map(PathBuf::from));
+            }
+            _ => {}
+        }
+    }
+    nodes.dedup();
+    Ok(nodes)
+}
+
+/// Gives the devices' nodes to QEMU's user.
+///
+/// # Errors
+/// As [`nodes`]; the owner of a node cannot be changed.
+pub async fn hand_over(
+    run: &mut Run,
+    config: &QemuConfig,
+    passthrough: &Passthrough,
+) -> std::result::Result<(), BackendError> {
+    let nodes = blocking::here(|| nodes(&run.doc.devices.hostdevs, passthrough))?;
+    ownership::take_nodes(run, config, nodes).await
+}
+
+/// How much memory QEMU may lock, bytes: what the document says, all if it wants that of its memory, else what VFIO
+/// locks; `None`: as much as the daemon.
+#[must_use]
+pub fn lock_limit(doc: &Domain) -> Option<u64> {
+    let has_vfio = |hostdev: &Hostdev| matches!(hostdev.kind, HostdevKind::Pci(_));
+    let vfio = doc.devices.hostdevs.iter().any(has_vfio);
+    let locked = doc.memory_backing.as_ref().is_some_and(|backing| backing.locked);
+    let hard = doc.memtune.as_ref().and_then(|tune| tune.hard_limit);
+    match hard.map(Kib::bytes) {
+        _ if !vfio && !locked => None,
+        Some(hard) => Some(hard),
+        None if locked => Some(u64::MAX),
+        None => Some(doc.memory.bytes().saturating_add(BESIDE_MEMORY)),
+    }
+}
+
+/// The guest has ended: everything goes back to where it was.
+pub async fn release(run: &mut Run, passthrough: &Passthrough) {
+    if run.doc.devices.hostdevs.is_empty() {
+        return;
+    }
+    let guest = guest(run.name());
+    if let Err(error) = passthrough.release(&guest).await {
+        tracing::error!("guest '{}': {error}", run.name());
+    }
+    let gone = |other: &Guest| *other == guest;
+    if let Err(error) = blocking::here(|| passthrough.taken().leave_all_usb(gone)) {
+        tracing::error!("guest '{}': {error}", run.name());
+    }
+    for hostdev in &mut run.doc.devices.hostdevs {
+        match &mut hostdev.kind {
+            HostdevKind::Pci(pci) => pci.source.origstates = None,
+            HostdevKind::Usb(usb) => usb.source.missing = None,
+            _ => {}
+        }
+    }
+}
+
+/// A running guest has a device no longer. The node of a group that another of its devices is in stays QEMU's.
+pub async fn detach(hostdev: &Hostdev, run: &mut Run, passthrough: &Passthrough) {
+    let gone = blocking::here(|| nodes([hostdev], passthrough)).unwrap_or_default();
+    let kept = blocking::here(|| {
+        let others = run.doc.devices.hostdevs.iter();
+        others
+            .filter_map(|other| nodes([other], passthrough).ok())
+            .flatten()
+            .collect::<Vec<_>>()
+    });
+    let gone: Vec<PathBuf> = gone.into_iter().filter(|node| !kept.contains(node)).collect();
+    blocking::here(|| ownership::leave_nodes(run, &gone));
+    let left = match &hostdev.kind {
+        HostdevKind::Pci(pci) => match address(&pci.source.address) {
+            Ok(address) => passthrough.release_one(&guest(run.name()), address).await,
+            Err(_) => Ok(()),
+        },
+        HostdevKind::Usb(usb) => match usb.source.address {
+            Some(at) => blocking::here(|| leave_usb(at, run.name(), passthrough)),
+            None => Ok(()),
+        },
+        _ => Ok(()),
+    };
+    if let Err(error) = left {
+        tracing::error!("guest '{}': {error}", run.name());
+    }
+}
+
+/// What another guest has stays its own.
+fn leave_usb(
+    at: HostUsbAddress,
+    name: &str,
+    passthrough: &Passthrough,
+) -> std::result::Result<(), ferrovirt_host::Error> {
+    match passthrough.taken().guest_of_usb(at.bus, at.device) {
+        Some(owner) if owner == guest(name) => passthrough.taken().leave_usb(at.bus, at.device),
+        _ => Ok(()),
+    }
+}
