@@ -179,14 +179,19 @@ fn character_devices_of_all_kinds_reach_the_host() {
 fn cards_have_queues_offloads_and_networks_of_their_own() {
     in_world(NEEDS, |w| {
         w.daemon_start();
-        w.sh("ip link add br7 type bridge && ip link set br7 up");
+        w.sh(
+            "ip link add br7 type bridge && ip link set br7 up && ip tuntap add dev there7 mode tap vnet_hdr",
+        );
+        w.script("plug", "#!/bin/sh\necho \"$@\" > /run/world/plugged\n");
         let args = start(
             w,
             "cards",
             "pc",
             "<interface type='bridge'><source bridge='br7'/><port isolated='yes'/><model type='virtio'/>\
              <driver name='qemu' queues='2' rx_queue_size='512'><host gso='off'/><guest ufo='off'/></driver></interface>\
-             <interface type='ethernet'><target dev='own7'/><model type='e1000'/></interface>\
+             <interface type='ethernet'><source><ip address='10.77.0.1' prefix='24'/></source><script path='/run/world/plug'/>\
+             <target dev='own7'/><model type='e1000'/></interface>\
+             <interface type='ethernet'><target dev='there7' managed='no'/><model type='virtio'/></interface>\
              <interface type='user'><ip address='10.9.0.0' prefix='16'/><model type='virtio'/><driver ats='on'/></interface>\
              <interface type='udp'><source address='127.0.0.1' port='4900'><local address='127.0.0.1' port='4901'/></source>\
              </interface>",
@@ -212,10 +217,11 @@ fn cards_have_queues_offloads_and_networks_of_their_own() {
         let pid = w.qemu_pid("cards").unwrap();
         let queues = w.sh(&format!("grep -l 'iff:.*vnet0' /proc/{pid}/fdinfo/*"));
         assert_eq!(queues.lines().count(), 2, "{queues}");
-        assert!(w.link_exists("own7"));
+        assert!(w.sh("ip address show dev own7").contains("10.77.0.1/24"));
+        assert_eq!(w.read("/run/world/plugged").trim(), "own7");
         w.virsh("destroy cards").ok();
-        assert!(!w.link_exists("own7"));
-        w.sh("ip link delete br7");
+        assert!(!w.link_exists("own7") && w.link_exists("there7"));
+        w.sh("ip link delete br7; ip link delete there7");
     });
 }
 

@@ -47,6 +47,7 @@ const NOT_OF_CONTAINERS: &[i32] = &[
     number::DOMAIN_RENAME,
     number::DOMAIN_HAS_MANAGED_SAVE_IMAGE,
     number::DOMAIN_SNAPSHOT_NUM,
+    number::CONNECT_DOMAIN_XML_TO_NATIVE,
     number::NODE_DEVICE_DETTACH,
     number::NODE_DEVICE_RE_ATTACH,
     number::NODE_DEVICE_RESET,

@@ -17,6 +17,7 @@ mod launch;
 pub mod live;
 mod log;
 mod machine;
+mod native;
 mod ownership;
 mod places;
 mod plug;

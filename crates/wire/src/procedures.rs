@@ -390,6 +390,11 @@ procedures! {
     /// Ends a device that was made.
     124 NODE_DEVICE_DESTROY "virNodeDeviceDestroy" NodeDevice Connection Write High Plain
         node_device_destroy NodeDeviceDestroyArgs { name: String } -> NodeDeviceDestroyResults {};
+    /// The command line that a guest would have.
+    136 CONNECT_DOMAIN_XML_TO_NATIVE "virConnectDomainXMLToNative" Domain Hypervisor Write Low Plain
+        connect_domain_xml_to_native ConnectDomainXmlToNativeArgs {
+            native_format: String, domain_xml: String, flags: u32
+        } -> ConnectDomainXmlToNativeResults { native_config: String };
     /// Whether a guest runs.
     150 DOMAIN_IS_ACTIVE "virDomainIsActive" Domain Hypervisor Read High Plain
         domain_is_active DomainIsActiveArgs { dom: DomainRef } -> DomainIsActiveResults { active: i32 };

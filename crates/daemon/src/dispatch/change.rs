@@ -4,7 +4,7 @@
 use ferrovirt_guest::{DestroyFlags, Error as GuestError, GuestHandle, Leftovers, ShutdownMode, StartFlags};
 use ferrovirt_model::domain::Domain;
 use ferrovirt_wire::procedures::*;
-use ferrovirt_wire::{DomainRef, ErrorDomain, ErrorReply};
+use ferrovirt_wire::{DomainRef, ErrorCode, ErrorDomain, ErrorReply};
 
 use super::domain::reference;
 use super::{Session, only_flags};
@@ -87,6 +87,25 @@ pub(super) async fn define_xml_flags(
 async fn define(session: &Session, text: &str) -> Answer<DomainRef> {
     let document = parse(session, text)?;
     made(session.guests()?.define(document, session.origin()).await)
+}
+
+/// The only form of a command line that QEMU's driver knows.
+const NATIVE_FORMAT: &str = "qemu-argv";
+
+pub(super) async fn to_native(
+    session: &Session,
+    args: ConnectDomainXmlToNativeArgs,
+) -> Answer<ConnectDomainXmlToNativeResults> {
+    only_flags(args.flags, 0, QEMU, "qemuConnectDomainXMLToNative")?;
+    if args.native_format != NATIVE_FORMAT {
+        let text = format!("unsupported config type {}", args.native_format);
+        return Err(ErrorReply::new(ErrorCode::InvalidArg, QEMU, &text));
+    }
+    let document = parse(session, &args.domain_xml)?;
+    let native = session.host.guests.qemu.backend().native(document).await;
+    Ok(ConnectDomainXmlToNativeResults {
+        native_config: native.map_err(|error| errors::guest(error.into()))?,
+    })
 }
 
 fn made(outcome: Result<GuestHandle, GuestError>) -> Answer<DomainRef> {

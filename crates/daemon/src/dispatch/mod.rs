@@ -292,6 +292,7 @@ serve! {
     read node_device_destroy(NodeDeviceDestroyArgs) = node_device::destroy;
     read domain_get_security_label(DomainGetSecurityLabelArgs) = domain::security_label;
     read node_get_security_model(NodeGetSecurityModelArgs) = node::security_model;
+    wait connect_domain_xml_to_native(ConnectDomainXmlToNativeArgs) = change::to_native;
     read domain_is_active(DomainIsActiveArgs) = domain::is_active;
     read domain_is_persistent(DomainIsPersistentArgs) = domain::is_persistent;
     read network_is_active(NetworkIsActiveArgs) = network::is_active;

@@ -124,6 +124,9 @@ pub struct Graphics {
     /// What a second client leads to (vnc).
     #[xml(attr = "sharePolicy")]
     pub share_policy: Option<SharePolicy>,
+    /// May clients turn the guest off (vnc)?
+    #[xml(attr = "powerControl", with = "yes_no")]
+    pub power_control: Option<bool>,
     /// The password.
     #[xml(attr, secret)]
     pub passwd: Option<String>,
@@ -133,9 +136,6 @@ pub struct Graphics {
     /// What a new password does to a client that is connected.
     #[xml(attr)]
     pub connected: Option<Connected>,
-    /// May clients turn the guest off (vnc)?
-    #[xml(attr = "powerControl", with = "yes_no")]
-    pub power_control: Option<bool>,
     /// The X display (sdl).
     #[xml(attr)]
     pub display: Option<String>,

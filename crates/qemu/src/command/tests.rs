@@ -27,9 +27,9 @@ fn ours(input: &str) -> Result<Vec<String>, String> {
     let dir = PathBuf::from("/run/libvirt/qemu/channel").join(live_name(&doc));
     live::socket::channels(&mut doc, &dir);
     for graphics in &mut doc.devices.graphics {
-        graphics.listens[0]
-            .address
-            .get_or_insert_with(|| "127.0.0.1".to_owned());
+        if let Some(first) = graphics.listens.first_mut() {
+            first.address.get_or_insert_with(|| "127.0.0.1".to_owned());
+        }
     }
     let args = build(&doc, &emulator, &given(&doc)).map_err(|e| e.to_string())?;
     Ok(lines(&args))

@@ -136,8 +136,7 @@ fn features(features: &Features) -> [Part; 1] {
     [("features/capabilities", features.capabilities.is_some())]
 }
 
-fn card(card: &Interface) -> [Part; 10] {
-    let source = card.source.as_ref();
+fn card(card: &Interface) -> [Part; 8] {
     [
         (
             "devices/interface/ip",
@@ -149,20 +148,16 @@ fn card(card: &Interface) -> [Part; 10] {
             "devices/interface/@trustGuestRxFilters",
             card.trust_guest_rx_filters.is_some(),
         ),
-        ("devices/interface/script", card.script.is_some()),
+        (
+            "devices/interface/script",
+            card.script.is_some() && card.kind != InterfaceType::Ethernet,
+        ),
         ("devices/interface/downscript", card.down_script.is_some()),
         (
             "devices/interface/target/@managed",
-            { card.target.as_ref() }.is_some_and(|target| target.managed == Some(false)),
+            card.kind != InterfaceType::Ethernet && { card.target.as_ref() }
+                .is_some_and(|target| target.managed.is_some()),
         ),
         ("devices/interface/backend", card.backend.is_some()),
-        (
-            "devices/interface/source/ip",
-            source.is_some_and(|source| !source.ips.is_empty()),
-        ),
-        (
-            "devices/interface/source/route",
-            source.is_some_and(|source| !source.routes.is_empty()),
-        ),
     ]
 }

@@ -3,8 +3,10 @@
 use std::fs::OpenOptions;
 use std::os::fd::OwnedFd;
 use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
 
-use ferrovirt_link::{Links, TapSpec};
+use ferrovirt_link::{Address, Links, Route, TapSpec};
 use ferrovirt_model::domain::{CardBackendName, Interface, InterfaceType, LinkState};
 use ferrovirt_sys::blocking;
 
@@ -16,6 +18,9 @@ const PATTERN: &str = "vnet%d";
 
 /// Where the kernel moves packets for virtio cards.
 const VHOST: &str = "/dev/vhost-net";
+
+/// So long a script may take.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Whether the host's end of a card is a tap.
 fn has_tap(interface: &Interface) -> bool {
@@ -49,6 +54,9 @@ pub async fn make(links: &Links, interface: &mut Interface) -> Result<Option<(Ow
     let mac = interface
         .mac
         .ok_or_else(|| Error::Xml("interface has no MAC address".to_owned()))?;
+    if unmanaged(interface) {
+        return there(links, interface).await.map(Some);
+    }
     let spec = TapSpec {
         name: interface.target_dev().unwrap_or(PATTERN).to_owned(),
         mac: mac.of_tap().0,
@@ -62,8 +70,74 @@ pub async fn make(links: &Links, interface: &mut Interface) -> Result<Option<(Ow
     if interface.isolated == Some(true) {
         blocking::here(|| isolate(&tap.name))?;
     }
+    if interface.kind == InterfaceType::Ethernet {
+        host_side(links, interface, &tap.name).await?;
+    }
     interface.target.get_or_insert_default().dev = Some(tap.name.clone());
     Ok(Some((tap.fd, tap.name)))
+}
+
+/// Is the tap somebody else's, who made it before and keeps it?
+fn unmanaged(interface: &Interface) -> bool {
+    let target = interface.target.as_ref();
+    target.is_some_and(|target| target.managed == Some(false))
+}
+
+/// Opens a tap that is there, and leaves it as it is.
+async fn there(links: &Links, interface: &Interface) -> Result<(OwnedFd, String)> {
+    let name = interface.target_dev().unwrap_or_default().to_owned();
+    if !links.exists(&name).await? {
+        return Err(Error::Failed(format!(
+            "target managed='no' but specified dev doesn't exist: '{name}'"
+        )));
+    }
+    let (virtio, several) = (is_virtio(interface), queues(interface) > 1);
+    let opened = blocking::here(|| ferrovirt_sys::tap::create(&name, virtio, several));
+    opened.map_err(Error::io("Unable to open tap device", &name))
+}
+
+/// Addresses and routes of the host's end, and the script that plugs it in.
+async fn host_side(links: &Links, interface: &Interface, tap: &str) -> Result<()> {
+    for ip in interface.source.iter().flat_map(|source| &source.ips) {
+        let address = Address {
+            ip: ip.address,
+            prefix: ip.prefix_length(),
+        };
+        match ip.peer {
+            Some(peer) => links.add_address_to_peer(tap, address, peer).await?,
+            None => links.add_address(tap, address).await?,
+        }
+    }
+    for route in interface.source.iter().flat_map(|source| &source.routes) {
+        let destination = Address {
+            ip: route.address,
+            prefix: route.prefix_length(),
+        };
+        let route = Route {
+            destination,
+            gateway: route.gateway,
+            metric: route.metric,
+        };
+        links.add_route(tap, route).await?;
+    }
+    match interface.script.as_deref().filter(|script| !script.is_empty()) {
+        Some(script) => run(script, tap).await,
+        None => Ok(()),
+    }
+}
+
+/// Runs the script with the tap's name as its argument; it is ended when it takes too long.
+async fn run(script: &str, tap: &str) -> Result<()> {
+    let mut command = tokio::process::Command::new(script);
+    command.arg(tap).kill_on_drop(true).stdin(Stdio::null());
+    let status = tokio::time::timeout(PATIENCE, command.status()).await;
+    let failed = |why: String| Error::Failed(format!("script '{script}' of interface '{tap}' failed: {why}"));
+    match status {
+        Ok(Ok(status)) if status.success() => Ok(()),
+        Ok(Ok(status)) => Err(failed(status.to_string())),
+        Ok(Err(error)) => Err(failed(error.to_string())),
+        Err(_) => Err(failed(format!("it took more than {} s", PATIENCE.as_secs()))),
+    }
 }
 
 /// Ports of a bridge that are isolated see only those that are not.

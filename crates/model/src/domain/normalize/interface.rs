@@ -49,6 +49,10 @@ pub(super) fn normalize(card: &mut Interface) -> Result<(), XmlError> {
         guest.dev.take_if(|dev| dev.is_empty());
         guest.actual.take_if(|dev| dev.is_empty());
     }
+    let unmanaged = { card.target.as_ref() }.is_some_and(|target| target.managed == Some(false));
+    if unmanaged && card.target_dev().is_none_or(str::is_empty) {
+        return Err(inconsistent("target dev must be supplied when managed='no'"));
+    }
     if card.rest.is_empty() {
         card.guest.take_if(|guest| *guest == InterfaceGuest::default());
         if card.target_dev().is_none_or(str::is_empty) {
