@@ -316,6 +316,8 @@ fn qemu_config(paths: &Paths, drivers: &Drivers, node: &Node) -> Result<QemuConf
         max_core: qemu.max_core,
         launch_helper: helper("ferrovirt-launch")?,
         emulator_dirs: Vec::new(),
+        hugetlbfs: qemu.hugetlbfs.clone(),
+        nvram: qemu.nvram.clone(),
         privileged: paths.privileged,
         hostname: node.hostname.clone(),
     })

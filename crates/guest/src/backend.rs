@@ -9,7 +9,7 @@ use ferrovirt_model::domain::{Device, Domain};
 use tokio::sync::mpsc;
 
 use crate::error::BackendError;
-use crate::flags::ShutdownMode;
+use crate::flags::{Leftovers, ShutdownMode};
 use crate::run::Run;
 use crate::state::ShutoffReason;
 use crate::stats::{GuestStats, StatsAsk};
@@ -40,6 +40,19 @@ pub trait Backend: Send + Sync + 'static {
     /// # Errors
     /// When the document asks for what this hypervisor does not have.
     fn complete(&self, doc: &mut Domain) -> impl Future<Output = Result<(), BackendError>> + Send;
+
+    /// The definition is about to be forgotten: what else there is of it goes, stays, or is in the way.
+    ///
+    /// # Errors
+    /// Something is in the way of which nobody said what becomes of it; the definition stays then.
+    fn forget(
+        &self,
+        doc: &Domain,
+        leftovers: Leftovers,
+    ) -> impl Future<Output = Result<(), BackendError>> + Send {
+        let _ = (doc, leftovers);
+        std::future::ready(Ok(()))
+    }
 
     /// The document of a guest that has no process, not yet or no more, where it differs from that of one that runs:
     /// what hooks see before the launch and at the very end (R50).

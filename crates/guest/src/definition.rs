@@ -7,7 +7,7 @@ use ferrovirt_model::domain::Domain;
 use crate::backend::Backend;
 use crate::error::{Error, Result};
 use crate::event::{Lifecycle, What};
-use crate::flags::Metadata;
+use crate::flags::{Leftovers, Metadata};
 use crate::metadata;
 use crate::plug::DeviceChange;
 use crate::store;
@@ -17,7 +17,7 @@ use crate::walk::Walk;
 /// What can be done to a definition.
 pub(crate) enum Edit {
     Define(Box<Domain>),
-    Undefine,
+    Undefine(Leftovers),
     Autostart(bool),
     Describe(Metadata),
     Rename(String),
@@ -29,7 +29,7 @@ pub(crate) enum Edit {
 pub(crate) async fn edit<B: Backend>(walk: &Walk<B>, edit: Edit) -> Result<()> {
     match edit {
         Edit::Define(doc) => define(walk, *doc).await,
-        Edit::Undefine => undefine(walk).await,
+        Edit::Undefine(leftovers) => undefine(walk, leftovers).await,
         Edit::Autostart(autostart) => set_autostart(walk, autostart).await,
         Edit::Describe(change) => {
             describe(walk, &change).await?;
@@ -58,10 +58,13 @@ async fn define<B: Backend>(walk: &Walk<B>, doc: Domain) -> Result<()> {
     Ok(())
 }
 
-async fn undefine<B: Backend>(walk: &Walk<B>) -> Result<()> {
+async fn undefine<B: Backend>(walk: &Walk<B>, leftovers: Leftovers) -> Result<()> {
     let seen = walk.desk.look();
     if !seen.persistent {
         return Err(Error::Invalid("cannot undefine transient domain".to_owned()));
+    }
+    if let Some(config) = &seen.config {
+        walk.shared.backend.forget(config, leftovers).await?;
     }
     walk.shared.store.remove(&seen.name)?;
     walk.desk.change(|s| {

@@ -10,6 +10,20 @@ pub struct StartFlags {
     /// The guest is destroyed when this token is cancelled: the life of the client's connection
     /// (`virsh start --autodestroy`).
     pub autodestroy: Option<CancellationToken>,
+    /// What the firmware stores is made anew (`virsh start --reset-nvram`).
+    pub reset_nvram: bool,
+}
+
+/// Among the facts of a run: what the firmware stores is made anew.
+pub const RESET_NVRAM: &str = "reset-nvram";
+
+/// What becomes of a guest's files when its definition goes: removed, kept, or nothing is said.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Leftovers {
+    /// What the firmware stores.
+    pub nvram: Option<bool>,
+    /// What the TPM stores.
+    pub tpm: Option<bool>,
 }
 
 /// How a guest is destroyed.

@@ -15,7 +15,7 @@ use crate::console::{self, CharDevice};
 use crate::definition::Edit;
 use crate::desk::Desk;
 use crate::error::{BackendError, Error, Result};
-use crate::flags::{Affect, DestroyFlags, Metadata, ShutdownMode, StartFlags};
+use crate::flags::{Affect, DestroyFlags, Leftovers, Metadata, ShutdownMode, StartFlags};
 use crate::operation::Word;
 use crate::plug::DeviceChange;
 use crate::request::{Envelope, Request};
@@ -250,7 +250,15 @@ impl GuestHandle {
     /// # Errors
     /// `Invalid` for a transient guest.
     pub async fn undefine(&self, origin: Origin) -> Result<()> {
-        self.ask(Request::Edit(Edit::Undefine), origin).await
+        self.undefine_with(Leftovers::default(), origin).await
+    }
+
+    /// The same, with a word on what else there is of it.
+    ///
+    /// # Errors
+    /// `Invalid` for a transient guest, and where something is in the way of which nothing is said.
+    pub async fn undefine_with(&self, leftovers: Leftovers, origin: Origin) -> Result<()> {
+        self.ask(Request::Edit(Edit::Undefine(leftovers)), origin).await
     }
 
     /// Marks it to be started with the machine, or not.

@@ -11,7 +11,7 @@ use crate::backend::{BackendEvent, DiskName, Plug, Power, Tune};
 use crate::definition::{self, Edit};
 use crate::error::Error;
 use crate::event::{DiskFailure, Lifecycle, What};
-use crate::flags::{Metadata, StartFlags};
+use crate::flags::{Metadata, RESET_NVRAM, StartFlags};
 use crate::handle::not_running;
 use crate::operation::{self, Word};
 use crate::owner::{Job, Later, Note, Owner, answer};
@@ -73,7 +73,10 @@ impl<B: Power + Tune + Plug> Owner<B> {
         };
         let cancel = CancellationToken::new();
         let path = self.shared.store.status_path(&seen.name);
-        let run = Run::new(self.shared.registry.new_id(), doc, path, cancel.clone());
+        let mut run = Run::new(self.shared.registry.new_id(), doc, path, cancel.clone());
+        if flags.reset_nvram {
+            run.facts.insert(RESET_NVRAM.to_owned(), "yes".to_owned());
+        }
         self.autodestroy = flags.autodestroy;
         let walk = self.hold("start", &run, cancel, origin, vec![reply]);
         let work = async move {
@@ -426,6 +429,7 @@ impl<B: Power + Tune + Plug> Owner<B> {
         let flags = StartFlags {
             paused: false,
             autodestroy,
+            reset_nvram: false,
         };
         // Nobody waits for the answer; the walk's own log and history tell of a failure.
         let (reply, _) = tokio::sync::oneshot::channel();

@@ -34,7 +34,7 @@ impl Request {
             Request::Start(..) => Ask::Start,
             Request::Destroy(_) => Ask::Destroy,
             Request::Say(_) => Ask::Power,
-            Request::Edit(Edit::Undefine) => Ask::Undefine,
+            Request::Edit(Edit::Undefine(_)) => Ask::Undefine,
             Request::Edit(Edit::Rename(_)) => Ask::Rename,
             Request::Edit(_) => Ask::Define,
             Request::Describe(_, affect) | Request::Tune(_, affect) | Request::Device(_, affect) => {
@@ -57,7 +57,7 @@ impl Request {
             Request::Say(Word::Reboot(_)) => "reboot",
             Request::Say(Word::Reset | Word::Again(_)) => "reset",
             Request::Edit(Edit::Define(_)) => "define",
-            Request::Edit(Edit::Undefine) => "undefine",
+            Request::Edit(Edit::Undefine(_)) => "undefine",
             Request::Edit(Edit::Autostart(_)) => "autostart",
             Request::Edit(Edit::Rename(_)) => "rename",
             Request::Edit(Edit::Describe(_)) | Request::Describe(..) => "change of metadata",

@@ -13,7 +13,7 @@ pub enum Tuning {
     /// `<blkiotune>`; zero takes a value of a device away.
     Blkio(BlkioTune),
     /// `<cputune>`; zero changes nothing, a negative quota is no limit.
-    Cpu(CpuTune),
+    Cpu(Box<CpuTune>),
     /// Memory that the guest has now (its balloon).
     CurrentMemory(Kib),
     /// Memory that it boots with; of the definition only.
@@ -275,12 +275,12 @@ mod tests {
     fn zero_is_no_quota_and_no_period() {
         let mut doc = doc();
         let change = |period, quota, shares| {
-            Tuning::Cpu(CpuTune {
+            Tuning::Cpu(Box::new(CpuTune {
                 shares,
                 period: Some(period),
                 quota: Some(quota),
                 ..CpuTune::default()
-            })
+            }))
         };
         change(20_000, -1, Some(5)).apply(&mut doc, true).unwrap();
         change(0, 0, None).apply(&mut doc, true).unwrap();

@@ -85,8 +85,9 @@ pub fn place(scope: &Scope, doc: &Domain) -> Result<()> {
     if let Some(processors) = &doc.vcpu.cpuset {
         scope.set_processors(&processors.to_string())?;
     }
-    if let Some(memory) = doc.numatune.as_ref().and_then(|tune| tune.memory.as_ref()) {
-        scope.set_memory_nodes(&memory.nodeset.to_string())?;
+    let memory = doc.numatune.as_ref().and_then(|tune| tune.memory.as_ref());
+    if let Some(nodes) = memory.and_then(|memory| memory.nodeset.as_ref()) {
+        scope.set_memory_nodes(&nodes.to_string())?;
     }
     Ok(())
 }

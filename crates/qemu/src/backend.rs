@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use ferrovirt_guest::Driver;
 use ferrovirt_guest::{
-    Adopted, Backend, BackendError, BackendEvent, Figures, Gone, GuestStats, Power, ReleaseStage, Run,
-    ShutdownMode, Statistics, StatsAsk, Status,
+    Adopted, Backend, BackendError, BackendEvent, Figures, Gone, GuestStats, Leftovers, Power, ReleaseStage,
+    Run, ShutdownMode, Statistics, StatsAsk, Status,
 };
 use ferrovirt_host::Passthrough;
 use ferrovirt_link::Links;
@@ -18,12 +18,13 @@ use tokio::sync::mpsc;
 
 use crate::capabilities::{Emulator, Probes};
 use crate::config::QemuConfig;
+use crate::define::Firmwares;
 use crate::error::{Error, Result};
 use crate::live::socket::Ports;
 use crate::machine::{DEADLINE, Ending, Machine};
 use crate::prepare::Prepared;
 use crate::qmp::{Command, commands};
-use crate::{adopt, capabilities, define, hostdev, launch, prepare, release, statistics};
+use crate::{adopt, capabilities, define, hostdev, launch, live, prepare, release, statistics};
 
 /// QEMU guests of this machine. Cheap to clone.
 #[derive(Clone)]
@@ -126,7 +127,17 @@ impl Backend for QemuBackend {
 
     async fn complete(&self, doc: &mut Domain) -> std::result::Result<(), BackendError> {
         let emulator = self.emulator(doc).await?;
-        define::complete(doc, &emulator)?;
+        let config = self.config();
+        let firmwares = match doc.os.firmware.is_some() || doc.os.loader.is_some() {
+            true => blocking::here(|| Firmwares::of_host(config.nvram.as_deref(), &config.state_dir)),
+            false => Firmwares::default(),
+        };
+        define::complete_with(doc, &emulator, &firmwares)?;
+        Ok(())
+    }
+
+    async fn forget(&self, doc: &Domain, leftovers: Leftovers) -> std::result::Result<(), BackendError> {
+        blocking::here(|| live::nvram::forget(doc, leftovers.nvram))?;
         Ok(())
     }
 

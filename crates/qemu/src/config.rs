@@ -31,6 +31,10 @@ pub struct QemuConfig {
     pub launch_helper: PathBuf,
     /// Where the emulators are looked for, before `PATH`; empty in the packaged daemon.
     pub emulator_dirs: Vec<PathBuf>,
+    /// Where huge pages are mounted; `None`: wherever they are.
+    pub hugetlbfs: Option<Vec<PathBuf>>,
+    /// Firmware and the template of its store; `None`: what distributions have.
+    pub nvram: Option<Vec<(PathBuf, PathBuf)>>,
     /// Whether this is the daemon of the system: taps, cgroups and other users are possible.
     pub privileged: bool,
     /// The host's name, for the header of logs.
@@ -55,6 +59,8 @@ impl QemuConfig {
             max_core: None,
             launch_helper,
             emulator_dirs: Vec::new(),
+            hugetlbfs: None,
+            nvram: None,
             privileged: true,
             hostname: "localhost".to_owned(),
         }

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use ferrovirt_guest::{BackendError, Run};
 use ferrovirt_host::usb::{self, UsbDevice};
 use ferrovirt_host::{Driver, Guest, Passthrough, PciAddress, Places, Wanted};
+use ferrovirt_model::Kib;
 use ferrovirt_model::domain::{
     Domain, HostPciAddress, HostPciDriver, HostPciDriverName, HostUsbAddress, Hostdev, HostdevKind,
     HostdevPci, HostdevStartupPolicy, HostdevUsb, OriginalStates,
@@ -205,15 +206,20 @@ pub async fn hand_over(
     ownership::take_nodes(run, config, nodes).await
 }
 
-/// How much memory QEMU may lock, bytes; `None`: as much as the daemon.
+/// How much memory QEMU may lock, bytes: what the document says, all if it wants that of its memory, else what VFIO
+/// locks; `None`: as much as the daemon.
 #[must_use]
 pub fn lock_limit(doc: &Domain) -> Option<u64> {
     let has_vfio = |hostdev: &Hostdev| matches!(hostdev.kind, HostdevKind::Pci(_));
-    doc.devices.hostdevs.iter().any(has_vfio).then(|| {
-        let hard = doc.memtune.as_ref().and_then(|tune| tune.hard_limit);
-        let bytes = |kib: u64| kib.saturating_mul(1024);
-        hard.map_or(bytes(doc.memory.0) + BESIDE_MEMORY, |hard| bytes(hard.0))
-    })
+    let vfio = doc.devices.hostdevs.iter().any(has_vfio);
+    let locked = doc.memory_backing.as_ref().is_some_and(|backing| backing.locked);
+    let hard = doc.memtune.as_ref().and_then(|tune| tune.hard_limit);
+    match hard.map(Kib::bytes) {
+        _ if !vfio && !locked => None,
+        Some(hard) => Some(hard),
+        None if locked => Some(u64::MAX),
+        None => Some(doc.memory.bytes().saturating_add(BESIDE_MEMORY)),
+    }
 }
 
 /// The guest has ended: everything goes back to where it was.

@@ -30,12 +30,13 @@ use crate::capabilities::{Emulator, expand_cpu};
 use crate::command::{self, Given};
 use crate::config::QemuConfig;
 use crate::error::{Error, Plain, Result};
-use crate::live::{char_devices, host_smbios, socket};
+use crate::live::{self, char_devices, host_smbios, socket};
 use crate::log;
 use crate::machine::{DEADLINE, Machine};
 use crate::places::{Places, give};
 use crate::prepare::Prepared;
 use crate::qmp::{Monitor, QmpError, commands};
+use crate::threads::{self, Threads};
 use crate::{hostdev, processors, throttle, tuning};
 
 /// Where a run remembers the name of its control group.
@@ -79,7 +80,7 @@ pub async fn launch(
     })?;
     let mut descriptors = prepared.descriptors;
     descriptors.extend(sockets);
-    let mut given = given(&places, &run.doc);
+    let mut given = given(&places, config, &run.doc);
     let mut fds: Vec<(OwnedFd, i32)> = vec![(listener, FIRST_FD)];
     for (number, (alias, fd)) in (FIRST_FD + 1..).zip(descriptors) {
         given.descriptors.insert(alias, number);
@@ -96,14 +97,13 @@ pub async fn launch(
         config.log_dir.join(format!("{}.log", run.name())),
     ))?;
     let words_from = log.length();
-    let mut orders = orders(config, emulator, env, args, fds);
+    let mut orders = orders(config, emulator, (env, args), fds, hostdev::lock_limit(&run.doc));
     orders.stdout = Some(
         file.try_clone()
             .map_err(Error::io("Failed to open file", &config.log_dir))?
             .into(),
     );
     orders.stderr = Some(file.into());
-    orders.memlock = hostdev::lock_limit(&run.doc);
     hostdev::hand_over(run, config, passthrough).await?;
     let scope = config.privileged.then(|| blocking::here(|| scope(run)));
     let scope = scope.flatten();
@@ -120,7 +120,7 @@ pub async fn launch(
     write_pid(&places, process)?;
     let died = |error: &str| early_death(run.name(), error, &log, words_from);
     let machine = Machine::new(run.name(), process, stream).map_err(|error| died(&error.to_string()))?;
-    let greeting = greet(&machine, &run.doc, scope.is_some());
+    let greeting = greet(&machine, &run.doc, scope.is_some() || threads::asked(&run.doc));
     let found = tokio::select! {
         found = greeting => found.map_err(|error| match error {
             QmpError::Closed { .. } => died(""),
@@ -130,28 +130,36 @@ pub async fn launch(
         () = run.cancel.cancelled() => return Err(BackendError::Cancelled),
     };
     complete(&mut run.doc, emulator, &found);
-    if let Some(scope) = scope {
-        settle_in(run, &scope, &found).await?;
-    }
+    hold(scope.as_ref(), &run.doc, process, &found.threads()).await?;
     machine.set_balloon(has_balloon(&run.doc));
     Ok(machine)
 }
 
+/// Puts the threads where they belong, now that QEMU has told which they are.
+async fn hold(scope: Option<&Scope>, doc: &Domain, process: ProcessId, found: &Threads) -> Result<()> {
+    if let Some(scope) = scope {
+        settle_in(doc, scope, found).await?;
+    }
+    blocking::here(|| threads::settle(scope, doc, process.pid, found))
+}
+
 /// The guest has its threads: each in its control group, with its share.
-async fn settle_in(run: &Run, scope: &Scope, found: &Found) -> Result<()> {
+async fn settle_in(doc: &Domain, scope: &Scope, found: &Threads) -> Result<()> {
     let _turn = PLACING.turn().await;
     blocking::here(|| {
         place_threads(scope, found);
         weigh(scope, 1);
-        tuning::share_at_start(scope, &run.doc)
+        tuning::share_at_start(scope, doc)
     })
 }
 
 /// What the command line refers to, but for the descriptors of devices.
-fn given(places: &Places, doc: &Domain) -> Given {
+fn given(places: &Places, config: &QemuConfig, doc: &Domain) -> Given {
     Given {
         guest_dir: places.guest_dir.clone(),
         monitor: Some(FIRST_FD),
+        huge: blocking::here(|| live::memory::huge_mounts(config.hugetlbfs.as_deref())),
+        nodes: blocking::here(live::memory::host_nodes),
         host_smbios: blocking::here(|| host_smbios::wanted(doc)),
         ..Given::default()
     }
@@ -160,9 +168,9 @@ fn given(places: &Places, doc: &Domain) -> Given {
 fn orders(
     config: &QemuConfig,
     emulator: &Emulator,
-    env: Vec<(String, String)>,
-    args: Vec<String>,
+    (env, args): (Vec<(String, String)>, Vec<String>),
     fds: Vec<(OwnedFd, i32)>,
+    locked: Option<u64>,
 ) -> Orders {
     let mut orders = Orders::new(emulator.path.clone());
     orders.args = args.into_iter().map(OsString::from).collect();
@@ -175,6 +183,7 @@ fn orders(
     orders.umask = Some(0o002);
     orders.nofile = config.max_files;
     orders.core = config.max_core;
+    orders.memlock = locked;
     if config.privileged && (config.uid, config.gid) != (0, 0) {
         orders.uid = Some(config.uid);
         orders.gid = Some(config.gid);
@@ -286,12 +295,25 @@ fn write_pid(places: &Places, process: ProcessId) -> Result<()> {
 struct Found {
     chardevs: Vec<commands::Chardev>,
     cpus: Vec<commands::Cpu>,
+    iothreads: Vec<commands::IoThread>,
+}
+
+impl Found {
+    fn threads(&self) -> Threads {
+        let number = |io: &commands::IoThread| io.id.strip_prefix("iothread")?.parse().ok();
+        let io = self.iothreads.iter();
+        Threads {
+            vcpus: { self.cpus.iter() }
+                .filter_map(|cpu| Some((u32::try_from(cpu.index).ok()?, cpu.thread_id)))
+                .collect(),
+            iothreads: io.filter_map(|io| Some((number(io)?, io.thread_id))).collect(),
+        }
+    }
 }
 
 /// Threads of virtual CPUs get groups of their own below the guest's (R15).
-fn place_threads(scope: &Scope, found: &Found) {
-    let threads: Vec<i32> = found.cpus.iter().map(|cpu| cpu.thread_id).collect();
-    if let Err(error) = scope.place_threads(&threads) {
+fn place_threads(scope: &Scope, found: &Threads) {
+    if let Err(error) = scope.place_threads(&found.vcpus, &found.iothreads) {
         tracing::warn!(
             "cannot place the virtual CPUs below control group {}: {}",
             scope.name,
@@ -311,7 +333,7 @@ fn has_balloon(doc: &Domain) -> bool {
 async fn greet(machine: &Machine, doc: &Domain, threads: bool) -> std::result::Result<Found, QmpError> {
     let monitor = machine.monitor();
     let ptys = char_devices(doc).any(|(_, backend)| backend.kind == CharType::Pty);
-    let ((), chardevs, cpus, (), (), (), (), ()) = tokio::try_join!(
+    let ((), chardevs, cpus, iothreads, (), (), (), (), ()) = tokio::try_join!(
         monitor.negotiate(DEADLINE),
         async {
             // Nobody asks where a terminal is when there is none.
@@ -329,13 +351,24 @@ async fn greet(machine: &Machine, doc: &Domain, threads: bool) -> std::result::R
                 Ok(Vec::new())
             }
         },
+        async {
+            if threads && doc.iothreads.is_some() {
+                monitor.execute(&commands::QueryIoThreads {}, DEADLINE).await
+            } else {
+                Ok(Vec::new())
+            }
+        },
         actions(monitor, doc),
         settings(monitor, doc),
         memory(monitor, doc),
         reports(monitor, doc),
         limits(monitor, doc),
     )?;
-    Ok(Found { chardevs, cpus })
+    Ok(Found {
+        chardevs,
+        cpus,
+        iothreads,
+    })
 }
 
 /// A reboot that means the end must not happen first.

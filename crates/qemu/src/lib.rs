@@ -28,6 +28,7 @@ mod release;
 mod statistics;
 #[cfg(test)]
 mod testing;
+mod threads;
 mod throttle;
 mod tuning;
 

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use ferrovirt_guest::Backend;
 use ferrovirt_model::domain::{Domain, HostdevKind};
+use ferrovirt_sys::blocking;
 
 use crate::backend::QemuBackend;
 use crate::command::{self, Given};
@@ -36,7 +37,7 @@ impl QemuBackend {
         if has_pci && !self.passthrough().is_possible() {
             return Err(crate::Error::from(ferrovirt_host::Error::NoPassthrough).into());
         }
-        let words = words(&mut doc, self.config(), &emulator)?;
+        let words = blocking::here(|| words(&mut doc, self.config(), &emulator))?;
         Ok(words.join(" "))
     }
 }
@@ -52,6 +53,8 @@ fn words(
     displays(doc, config, &places.guest_dir);
     let given = Given {
         guest_dir: places.guest_dir.clone(),
+        huge: crate::live::memory::huge_mounts(config.hugetlbfs.as_deref()),
+        nodes: crate::live::memory::host_nodes(),
         ..Given::default()
     };
     let args = command::build(doc, emulator, &given)?;

@@ -66,6 +66,7 @@ fn files(doc: &Domain) -> Vec<(PathBuf, Owner)> {
     for disk in &doc.devices.disks {
         files.extend(images(disk));
     }
+    files.extend(live::nvram::file(doc).map(|path| (PathBuf::from(path), None)));
     let os = [&doc.os.kernel, &doc.os.initrd, &doc.os.shim, &doc.os.dtb];
     let tables = doc.os.acpi.iter().flat_map(|acpi| &acpi.tables);
     let told = doc.sysinfos.iter().filter_map(|info| match info {

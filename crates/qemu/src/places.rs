@@ -3,9 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use ferrovirt_guest::Run;
+use ferrovirt_model::domain::Domain;
 
 use crate::config::QemuConfig;
 use crate::error::{Error, Result};
+use crate::live::memory;
 
 /// The places of one run.
 #[derive(Debug, Clone)]
@@ -67,10 +69,39 @@ impl Places {
         Ok(())
     }
 
+    /// Makes the directories for what stands behind the guest's memory, where it needs any.
+    ///
+    /// # Errors
+    /// The kernel refuses.
+    pub fn make_memory(&self, doc: &Domain, config: &QemuConfig) -> Result<()> {
+        let mut dirs = Vec::new();
+        if memory::needs_files(doc) {
+            dirs.push(memory::file_dir(&self.guest_dir));
+        }
+        if memory::needs_huge_pages(doc) {
+            let mounts = memory::huge_mounts(config.hugetlbfs.as_deref());
+            dirs.extend(
+                mounts
+                    .iter()
+                    .map(|mount| memory::huge_dir(mount, &self.guest_dir)),
+            );
+        }
+        dirs.iter().try_for_each(|dir| make_private(dir, config))
+    }
+
     /// Removes all of it; what is not there is no error.
     pub fn remove(&self) {
-        for dir in [&self.guest_dir, &self.channel_dir] {
-            told(dir, std::fs::remove_dir_all(dir));
+        let mounts = memory::huge_mounts(None);
+        let huge = mounts
+            .iter()
+            .map(|mount| memory::huge_dir(mount, &self.guest_dir));
+        let own = [
+            self.guest_dir.clone(),
+            self.channel_dir.clone(),
+            memory::file_dir(&self.guest_dir),
+        ];
+        for dir in own.into_iter().chain(huge) {
+            told(&dir, std::fs::remove_dir_all(&dir));
         }
         told(&self.pid_file, std::fs::remove_file(&self.pid_file));
     }

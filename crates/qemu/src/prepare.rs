@@ -15,7 +15,7 @@ use ferrovirt_sys::blocking;
 use crate::config::QemuConfig;
 use crate::error::{Error, Result};
 use crate::live::socket::Ports;
-use crate::live::{alias, file_backends, image, socket, tap};
+use crate::live::{alias, file_backends, image, nvram, socket, tap};
 use crate::places::Places;
 use crate::{hostdev, launch, ownership};
 
@@ -54,6 +54,9 @@ pub async fn prepare(
     hostdev::prepare(run, passthrough).await?;
     let mut prepared = blocking::here(|| {
         places.make(config)?;
+        places.make_memory(&run.doc, config)?;
+        let again = run.facts.contains_key(ferrovirt_guest::RESET_NVRAM);
+        nvram::make(&run.doc, config, again)?;
         opened_files(&run.doc)
     })?;
     for interface in &mut run.doc.devices.interfaces {

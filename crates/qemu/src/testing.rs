@@ -16,14 +16,16 @@ pub(crate) fn emulator() -> Emulator {
         ram_id: Some("pc.ram".to_owned()),
         default_cpu: Some("qemu64".to_owned()),
         hotpluggable_cpus: true,
+        numa_mem: false,
     };
     let devices = "cirrus-vga VGA bochs-display virtio-gpu-pci virtio-vga vmware-svga virtio-net-pci \
         virtio-net-pci-transitional virtio-net-pci-non-transitional e1000 e1000e igb rtl8139 ne2k_pci pcnet vmxnet3 \
         i82551 i82557b i82559er e1000-82544gc e1000-82545em virtio-scsi-pci-transitional \
         piix3-usb-uhci piix4-usb-uhci usb-ehci ich9-usb-ehci1 ich9-usb-uhci1 ich9-usb-uhci2 ich9-usb-uhci3 pci-ohci \
         nec-usb-xhci qemu-xhci lsi megasas mptsas1068 virtio-scsi-pci pcie-root-port pci-bridge pcie-pci-bridge ahci \
-        virtio-serial-pci virtio-blk-pci virtio-rng-pci virtio-balloon-pci i6300esb ib700 pvpanic pvpanic-pci \
-        usb-ccid ccid-card-emulated ccid-card-passthru usb-redir usb-audio AC97 ES1370 sb16 intel-hda ich9-intel-hda virtio-sound-pci ramfb";
+         virtio-serial-pci virtio-blk-pci virtio-rng-pci virtio-balloon-pci i6300esb ib700 pvpanic pvpanic-pci \
+         pc-dimm nvdimm virtio-mem-pci virtio-pmem-pci \
+         usb-ccid ccid-card-emulated ccid-card-passthru usb-redir usb-audio AC97 ES1370 sb16 intel-hda ich9-intel-hda virtio-sound-pci ramfb";
     let cpus = ["qemu64", "qemu32", "max", "Nehalem", "Nehalem-v1"];
     Emulator {
         path: PathBuf::from("/usr/bin/qemu-system-x86_64"),

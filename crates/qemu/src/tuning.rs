@@ -22,11 +22,11 @@ impl Tune for QemuBackend {
         to: &mut Domain,
     ) -> std::result::Result<(), BackendError> {
         let (old, new) = (Tuned::of(from), Tuned::of(to));
-        let vcpus = to.vcpu.count;
+        let parts = parts_of(to);
         blocking::here(|| {
             let scope = guest.scope();
             limit(scope, &old, &new)?;
-            share(scope, &old.cpu, &new.cpu, vcpus)
+            share(scope, &old.cpu, &new.cpu, &parts)
         })?;
         if let Some(memory) = to
             .current_memory
@@ -69,7 +69,10 @@ pub(crate) fn limit_at_start(scope: Option<&Scope>, doc: &Domain) -> Result<()> 
             doc.blkiotune.is_some(),
             "Block I/O tuning is not available on this host",
         ),
-        (doc.cputune.is_some(), "CPU tuning is not available on this host"),
+        (
+            doc.cputune.as_ref().is_some_and(of_group),
+            "CPU tuning is not available on this host",
+        ),
     ] {
         if asked && scope.is_none() {
             return Err(Error::unsupported(text));
@@ -78,17 +81,41 @@ pub(crate) fn limit_at_start(scope: Option<&Scope>, doc: &Domain) -> Result<()> 
     Ok(limit(scope, &Tuned::default(), &Tuned::of(doc))?)
 }
 
+/// Whether any of it needs a control group: pins and schedulers do not.
+fn of_group(tune: &CpuTune) -> bool {
+    let threads_only = CpuTune {
+        vcpu_pins: tune.vcpu_pins.clone(),
+        emulator_pin: tune.emulator_pin.clone(),
+        iothread_pins: tune.iothread_pins.clone(),
+        emulator_sched: tune.emulator_sched.clone(),
+        vcpu_scheds: tune.vcpu_scheds.clone(),
+        iothread_scheds: tune.iothread_scheds.clone(),
+        ..CpuTune::default()
+    };
+    *tune != threads_only
+}
+
 /// Processors of a guest that starts, once its threads have groups of their own.
 ///
 /// # Errors
 /// As [`limit_at_start`].
 pub(crate) fn share_at_start(scope: &Scope, doc: &Domain) -> Result<()> {
     let wanted = Tuned::of(doc).cpu;
-    share(Some(scope), &CpuTune::default(), &wanted, doc.vcpu.count)
+    share(Some(scope), &CpuTune::default(), &wanted, &parts_of(doc))
+}
+
+/// The threads of a guest that have groups of their own.
+fn parts_of(doc: &Domain) -> Vec<Part> {
+    let vcpus = (0..doc.vcpu.count).map(Part::Vcpu);
+    let iothreads = doc
+        .io_threads()
+        .into_iter()
+        .map(|thread| Part::IoThread(thread.id));
+    vcpus.chain(iothreads).collect()
 }
 
 /// Processors.
-fn share(scope: Option<&Scope>, old: &CpuTune, new: &CpuTune, vcpus: u32) -> Result<()> {
+fn share(scope: Option<&Scope>, old: &CpuTune, new: &CpuTune, own: &[Part]) -> Result<()> {
     if old == new {
         return Ok(());
     }
@@ -103,8 +130,12 @@ fn share(scope: Option<&Scope>, old: &CpuTune, new: &CpuTune, vcpus: u32) -> Res
     let whole = |tune: &CpuTune| bandwidth(tune.global_period, tune.global_quota);
     let emulator = |tune: &CpuTune| bandwidth(tune.emulator_period, tune.emulator_quota);
     let vcpu = |tune: &CpuTune| bandwidth(tune.period, tune.quota);
+    let iothread = |tune: &CpuTune| bandwidth(tune.iothread_period, tune.iothread_quota);
     let mut parts = vec![(Part::Emulator, emulator(old), emulator(new))];
-    parts.extend((0..vcpus).map(|number| (Part::Vcpu(number), vcpu(old), vcpu(new))));
+    parts.extend(own.iter().map(|part| match part {
+        Part::IoThread(_) => (*part, iothread(old), iothread(new)),
+        _ => (*part, vcpu(old), vcpu(new)),
+    }));
     parts.retain(|(part, old, new)| old != new && (*part == Part::Emulator || scope.has(*part)));
     let whole = (Part::Whole, whole(old), whole(new));
     if whole.1 != whole.2 {
@@ -177,7 +208,7 @@ mod tests {
         });
         let refused = limit_at_start(None, &doc).unwrap_err();
         assert_eq!(refused.to_string(), "CPU tuning is not available on this host");
-        let refused = share(None, &CpuTune::default(), &Tuned::of(&doc).cpu, 1).unwrap_err();
+        let refused = share(None, &CpuTune::default(), &Tuned::of(&doc).cpu, &[]).unwrap_err();
         assert_eq!(refused.to_string(), "cgroup CPU controller is not mounted");
         doc.memtune = Some(MemTune {
             hard_limit: Some(Kib(5)),

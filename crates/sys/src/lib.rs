@@ -44,6 +44,7 @@ pub mod pidfd;
 pub mod pipe;
 pub mod process;
 pub mod program;
+pub mod schedule;
 pub mod seccomp;
 pub mod signals;
 pub mod socket;

@@ -1,7 +1,7 @@
 //! What changes a guest: definitions, starts, ends, and what is asked of a running one. Each request carries its origin
 //! (R91).
 
-use ferrovirt_guest::{DestroyFlags, Error as GuestError, GuestHandle, ShutdownMode, StartFlags};
+use ferrovirt_guest::{DestroyFlags, Error as GuestError, GuestHandle, Leftovers, ShutdownMode, StartFlags};
 use ferrovirt_model::domain::Domain;
 use ferrovirt_wire::procedures::*;
 use ferrovirt_wire::{DomainRef, ErrorCode, ErrorDomain, ErrorReply};
@@ -23,7 +23,7 @@ mod start_flag {
     pub(super) const FORCE_BOOT: u32 = 8;
     /// Every document is validated.
     pub(super) const VALIDATE: u32 = 16;
-    /// No firmware with variables yet.
+    /// What the firmware stores is made anew.
     pub(super) const RESET_NVRAM: u32 = 32;
     pub(super) const OF_CREATE_XML: u32 = PAUSED | AUTODESTROY | VALIDATE | RESET_NVRAM;
     pub(super) const OF_CREATE: u32 = PAUSED | AUTODESTROY | BYPASS_CACHE | FORCE_BOOT | RESET_NVRAM;
@@ -39,6 +39,11 @@ const DESTROY_GRACEFUL: u32 = 1;
 const DESTROY_REMOVE_LOGS: u32 = 2;
 /// DOMAIN_UNDEFINE_FLAGS: saved image, snapshots, checkpoints, firmware variables, TPM. A guest has none of them yet.
 const UNDEFINE_ALL: u32 = 127;
+/// Firmware variables go, or stay; the same of a TPM.
+const UNDEFINE_NVRAM: u32 = 4;
+const UNDEFINE_KEEP_NVRAM: u32 = 8;
+const UNDEFINE_TPM: u32 = 32;
+const UNDEFINE_KEEP_TPM: u32 = 64;
 /// DOMAIN_SHUTDOWN_FLAGS and DOMAIN_REBOOT: the power button, the guest agent.
 const SHUTDOWN_ACPI: u32 = 1;
 const SHUTDOWN_AGENT: u32 = 2;
@@ -111,6 +116,7 @@ fn start_flags(session: &Session, flags: u32) -> StartFlags {
     StartFlags {
         paused: flags & start_flag::PAUSED != 0,
         autodestroy: (flags & start_flag::AUTODESTROY != 0).then(|| session.peer.life().clone()),
+        reset_nvram: flags & start_flag::RESET_NVRAM != 0,
     }
 }
 
@@ -201,12 +207,29 @@ pub(super) async fn undefine_flags(
 ) -> Answer<DomainUndefineFlagsResults> {
     let known = session.by_driver(UNDEFINE_ALL, 0);
     only_flags(args.flags, known, QEMU, "qemuDomainUndefineFlags")?;
+    let leftovers = Leftovers {
+        nvram: one_of(args.flags, UNDEFINE_NVRAM, UNDEFINE_KEEP_NVRAM, "NVRAM")?,
+        tpm: one_of(args.flags, UNDEFINE_TPM, UNDEFINE_KEEP_TPM, "TPM")?,
+    };
     session
         .guest(&args.dom)?
-        .undefine(session.origin())
+        .undefine_with(leftovers, session.origin())
         .await
         .map_err(errors::guest)?;
     Ok(DomainUndefineFlagsResults {})
+}
+
+/// Removed, kept, or nothing said.
+fn one_of(flags: u32, remove: u32, keep: u32, what: &str) -> Answer<Option<bool>> {
+    match (flags & remove != 0, flags & keep != 0) {
+        (true, true) => {
+            let error = GuestError::Invalid(format!("cannot both keep and delete {what}"));
+            Err(errors::guest(error))
+        }
+        (true, false) => Ok(Some(true)),
+        (false, true) => Ok(Some(false)),
+        (false, false) => Ok(None),
+    }
 }
 
 fn shutdown_mode(flags: u32) -> ShutdownMode {

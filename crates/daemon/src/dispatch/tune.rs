@@ -367,7 +367,7 @@ pub(super) async fn set_scheduler(
     args: DomainSetSchedulerParametersArgs,
 ) -> Answer<DomainSetSchedulerParametersResults> {
     let tune = scheduler_change(&args.params)?;
-    change(session, &args.dom, Tuning::Cpu(tune), Affect::default()).await?;
+    change(session, &args.dom, Tuning::Cpu(Box::new(tune)), Affect::default()).await?;
     Ok(DomainSetSchedulerParametersResults {})
 }
 
@@ -377,7 +377,7 @@ pub(super) async fn set_scheduler_flags(
 ) -> Answer<DomainSetSchedulerParametersFlagsResults> {
     let affect = affect::of(args.flags, 0, "qemuDomainSetSchedulerParametersFlags")?;
     let tune = scheduler_change(&args.params)?;
-    change(session, &args.dom, Tuning::Cpu(tune), affect).await?;
+    change(session, &args.dom, Tuning::Cpu(Box::new(tune)), affect).await?;
     Ok(DomainSetSchedulerParametersFlagsResults {})
 }
 

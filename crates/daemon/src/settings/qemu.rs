@@ -1,5 +1,7 @@
 //! `qemu.conf`: as whom guests run, and what they may use.
 
+use std::path::PathBuf;
+
 use super::conf::{Conf, Reader, Warning};
 use super::names::{self, Kind};
 use crate::error::Error;
@@ -21,6 +23,10 @@ pub struct Qemu {
     pub max_files: Option<u64>,
     /// Size of a core dump in bytes; none: as the daemon.
     pub max_core: Option<u64>,
+    /// Where huge pages are mounted; none: wherever they are.
+    pub hugetlbfs: Option<Vec<PathBuf>>,
+    /// Firmware and the template of what it stores, in pairs; none: those that distributions have.
+    pub nvram: Option<Vec<(PathBuf, PathBuf)>>,
 }
 
 /// Ports that libvirt gives to displays.
@@ -59,7 +65,6 @@ const WITHOUT_EFFECT: &[&str] = &[
     "dump_guest_core",
     "dump_image_format",
     "gluster_debug_level",
-    "hugetlbfs_mount",
     "keepalive_count",
     "keepalive_interval",
     "lock_manager",
@@ -82,7 +87,6 @@ const WITHOUT_EFFECT: &[&str] = &[
     "nbd_tls_x509_cert_dir",
     "nbd_tls_x509_secret_uuid",
     "nographics_allow_host_audio",
-    "nvram",
     "pr_helper",
     "qemu_rdp",
     "rdp_listen",
@@ -164,6 +168,8 @@ impl Qemu {
                 .and_then(|n| u64::try_from(n).ok())
                 .filter(|n| *n > 0),
             max_core: max_core(&mut reader)?,
+            hugetlbfs: hugetlbfs(&mut reader)?,
+            nvram: nvram(&mut reader)?,
         };
         Ok((it, reader.finish(WITHOUT_EFFECT)))
     }
@@ -216,6 +222,37 @@ fn id(reader: &mut Reader<'_>, name: &'static str, kind: Kind) -> Result<Option<
 fn port(reader: &mut Reader<'_>, name: &str) -> Result<Option<u16>, Error> {
     let port = reader.integer(name, i64::from(DISPLAY_PORTS.0)..=i64::from(DISPLAY_PORTS.1))?;
     Ok(port.and_then(|n| u16::try_from(n).ok()))
+}
+
+/// One path, or a list of them; an empty text is none at all.
+fn hugetlbfs(reader: &mut Reader<'_>) -> Result<Option<Vec<PathBuf>>, Error> {
+    let list = reader.list("hugetlbfs_mount")?;
+    Ok(list.map(|list| {
+        list.into_iter()
+            .filter(|path| !path.is_empty())
+            .map(PathBuf::from)
+            .collect()
+    }))
+}
+
+/// `CODE:VARS` each.
+fn nvram(reader: &mut Reader<'_>) -> Result<Option<Vec<(PathBuf, PathBuf)>>, Error> {
+    let Some(list) = reader.list("nvram")? else {
+        return Ok(None);
+    };
+    let pair = |text: &str| {
+        let (code, vars) = text.split_once(':')?;
+        (!code.is_empty() && !vars.is_empty()).then(|| (PathBuf::from(code), PathBuf::from(vars)))
+    };
+    let pairs: Option<Vec<_>> = list.iter().map(|text| pair(text)).collect();
+    match pairs {
+        Some(pairs) => Ok(Some(pairs)),
+        None => Err(complaint(
+            reader,
+            "nvram",
+            "must be pairs of firmware and template, separated by ':'",
+        )),
+    }
 }
 
 /// A number of bytes or `"unlimited"`.

@@ -21,10 +21,10 @@ const BOTH: Affect = Affect {
 };
 
 fn shares(shares: u64) -> Tuning {
-    Tuning::Cpu(CpuTune {
+    Tuning::Cpu(Box::new(CpuTune {
         shares: Some(shares),
         ..CpuTune::default()
-    })
+    }))
 }
 
 fn device(xml: &str) -> Device {

@@ -46,13 +46,18 @@ fn parts(doc: &Domain) -> Vec<Part> {
         title: _,
         description: _,
         metadata: _,
+        max_memory,
         memory: _,
         current_memory: _,
         blkiotune: _,
         memtune,
+        memory_backing,
         vcpu,
         throttle_groups,
         vcpus,
+        iothreads,
+        iothread_ids,
+        default_iothread,
         cputune,
         numatune,
         resource: _,
@@ -78,13 +83,17 @@ fn parts(doc: &Domain) -> Vec<Part> {
         rest: _,
     } = doc;
     let mut parts = vec![
+        ("cpu", cpu.is_some()),
+        ("pm", pm.is_some()),
+        ("maxMemory", max_memory.is_some()),
+        ("memoryBacking", memory_backing.is_some()),
+        ("iothreads", iothreads.is_some() || iothread_ids.is_some()),
+        ("defaultiothread", default_iothread.is_some()),
         ("throttlegroups", !throttle_groups.is_empty()),
         ("genid", generation_id.is_some()),
         ("vcpus", !vcpus.is_empty()),
         ("sysinfo", !sysinfos.is_empty()),
-        ("cpu", cpu.is_some()),
         ("on_lockfailure", on_lockfailure.is_some()),
-        ("pm", pm.is_some()),
         ("perf", perf.is_some()),
         ("qemu:commandline", qemu_commandline.is_some()),
         ("qemu:capabilities", qemu_capabilities.is_some()),
@@ -116,7 +125,7 @@ fn processors(vcpu: &Vcpu) -> [Part; 2] {
 }
 
 /// All processes of a container are one group: none of them is the hypervisor's.
-fn threads(tune: &CpuTune) -> [Part; 6] {
+fn threads(tune: &CpuTune) -> [Part; 12] {
     let CpuTune {
         shares: _,
         period: _,
@@ -127,6 +136,12 @@ fn threads(tune: &CpuTune) -> [Part; 6] {
         emulator_quota,
         iothread_period,
         iothread_quota,
+        vcpu_pins,
+        emulator_pin,
+        iothread_pins,
+        emulator_sched,
+        vcpu_scheds,
+        iothread_scheds,
         rest: _,
     } = tune;
     [
@@ -136,6 +151,12 @@ fn threads(tune: &CpuTune) -> [Part; 6] {
         ("cputune/emulator_quota", emulator_quota.is_some()),
         ("cputune/iothread_period", iothread_period.is_some()),
         ("cputune/iothread_quota", iothread_quota.is_some()),
+        ("cputune/vcpupin", !vcpu_pins.is_empty()),
+        ("cputune/emulatorpin", emulator_pin.is_some()),
+        ("cputune/iothreadpin", !iothread_pins.is_empty()),
+        ("cputune/emulatorsched", emulator_sched.is_some()),
+        ("cputune/vcpusched", !vcpu_scheds.is_empty()),
+        ("cputune/iothreadsched", !iothread_scheds.is_empty()),
     ]
 }
 
@@ -151,16 +172,24 @@ fn guarantees(tune: &MemTune) -> [Part; 1] {
 }
 
 /// The control group keeps memory on its nodes; which of them is taken first is nobody's choice.
-fn nodes(tune: &NumaTune) -> [Part; 1] {
-    let NumaTune { memory } = tune;
+fn nodes(tune: &NumaTune) -> [Part; 3] {
+    let NumaTune { memory, memnodes } = tune;
     let first = |mode| matches!(mode, NumaMode::Preferred | NumaMode::Interleave);
     let mode = memory.as_ref().map(|memory| memory.mode);
-    [("numatune/memory/@mode", mode.is_some_and(first))]
+    [
+        ("numatune/memory/@mode", mode.is_some_and(first)),
+        ("numatune/memory/@placement", tune.is_auto()),
+        ("numatune/memnode", !memnodes.is_empty()),
+    ]
 }
 
 /// A container has no firmware and no kernel.
-fn booting(os: &Os) -> [Part; 11] {
+fn booting(os: &Os) -> [Part; 15] {
     let Os {
+        firmware,
+        firmware_features,
+        loader,
+        nvram,
         kind,
         init: _,
         init_args: _,
@@ -182,6 +211,10 @@ fn booting(os: &Os) -> [Part; 11] {
     } = os;
     [
         ("os/type/@machine", kind.machine.is_some()),
+        ("os/@firmware", firmware.is_some()),
+        ("os/firmware", firmware_features.is_some()),
+        ("os/loader", loader.is_some()),
+        ("os/nvram", nvram.is_some()),
         ("os/kernel", kernel.is_some()),
         ("os/initrd", initrd.is_some()),
         ("os/cmdline", cmdline.is_some()),
@@ -260,7 +293,7 @@ fn time(clock: &Clock) -> [Part; 3] {
     ]
 }
 
-fn devices(devices: &Devices) -> [Part; 24] {
+fn devices(devices: &Devices) -> [Part; 25] {
     let Devices {
         emulator: _,
         disks,
@@ -291,6 +324,7 @@ fn devices(devices: &Devices) -> [Part; 24] {
         cryptos,
         pstores,
         shmems,
+        memories,
         rest: _,
     } = devices;
     [
@@ -318,6 +352,7 @@ fn devices(devices: &Devices) -> [Part; 24] {
         ("devices/redirdev", !redirdevs.is_empty()),
         ("devices/redirfilter", redirfilter.is_some()),
         ("devices/shmem", !shmems.is_empty()),
+        ("devices/memory", !memories.is_empty()),
     ]
 }
 

@@ -75,6 +75,8 @@ pub enum Address {
     Isa(IsaAddress),
     /// In a card reader.
     Ccid(CcidAddress),
+    /// In a slot for memory modules.
+    Dimm(DimmAddress),
 }
 
 /// An address on a PCI bus. Without any number it means "some free slot".
@@ -192,4 +194,15 @@ pub struct CcidAddress {
     /// The slot.
     #[xml(attr, default)]
     pub slot: u32,
+}
+
+/// A slot for memory modules.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Xml)]
+pub struct DimmAddress {
+    /// Which slot.
+    #[xml(attr)]
+    pub slot: Option<u32>,
+    /// Where it begins in the guest's memory.
+    #[xml(attr)]
+    pub base: Option<super::MemoryBase>,
 }

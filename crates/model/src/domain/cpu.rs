@@ -1,5 +1,6 @@
 //! `<cpu>`: the CPU that the guest sees.
 
+use super::numa::Numa;
 use std::num::NonZeroU32;
 
 use ferrovirt_xml::values::on_off;
@@ -196,6 +197,8 @@ pub struct Cpu {
     /// Features beyond the model's.
     #[xml(name = "feature")]
     pub features: Vec<CpuFeature>,
+    /// The NUMA nodes that the guest sees.
+    pub numa: Option<Numa>,
     /// What was not understood.
     #[xml(rest)]
     pub rest: Rest,

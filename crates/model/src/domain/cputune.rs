@@ -1,5 +1,7 @@
 //! `<cputune>`: how much processor time a guest gets.
 
+use super::pinning::{EmulatorSched, IoThreadPin, IoThreadSched, VcpuPin, VcpuSched};
+use crate::cpuset::CpuSet;
 use ferrovirt_xml::{Rest, Xml, XmlError};
 use std::ops::RangeInclusive;
 
@@ -30,6 +32,24 @@ pub struct CpuTune {
     pub iothread_period: Option<u64>,
     /// Quota of each I/O thread.
     pub iothread_quota: Option<i64>,
+    /// Where virtual CPUs run.
+    #[xml(name = "vcpupin")]
+    pub vcpu_pins: Vec<VcpuPin>,
+    /// Where the hypervisor's own threads run.
+    #[xml(child = "emulatorpin", attr = "cpuset")]
+    pub emulator_pin: Option<CpuSet>,
+    /// Where I/O threads run.
+    #[xml(name = "iothreadpin")]
+    pub iothread_pins: Vec<IoThreadPin>,
+    /// How the hypervisor's own threads are scheduled.
+    #[xml(name = "emulatorsched")]
+    pub emulator_sched: Option<EmulatorSched>,
+    /// How virtual CPUs are scheduled.
+    #[xml(name = "vcpusched")]
+    pub vcpu_scheds: Vec<VcpuSched>,
+    /// How I/O threads are scheduled.
+    #[xml(name = "iothreadsched")]
+    pub iothread_scheds: Vec<IoThreadSched>,
     /// What was not understood.
     #[xml(rest)]
     pub rest: Rest,

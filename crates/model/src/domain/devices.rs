@@ -2,8 +2,8 @@
 
 use super::{
     Audio, Backend, Channel, Console, Controller, Crypto, DeviceInfo, Disk, Filesystem, Graphics, Hostdev,
-    Hub, Input, Interface, Iommu, Lease, MemBalloon, Panic, Parallel, Pstore, RedirFilter, Redirdev, Rng,
-    RngBackend, Serial, Shmem, Smartcard, Sound, Video, Vsock, Watchdog,
+    Hub, Input, Interface, Iommu, Lease, MemBalloon, MemoryDevice, Panic, Parallel, Pstore, RedirFilter,
+    Redirdev, Rng, RngBackend, Serial, Shmem, Smartcard, Sound, Video, Vsock, Watchdog,
 };
 use ferrovirt_xml::{Rest, Xml};
 
@@ -83,6 +83,9 @@ pub struct Devices {
     /// Memory that is shared.
     #[xml(name = "shmem")]
     pub shmems: Vec<Shmem>,
+    /// Memory modules.
+    #[xml(name = "memory")]
+    pub memories: Vec<MemoryDevice>,
     /// IOMMUs.
     #[xml(name = "iommu")]
     pub iommus: Vec<Iommu>,
@@ -124,6 +127,7 @@ impl Devices {
         list.extend(self.rngs.iter().map(|device| &device.info));
         list.extend(self.panics.iter().map(|device| &device.info));
         list.extend(self.shmems.iter().map(|device| &device.info));
+        list.extend(self.memories.iter().map(|device| &device.info));
         list.extend(self.iommus.iter().map(|device| &device.info));
         list.extend(self.vsocks.iter().map(|device| &device.info));
         list.extend(self.cryptos.iter().map(|device| &device.info));
@@ -160,6 +164,7 @@ impl Devices {
         list.extend(self.rngs.iter_mut().map(|device| &mut device.info));
         list.extend(self.panics.iter_mut().map(|device| &mut device.info));
         list.extend(self.shmems.iter_mut().map(|device| &mut device.info));
+        list.extend(self.memories.iter_mut().map(|device| &mut device.info));
         list.extend(self.iommus.iter_mut().map(|device| &mut device.info));
         list.extend(self.vsocks.iter_mut().map(|device| &mut device.info));
         list.extend(self.cryptos.iter_mut().map(|device| &mut device.info));

@@ -1,7 +1,7 @@
 //! `<memtune>`: how much of the host's memory a guest may take.
 
 use crate::Kib;
-use ferrovirt_xml::{Rest, Xml};
+use ferrovirt_xml::{Cursor, Element, Rest, Writer, Xml, XmlError, parse};
 
 /// What libvirt calls no limit; amounts from here on are not written.
 pub const UNLIMITED: Kib = Kib((1 << 53) - 1);
@@ -38,5 +38,33 @@ impl MemTune {
         ] {
             limit.take_if(|limit| *limit >= UNLIMITED);
         }
+    }
+}
+
+/// `<maxMemory>`: how far memory can grow.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct MaxMemory {
+    /// How many modules there is room for.
+    pub slots: Option<u32>,
+    /// All memory then.
+    pub size: Kib,
+}
+
+impl Element for MaxMemory {
+    fn decode(cursor: &mut Cursor<'_>) -> Result<Self, XmlError> {
+        let slots = cursor.attribute("slots", parse)?;
+        let size = Kib::decode(cursor)?;
+        Ok(Self { slots, size })
+    }
+
+    fn attributes(&self, out: &mut Writer) {
+        if let Some(slots) = self.slots {
+            out.attribute("slots", slots);
+        }
+        self.size.attributes(out);
+    }
+
+    fn content(&self, out: &mut Writer) {
+        self.size.content(out);
     }
 }

@@ -19,6 +19,7 @@ mod disk_tune;
 mod encryption;
 mod features;
 mod filesystem;
+mod firmware;
 mod graphics;
 mod host_bus;
 mod hostdev;
@@ -28,14 +29,19 @@ mod idmap;
 mod input;
 mod interface;
 mod iommu;
+mod iothread;
 mod ip;
 mod lease;
 mod lesser;
+mod memory_backing;
+mod memory_device;
 mod memtune;
 mod namespace;
 mod normalize;
+mod numa;
 mod os;
 mod perf;
+mod pinning;
 mod place;
 mod pstore;
 mod qemu_namespace;
@@ -71,6 +77,7 @@ pub use disk_tune::*;
 pub use encryption::*;
 pub use features::*;
 pub use filesystem::*;
+pub use firmware::*;
 pub use graphics::*;
 pub use host_bus::*;
 pub use hostdev::*;
@@ -80,13 +87,18 @@ pub use idmap::*;
 pub use input::*;
 pub use interface::*;
 pub use iommu::*;
+pub use iothread::*;
 pub use ip::*;
 pub use lease::*;
 pub use lesser::*;
+pub use memory_backing::*;
+pub use memory_device::*;
 pub use memtune::*;
 pub use namespace::*;
+pub use numa::*;
 pub use os::*;
 pub use perf::*;
+pub use pinning::*;
 pub use place::*;
 pub use pstore::*;
 pub use qemu_namespace::*;
@@ -139,7 +151,10 @@ pub struct Domain {
     /// `<metadata>` with all that other programs keep in it, verbatim.
     #[xml(raw)]
     pub metadata: Option<String>,
-    /// Memory at boot.
+    /// How far memory can grow.
+    #[xml(name = "maxMemory")]
+    pub max_memory: Option<MaxMemory>,
+    /// All memory at boot, that of the devices included.
     #[xml(default)]
     pub memory: Kib,
     /// Memory that the balloon leaves the guest; `normalize` sets it to `memory` where it is missing.
@@ -149,12 +164,23 @@ pub struct Domain {
     pub blkiotune: Option<BlkioTune>,
     /// Limits of memory.
     pub memtune: Option<MemTune>,
+    /// With what the host backs the memory.
+    #[xml(name = "memoryBacking")]
+    pub memory_backing: Option<MemoryBacking>,
     /// Number of CPUs.
     #[xml(default)]
     pub vcpu: Vcpu,
     /// Each CPU on its own, where that is said; `normalize` completes the list.
     #[xml(within = "vcpus", name = "vcpu")]
     pub vcpus: Vec<VcpuState>,
+    /// Number of I/O threads.
+    pub iothreads: Option<u32>,
+    /// The I/O threads one by one, where their numbers matter.
+    #[xml(name = "iothreadids")]
+    pub iothread_ids: Option<IoThreadIds>,
+    /// The hypervisor's own thread.
+    #[xml(name = "defaultiothread")]
+    pub default_iothread: Option<DefaultIoThread>,
     /// Limits that disks share.
     #[xml(name = "throttlegroup", within = "throttlegroups")]
     pub throttle_groups: Vec<ThrottleGroup>,
@@ -258,6 +284,17 @@ impl Domain {
     /// Writes the document with a newline at its end, as libvirt formats it.
     pub fn to_xml(&self, form: &Form) -> String {
         ferrovirt_xml::to_string("domain", self, form)
+    }
+
+    /// All I/O threads, in order.
+    pub fn io_threads(&self) -> Vec<IoThread> {
+        iothread::all(self.iothreads, self.iothread_ids.as_ref())
+    }
+
+    /// The NUMA nodes that the guest sees.
+    pub fn numa_cells(&self) -> &[NumaCell] {
+        let numa = self.cpu.as_ref().and_then(|cpu| cpu.numa.as_ref());
+        numa.map_or(&[], |numa| &numa.cells)
     }
 
     /// What of it is a definition: without id, aliases, tap devices and all else that ends with the run.

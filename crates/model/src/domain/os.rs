@@ -1,6 +1,7 @@
 //! What is booted on which machine, and what the ends of a run lead to.
 
 use super::bios::{AcpiTables, Bios, Smbios};
+use super::firmware::{Firmware, FirmwareKind, Loader, Nvram};
 use crate::cpuset::CpuSet;
 use ferrovirt_xml::values::yes_no;
 use ferrovirt_xml::{Rest, Xml};
@@ -95,6 +96,9 @@ pub struct InitEnv {
 /// `<os>`: what is booted.
 #[derive(Debug, Clone, PartialEq, Default, Xml)]
 pub struct Os {
+    /// Which kind of firmware is looked for; none: what the loader says.
+    #[xml(attr)]
+    pub firmware: Option<FirmwareKind>,
     /// Kind of machine.
     #[xml(name = "type")]
     pub kind: OsType,
@@ -115,6 +119,13 @@ pub struct Os {
     /// Its group by name or number.
     #[xml(name = "initgroup")]
     pub init_group: Option<String>,
+    /// What the firmware shall be able to do.
+    #[xml(name = "firmware")]
+    pub firmware_features: Option<Firmware>,
+    /// The firmware.
+    pub loader: Option<Loader>,
+    /// Where it stores its variables.
+    pub nvram: Option<Nvram>,
     /// Path of a kernel on the host.
     pub kernel: Option<String>,
     /// Path of its initial RAM disk.

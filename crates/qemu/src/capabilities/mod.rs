@@ -40,6 +40,8 @@ pub struct MachineType {
     pub default_cpu: Option<String>,
     /// CPUs can be added while it runs.
     pub hotpluggable_cpus: bool,
+    /// Nodes can have memory without an object for it.
+    pub numa_mem: bool,
 }
 
 /// A CPU model of one accelerator.

@@ -144,6 +144,7 @@ fn machine(machine: commands::Machine) -> Option<MachineType> {
         ram_id: machine.default_ram_id,
         default_cpu: machine.default_cpu_type.as_deref().map(cpu_of_type),
         hotpluggable_cpus: machine.hotpluggable_cpus,
+        numa_mem: machine.numa_mem_supported,
     })
 }
 

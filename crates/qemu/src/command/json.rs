@@ -83,6 +83,14 @@ impl Object {
         }
     }
 
+    /// A list of numbers.
+    pub(crate) fn numbers(mut self, key: &str, values: impl IntoIterator<Item = u32>) -> Self {
+        self.key(key);
+        let values: Vec<String> = values.into_iter().map(|value| value.to_string()).collect();
+        let _ = write!(self.0, "[{}]", values.join(","));
+        self
+    }
+
     /// null.
     pub(crate) fn null(mut self, key: &str) -> Self {
         self.key(key);

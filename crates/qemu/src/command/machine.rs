@@ -1,10 +1,12 @@
 //! The machine itself: name, accelerator, memory, monitor, boot.
 
-use ferrovirt_model::domain::{Domain, IoapicDriver, TimerName, VirtType};
+use ferrovirt_model::domain::{Domain, IoapicDriver, MemoryModel, TimerName, VirtType};
 
 use super::json::Object;
-use super::{Arguments, Context, cpu, escaped, on_off, qemu_namespace, told};
-use crate::error::{Error, Result};
+use super::{
+    Arguments, Context, cpu, escaped, firmware, iothread, memory, numa, on_off, qemu_namespace, told,
+};
+use crate::error::Result;
 
 /// Name to monitor.
 pub(super) fn base(context: &Context<'_>, args: &mut Arguments) -> Result<()> {
@@ -19,6 +21,7 @@ pub(super) fn base(context: &Context<'_>, args: &mut Arguments) -> Result<()> {
         .text("format", "raw")
         .text("file", &format!("{dir}/master-key.aes"));
     args.add("-object", key.finish());
+    firmware::images(context, args);
     args.add("-machine", machine(context));
     args.add("-accel", accelerator(doc));
     if let Some(tseg) = doc
@@ -31,20 +34,12 @@ pub(super) fn base(context: &Context<'_>, args: &mut Arguments) -> Result<()> {
     if let Some(cpu) = cpu::cpu(context)? {
         args.add("-cpu", cpu);
     }
-    // QEMU's memory comes in MiB.
-    let bytes = doc.memory.mib() * 1024 * 1024;
-    args.add("-m", format!("size={}k", bytes / 1024));
-    let memory = Object::default()
-        .text("qom-type", "memory-backend-ram")
-        .text("id", ram_id(context))
-        .number(
-            "size",
-            i64::try_from(bytes).map_err(|_| Error::Xml("memory size is too large".to_owned()))?,
-        );
-    args.add("-object", memory.finish());
-    args.add("-overcommit", "mem-lock=off");
+    firmware::loader(context, args);
+    memory::base(context, args)?;
     args.add("-smp", cpu::smp(doc));
+    iothread::all(context, args);
     super::virtual_devices::throttle_groups(context, args);
+    numa::all(context, args)?;
     if let Some(uuid) = doc.uuid {
         args.add("-uuid", uuid.to_string());
     }
@@ -66,7 +61,8 @@ pub(super) fn base(context: &Context<'_>, args: &mut Arguments) -> Result<()> {
     Ok(())
 }
 
-fn ram_id<'a>(context: &'a Context<'_>) -> &'a str {
+/// The name of all memory of a machine.
+pub(super) fn ram_id<'a>(context: &'a Context<'_>) -> &'a str {
     let name = context.doc.os.kind.machine.as_deref().unwrap_or_default();
     context
         .emulator
@@ -96,7 +92,16 @@ fn machine(context: &Context<'_>) -> String {
     if let Some(ps2) = features.ps2 {
         text += &format!(",i8042={}", on_off(ps2.state));
     }
-    text += &format!(",dump-guest-core=off,memory-backend={}", ram_id(context));
+    text += ",dump-guest-core=off";
+    if doc
+        .memory_backing
+        .as_ref()
+        .is_some_and(|backing| backing.nosharepages)
+    {
+        text += ",mem-merge=off";
+    }
+    text += &memory_options(context);
+    text += &firmware::machine_options(context);
     if doc.os.bios.as_ref().and_then(|bios| bios.use_serial) == Some(true) {
         text += ",graphics=off";
     }
@@ -112,6 +117,27 @@ fn machine(context: &Context<'_>) -> String {
         text += &format!(",pcspk-audiodev={output}");
     }
     text += &format!(",acpi={}", on_off(features.acpi));
+    text
+}
+
+/// What the machine has to know of its memory.
+fn memory_options(context: &Context<'_>) -> String {
+    let doc = context.doc;
+    let mut text = String::new();
+    if doc
+        .devices
+        .memories
+        .iter()
+        .any(|memory| memory.model == MemoryModel::Nvdimm)
+    {
+        text += ",nvdimm=on";
+    }
+    let numa = doc.cpu.as_ref().and_then(|cpu| cpu.numa.as_ref());
+    match numa {
+        Some(numa) if numa.has_attributes() => text += ",hmat=on",
+        Some(_) => {}
+        None => text += &format!(",memory-backend={}", ram_id(context)),
+    }
     text
 }
 

@@ -10,13 +10,17 @@ mod controller;
 mod cpu;
 pub(crate) mod disk;
 pub(crate) mod display;
+mod firmware;
 pub(crate) mod hostdev;
 mod image;
 mod input;
+mod iothread;
 mod json;
 mod lesser;
 mod machine;
+mod memory;
 pub(crate) mod net;
+mod numa;
 mod place;
 pub(crate) mod qemu_namespace;
 mod remote;
@@ -32,11 +36,13 @@ mod virtual_devices;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use ferrovirt_model::cpuset::CpuSet;
 use ferrovirt_model::domain::{Domain, SmbiosInfo, VirtioOptions};
 
 use crate::capabilities::Emulator;
 use crate::define::Chipset;
 use crate::error::Result;
+use crate::live::memory::HugeMount;
 
 /// What the command line refers to besides the document.
 #[derive(Debug, Clone, Default)]
@@ -47,6 +53,10 @@ pub struct Given {
     pub monitor: Option<i32>,
     /// Numbers of inherited descriptors, by the alias of the device they belong to.
     pub descriptors: BTreeMap<String, i32>,
+    /// The host's mounts of huge pages.
+    pub huge: Vec<HugeMount>,
+    /// The host's NUMA nodes; `None`: nobody looked.
+    pub nodes: Option<CpuSet>,
     /// Seconds since 1970 from which a clock counts; the host's when there are none.
     pub now: Option<i64>,
     /// The host's SMBIOS tables, for a guest that asks for them.
@@ -146,6 +156,7 @@ pub fn build(doc: &Domain, emulator: &Emulator, given: &Given) -> Result<Vec<Str
     virtual_devices::iommus(&context, &mut args);
     controller::root(&context, &mut args);
     controller::all(&context, &mut args);
+    memory::devices(&context, &mut args)?;
     virtual_devices::hubs(&context, &mut args);
     disk::all(&mut context, &mut args)?;
     virtual_devices::filesystems(&context, &mut args);

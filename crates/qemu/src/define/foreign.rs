@@ -112,10 +112,8 @@ fn of_kind(card: &Interface) -> Result<()> {
 /// Path of a part, and whether the document has it.
 type Part = (&'static str, bool);
 
-fn whole(doc: &Domain) -> [Part; 5] {
+fn whole(doc: &Domain) -> [Part; 3] {
     [
-        ("vcpu/@cpuset", doc.vcpu.cpuset.is_some()),
-        ("numatune", doc.numatune.is_some()),
         ("resource", doc.resource.is_some()),
         ("idmap", doc.id_map.is_some()),
         ("lxc:namespace", doc.lxc_namespace.is_some()),

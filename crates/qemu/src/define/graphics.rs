@@ -34,7 +34,7 @@ pub(super) fn settle(doc: &mut Domain, emulator: &Emulator) -> Result<()> {
     if !doc.devices.graphics.is_empty() && doc.devices.videos.is_empty() {
         doc.devices.videos.push(Video::default());
     }
-    super::video::settle(&mut doc.devices.videos, emulator)
+    super::video::settle(doc, emulator)
 }
 
 /// VNC's own limit, in bytes.

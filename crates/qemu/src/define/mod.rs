@@ -15,12 +15,14 @@ mod cpu;
 mod disk;
 mod disk_check;
 mod features;
+mod firmware;
 mod foreign;
 mod graphics;
 mod hostdev;
 mod interface;
 mod lesser;
 mod machine;
+mod memory;
 mod needs;
 mod pci;
 mod pci_devices;
@@ -37,6 +39,7 @@ mod video;
 mod virtual_devices;
 
 pub use disk::{device_index, sort as sort_disks};
+pub use firmware::Firmwares;
 pub use machine::Chipset;
 
 pub(crate) use controllers::{scsi_device, usb_device};
@@ -49,14 +52,24 @@ use ferrovirt_model::domain::Domain;
 use crate::capabilities::Emulator;
 use crate::error::Result;
 
+/// Fills in what the document leaves open, on a host without descriptions of firmware.
+///
+/// # Errors
+/// As [`complete_with`].
+pub fn complete(doc: &mut Domain, emulator: &Emulator) -> Result<()> {
+    complete_with(doc, emulator, &Firmwares::default())
+}
+
 /// Fills in what the document leaves open.
 ///
 /// # Errors
 /// The document asks for what this driver or this emulator does not have; the text names it.
-pub fn complete(doc: &mut Domain, emulator: &Emulator) -> Result<()> {
+pub fn complete_with(doc: &mut Domain, emulator: &Emulator, firmwares: &Firmwares) -> Result<()> {
     foreign::refuse(doc)?;
     let chipset = machine::settle(doc, emulator)?;
+    firmware::settle(doc, firmwares, chipset)?;
     tuning::settle(doc)?;
+    memory::settle_nodes(doc);
     cpu::settle(doc, emulator)?;
     features::settle(doc, chipset)?;
     told::settle(doc)?;
@@ -69,6 +82,7 @@ pub fn complete(doc: &mut Domain, emulator: &Emulator) -> Result<()> {
     sound::settle(doc, emulator)?;
     smartcard::settle(doc, emulator)?;
     shmem::settle(&mut doc.devices.shmems)?;
+    memory::settle(doc, emulator)?;
     virtual_devices::settle(doc, chipset)?;
     controllers::settle(doc, emulator, chipset)?;
     smartcard::controllers(doc, emulator)?;

@@ -1,13 +1,23 @@
 //! What devices need of the rest of the document.
 
-use ferrovirt_model::domain::Domain;
+use ferrovirt_model::domain::{Domain, MemoryAccess};
 
-/// Is there a thread of this number? Documents cannot ask for any yet.
-pub(super) fn has_iothread(_doc: &Domain, _number: u32) -> bool {
-    false
+/// Is there a thread of this number?
+pub(super) fn has_iothread(doc: &Domain, number: u32) -> bool {
+    doc.io_threads().iter().any(|thread| thread.id == number)
 }
 
-/// Can other processes see the guest's memory? Documents cannot ask for that yet.
-pub(super) fn shares_memory(_doc: &Domain) -> bool {
-    false
+/// Can other processes see all of the guest's memory? A NUMA node may say otherwise than the guest.
+pub(super) fn shares_memory(doc: &Domain) -> bool {
+    let whole = doc.memory_backing.as_ref().and_then(|backing| backing.access);
+    let cells = doc
+        .cpu
+        .iter()
+        .filter_map(|cpu| cpu.numa.as_ref())
+        .flat_map(|numa| &numa.cells);
+    let mut of_nodes = cells.map(|cell| cell.access.or(whole)).peekable();
+    match of_nodes.peek() {
+        None => whole == Some(MemoryAccess::Shared),
+        Some(_) => of_nodes.all(|access| access == Some(MemoryAccess::Shared)),
+    }
 }

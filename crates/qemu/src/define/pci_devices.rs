@@ -63,6 +63,8 @@ pub(super) enum Device {
     Crypto(usize),
     /// `<pstore>`
     Pstore(usize),
+    /// `<memory>`
+    Memory(usize),
 }
 
 /// All PCI devices in libvirt's order: buses first, so that they get the lowest places.
@@ -94,6 +96,7 @@ pub(super) fn all(doc: &Domain) -> Vec<Device> {
     list.extend((0..d.cryptos.len()).map(Device::Crypto));
     list.extend((0..d.pstores.len()).map(Device::Pstore));
     list.extend((0..d.iommus.len()).map(Device::Iommu));
+    list.extend((0..d.memories.len()).map(Device::Memory));
     list
 }
 
@@ -119,6 +122,7 @@ pub(super) fn info_mut(doc: &mut Domain, device: Device) -> Option<&mut DeviceIn
         Device::Iommu(at) => d.iommus.get_mut(at).map(|c| &mut c.info),
         Device::Crypto(at) => d.cryptos.get_mut(at).map(|c| &mut c.info),
         Device::Pstore(at) => d.pstores.get_mut(at).map(|c| &mut c.info),
+        Device::Memory(at) => d.memories.get_mut(at).map(|c| &mut c.info),
     }
 }
 
@@ -144,6 +148,7 @@ pub(super) fn info(doc: &Domain, device: Device) -> Option<&DeviceInfo> {
         Device::Iommu(at) => d.iommus.get(at).map(|c| &c.info),
         Device::Crypto(at) => d.cryptos.get(at).map(|c| &c.info),
         Device::Pstore(at) => d.pstores.get(at).map(|c| &c.info),
+        Device::Memory(at) => d.memories.get(at).map(|c| &c.info),
     }
 }
 
@@ -230,6 +235,7 @@ fn express(doc: &Domain, device: Device) -> Option<Connect> {
         Device::Vsock(at) => Some(virtio(d.vsocks[at].model.as_deref().unwrap_or("virtio"))),
         Device::Iommu(at) => (d.iommus[at].model == IommuModel::Virtio).then_some(Connect::Integrated),
         Device::Crypto(_) | Device::Pstore(_) => Some(Connect::Pci),
+        Device::Memory(at) => (!d.memories[at].model.has_slot()).then_some(Connect::Pcie),
     }
 }
 

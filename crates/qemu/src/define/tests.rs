@@ -106,11 +106,6 @@ const OF_CONTAINERS: &[(&str, &str)] = &[
         "domain/resource",
     ),
     (
-        "</os><numatune><memory nodeset='0'/></numatune>",
-        "domain/numatune",
-    ),
-    ("</os><vcpu cpuset='0'>1</vcpu>", "domain/vcpu/@cpuset"),
-    (
         "</os><features><capabilities policy='deny'/></features>",
         "domain/features/capabilities",
     ),

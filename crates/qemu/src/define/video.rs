@@ -1,6 +1,6 @@
 //! Graphics cards: which models there are, the one that shows the boot, memory.
 
-use ferrovirt_model::domain::{Video, VideoBackend, VideoModel};
+use ferrovirt_model::domain::{Domain, MemorySource, Video, VideoBackend, VideoModel};
 
 use crate::capabilities::Emulator;
 use crate::error::{Error, Result};
@@ -20,7 +20,10 @@ fn device_of(model: &str) -> Option<&'static str> {
 }
 
 /// Settles `<video>`.
-pub(super) fn settle(videos: &mut [Video], emulator: &Emulator) -> Result<()> {
+pub(super) fn settle(doc: &mut Domain, emulator: &Emulator) -> Result<()> {
+    let source = doc.memory_backing.as_ref().and_then(|backing| backing.source);
+    let memfd = source == Some(MemorySource::Memfd);
+    let videos = &mut doc.devices.videos;
     let several = videos.len() > 1;
     // With none marked, the first one shows the boot.
     let primary = videos
@@ -46,6 +49,11 @@ pub(super) fn settle(videos: &mut [Video], emulator: &Emulator) -> Result<()> {
             continue;
         }
         check(video, emulator)?;
+        if video.model.blob == Some(true) && !memfd {
+            return Err(Error::unsupported(
+                "'blob' support for virtio-gpu devices requires a memfd memory backend",
+            ));
+        }
         let model = &mut video.model;
         if at == primary {
             model.primary = Some(true);
@@ -132,9 +140,6 @@ fn check(video: &Video, emulator: &Emulator) -> Result<()> {
         .is_some_and(|size| size.x == 0 || size.y == 0)
     {
         return refused("video resolution values must be greater than 0".to_owned());
-    }
-    if model.blob == Some(true) {
-        return refused("'blob' support for virtio-gpu devices requires a memfd memory backend".to_owned());
     }
     let driver = video.driver.clone().unwrap_or_default();
     if driver.vga_conf.is_some() {

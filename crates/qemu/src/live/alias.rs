@@ -2,14 +2,16 @@
 
 use ferrovirt_model::domain::{
     Address, Controller, ControllerType, Device, DeviceInfo, Disk, DiskBus, DiskSource, Domain, DriveAddress,
+    MemoryModel,
 };
 
 use super::is_lsilogic;
 use crate::define::{Chipset, device_index, sort_disks};
 
-/// Names every device, and numbers the disks' images: the last disk has the lowest number.
+/// Names every device, rounds the sizes of memory, and numbers the disks' images: the last disk has the lowest number.
 pub fn assign(doc: &mut Domain) {
     sort_disks(&mut doc.devices.disks);
+    super::memory::align(doc);
     let chipset = Chipset::of(doc);
     controllers(doc, chipset);
     disks(doc);
@@ -41,6 +43,7 @@ pub fn assign(doc: &mut Domain) {
     numbered("crypto", d.cryptos.iter_mut().map(|device| &mut device.info));
     numbered("pstore", d.pstores.iter_mut().map(|device| &mut device.info));
     numbered("watchdog", d.watchdogs.iter_mut().map(|device| &mut device.info));
+    memories(d);
     numbered("rng", d.rngs.iter_mut().map(|device| &mut device.info));
     if let Some(balloon) = d.memballoon.as_mut().filter(|balloon| balloon.model != "none") {
         set(&mut balloon.info, "balloon0".to_owned());
@@ -57,6 +60,28 @@ fn set(info: &mut DeviceInfo, name: String) {
 fn numbered<'a>(kind: &str, infos: impl Iterator<Item = &'a mut DeviceInfo>) {
     for (number, info) in infos.enumerate() {
         set(info, format!("{kind}{number}"));
+    }
+}
+
+/// Modules are called by their slots.
+fn memories(devices: &mut ferrovirt_model::domain::Devices) {
+    let (mut pmem, mut mem) = (0, 0);
+    for memory in &mut devices.memories {
+        let slot = match &memory.info.address {
+            Some(Address::Dimm(address)) => address.slot.unwrap_or(0),
+            _ => 0,
+        };
+        let next = |number: &mut u32| {
+            *number += 1;
+            *number - 1
+        };
+        let name = match memory.model {
+            MemoryModel::Dimm => format!("dimm{slot}"),
+            MemoryModel::Nvdimm => format!("nvdimm{slot}"),
+            MemoryModel::VirtioPmem => format!("virtiopmem{}", next(&mut pmem)),
+            MemoryModel::VirtioMem => format!("virtiomem{}", next(&mut mem)),
+        };
+        set(&mut memory.info, name);
     }
 }
 

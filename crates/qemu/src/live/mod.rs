@@ -7,6 +7,8 @@ pub mod alias;
 pub mod host_smbios;
 pub mod hostdev;
 pub mod image;
+pub mod memory;
+pub mod nvram;
 pub mod socket;
 pub mod tap;
 

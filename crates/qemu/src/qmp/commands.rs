@@ -106,6 +106,10 @@ command!(
     QueryCpus = "query-cpus-fast" -> Vec<Cpu> {}
 );
 command!(
+    /// I/O threads.
+    QueryIoThreads = "query-iothreads" -> Vec<IoThread> {}
+);
+command!(
     /// Places for virtual CPUs, taken or not.
     QueryHotpluggableCpus = "query-hotpluggable-cpus" -> Vec<CpuSlot> {}
 );
@@ -552,4 +556,14 @@ pub struct CommandLineOption {
 pub struct Named {
     /// The name.
     pub name: String,
+}
+
+/// One row of `query-iothreads`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct IoThread {
+    /// Its object, e.g. `iothread1`.
+    pub id: String,
+    /// Its thread.
+    pub thread_id: i32,
 }

@@ -1,7 +1,7 @@
 //! On which processors a guest runs, and on which nodes its memory is.
 
 use super::error::{CgroupError, Result};
-use super::part::set;
+use super::part::{Part, set};
 use super::{EMULATOR, INNER, Scope};
 
 impl Scope {
@@ -19,6 +19,30 @@ impl Scope {
     /// As [`Scope::set_processors`].
     pub fn set_memory_nodes(&self, list: &str) -> Result<()> {
         self.set_cpuset("cpuset.mems", list)
+    }
+
+    /// Keeps the threads of one part on these processors. Returns whether there is a group for that; where there is none, the
+    /// threads' own affinity has to do.
+    ///
+    /// # Errors
+    /// `Write` for a processor that is not there.
+    pub fn set_processors_of(&self, part: Part, list: &str) -> Result<bool> {
+        self.set_cpuset_of(part, "cpuset.cpus", list)
+    }
+
+    /// Takes the memory of one part's threads from these NUMA nodes. Returns whether there is a group for that.
+    ///
+    /// # Errors
+    /// `Write` for a node that is not there.
+    pub fn set_memory_nodes_of(&self, part: Part, list: &str) -> Result<bool> {
+        self.set_cpuset_of(part, "cpuset.mems", list)
+    }
+
+    fn set_cpuset_of(&self, part: Part, file: &str, list: &str) -> Result<bool> {
+        match self.file(part, file) {
+            Some(file) => set(&file, list).map(|()| true),
+            None => Ok(false),
+        }
     }
 
     /// The innermost group first: in version 1 no group may have less than the groups in it.

@@ -105,20 +105,25 @@ impl Scope {
         open_below(&hierarchy::mounted(), partition.directory(), name)
     }
 
-    /// Sorts the guest's threads as libvirt does: virtual processor `n`, whose thread is `vcpus[n]`, into `vcpuN`; in version
-    /// 2 all others into `emulator`, too, which they have entered as a process elsewhere.
+    /// Sorts the guest's threads as libvirt does: virtual processor `n`, whose thread is `vcpus[n]`, into `vcpuN`; I/O threads,
+    /// which come with their numbers, into `iothreadN`; in version 2 all others into `emulator`, too, which they have entered as
+    /// a process elsewhere.
     ///
     /// # Errors
     /// The first failure; the others are placed all the same.
-    pub fn place_threads(&self, vcpus: &[i32]) -> io::Result<()> {
+    pub fn place_threads(&self, vcpus: &[(u32, i32)], iothreads: &[(u32, i32)]) -> io::Result<()> {
         let mut result = Ok(());
         for inner in self.paths.iter().map(|path| path.join(INNER)) {
             let version_2 = is_v2_group(&inner);
             if !version_2 && !inner.join(EMULATOR).is_dir() {
                 continue;
             }
-            for (number, thread) in vcpus.iter().enumerate() {
+            for (number, thread) in vcpus {
                 let group = inner.join(format!("vcpu{number}"));
+                result = result.and(place_thread(&group, *thread));
+            }
+            for (number, thread) in iothreads {
+                let group = inner.join(format!("iothread{number}"));
                 result = result.and(place_thread(&group, *thread));
             }
             if version_2 && !vcpus.is_empty() {
@@ -505,7 +510,7 @@ mod tests {
         }
         assert_eq!(scope.pids(), [pid]);
         assert_eq!(Scope::open(&scope.name), Some(scope.clone()));
-        scope.place_threads(&[pid]).unwrap();
+        scope.place_threads(&[(0, pid)], &[]).unwrap();
         scope.weigh(2).unwrap();
         let shares =
             |path: &PathBuf| fs::read_to_string(path.join("cpu.shares")).is_ok_and(|set| set != "2048\n");

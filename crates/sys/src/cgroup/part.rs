@@ -15,6 +15,8 @@ pub enum Part {
     Emulator,
     /// The thread of one virtual processor.
     Vcpu(u32),
+    /// One I/O thread.
+    IoThread(u32),
 }
 
 impl Part {
@@ -22,6 +24,7 @@ impl Part {
         match self {
             Part::Whole => PathBuf::new(),
             Part::Emulator => [INNER, EMULATOR].iter().collect(),
+            Part::IoThread(number) => PathBuf::from(INNER).join(format!("iothread{number}")),
             Part::Vcpu(number) => PathBuf::from(INNER).join(format!("vcpu{number}")),
         }
     }

@@ -173,7 +173,7 @@ fn processors_are_shared_and_limited_for_the_whole_and_for_its_parts() {
         Err(CgroupError::Range { .. })
     ));
     let shell = world.shell();
-    scope.place_threads(&[shell.pid()]).unwrap();
+    scope.place_threads(&[(0, shell.pid())], &[]).unwrap();
     let limited = |period, quota| Bandwidth { period, quota };
     for (part, bandwidth) in [
         (Part::Whole, limited(50_000, Some(40_000))),

@@ -18,11 +18,12 @@ mod input;
 mod interface;
 mod ip;
 mod machine;
+mod memory;
 mod qemu_namespace;
 mod shmem;
 
-use super::{BootDevice, Cpu, Device, Domain, LxcNamespace, NumaTune, REDIR_ANY, RngBackend, SecLabelType};
-use crate::{Kib, Uuid};
+use super::{BootDevice, Cpu, Device, Domain, LxcNamespace, REDIR_ANY, RngBackend, SecLabelType};
+use crate::Uuid;
 use ferrovirt_xml::XmlError;
 
 /// Well-formed, but wrong: libvirt's code for `XML error`.
@@ -76,12 +77,14 @@ impl Domain {
             return Err(inconsistent("Domain title can't contain newlines"));
         }
         self.uuid.get_or_insert_with(Uuid::random);
+        cpu::normalize_number(self)?;
         self.normalize_memory()?;
         self.normalize_tuning()?;
-        cpu::normalize_number(self)?;
+        self.normalize_threads()?;
         if self.os.kind.kind.is_empty() {
             return Err(inconsistent("an os <type> must be specified"));
         }
+        self.os.normalize_firmware()?;
         container::check_init(&self.os)?;
         container::normalize_id_map(&mut self.id_map)?;
         features::normalize(&mut self.features)?;
@@ -99,18 +102,6 @@ impl Domain {
         self.normalize_labels()
     }
 
-    fn normalize_memory(&mut self) -> Result<(), XmlError> {
-        if self.memory == Kib(0) {
-            return Err(inconsistent(
-                "Memory size must be specified via <memory> or in the <numa> configuration",
-            ));
-        }
-        let current = self.current_memory.unwrap_or_default();
-        let whole = current == Kib(0) || current > self.memory;
-        self.current_memory = Some(if whole { self.memory } else { current });
-        Ok(())
-    }
-
     /// Elements that say nothing are not there.
     fn normalize_tuning(&mut self) -> Result<(), XmlError> {
         if let Some(tune) = &mut self.blkiotune {
@@ -124,11 +115,6 @@ impl Domain {
         }
         self.blkiotune.take_if(|tune| tune.is_empty());
         self.memtune.take_if(|tune| tune.is_empty());
-        self.cputune.take_if(|tune| tune.is_empty());
-        if let Some(memory) = self.numatune.as_mut().and_then(|tune| tune.memory.as_mut()) {
-            memory.placement = None;
-        }
-        self.numatune.take_if(|tune| *tune == NumaTune::default());
         Ok(())
     }
 

@@ -62,7 +62,7 @@ const DOCUMENTS: &[(&str, &str)] = &[
     ),
     (
         "<numatune><memory mode='strict'/></numatune>",
-        "Missing required attribute 'nodeset'",
+        "nodeset for NUMA memory tuning must be set",
     ),
     ("<vcpu cpuset='2-1'>1</vcpu>", "Failed to parse bitmap '2-1'"),
     (
