@@ -312,6 +312,18 @@ fn qemu_config(
     launcher: Launcher,
 ) -> Result<QemuConfig, Error> {
     let qemu = &drivers.qemu;
+    // libvirt's places: those of the system are beside its own, as swtpm's log is no part of it.
+    let (swtpm_dir, swtpm_log_dir) = if paths.privileged {
+        (
+            paths.state_dir.join("swtpm"),
+            PathBuf::from("/var/log/swtpm/libvirt/qemu"),
+        )
+    } else {
+        (
+            paths.qemu.config_dir.join("swtpm"),
+            paths.qemu.log_dir.join("swtpm"),
+        )
+    };
     Ok(QemuConfig {
         state_dir: paths.qemu.state_dir.clone(),
         run_dir: paths.qemu.run_dir.clone(),
@@ -328,6 +340,10 @@ fn qemu_config(
         emulator_dirs: Vec::new(),
         hugetlbfs: qemu.hugetlbfs.clone(),
         nvram: qemu.nvram.clone(),
+        swtpm_dir,
+        swtpm_log_dir,
+        swtpm_uid: qemu.swtpm_uid,
+        swtpm_gid: qemu.swtpm_gid,
         privileged: paths.privileged,
         hostname: node.hostname.clone(),
     })

@@ -37,6 +37,14 @@ pub struct QemuConfig {
     pub hugetlbfs: Option<Vec<PathBuf>>,
     /// Firmware and the template of its store; `None`: what distributions have.
     pub nvram: Option<Vec<(PathBuf, PathBuf)>>,
+    /// What emulated TPMs store. `/var/lib/libvirt/swtpm`.
+    pub swtpm_dir: PathBuf,
+    /// What they log. `/var/log/swtpm/libvirt/qemu`.
+    pub swtpm_log_dir: PathBuf,
+    /// Their user.
+    pub swtpm_uid: u32,
+    /// Their group.
+    pub swtpm_gid: u32,
     /// Whether this is the daemon of the system: taps, cgroups and other users are possible.
     pub privileged: bool,
     /// The host's name, for the header of logs.
@@ -63,6 +71,10 @@ impl QemuConfig {
             emulator_dirs: Vec::new(),
             hugetlbfs: None,
             nvram: None,
+            swtpm_dir: root.join("var/lib/libvirt/swtpm"),
+            swtpm_log_dir: root.join("var/log/swtpm/libvirt/qemu"),
+            swtpm_uid: 0,
+            swtpm_gid: 0,
             privileged: true,
             hostname: "localhost".to_owned(),
         }

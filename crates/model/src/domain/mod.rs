@@ -53,6 +53,7 @@ mod sound;
 mod sysinfo;
 #[cfg(test)]
 mod tests;
+mod tpm;
 mod vcpus;
 mod video;
 mod virtio_options;
@@ -108,6 +109,7 @@ pub use shmem::*;
 pub use smartcard::*;
 pub use sound::*;
 pub use sysinfo::*;
+pub use tpm::*;
 pub use vcpus::*;
 pub use video::*;
 pub use virtio_options::*;
