@@ -5,7 +5,10 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
-use super::{PciAddress, bind, driver, group, has_vfio, is_for_guests, members, present, reset, variant};
+use super::{
+    PciAddress, VirtualFunction, bind, driver, group, has_vfio, is_for_guests, members, present, reset,
+    variant, virtual_function,
+};
 use crate::error::Error;
 use crate::holders;
 use crate::pci::config::{Config, HeaderType};
@@ -88,6 +91,11 @@ impl Passthrough {
     /// Whether there is such a device.
     pub fn is_there(&self, address: PciAddress) -> bool {
         present(&self.places, address).is_ok()
+    }
+
+    /// What a device is a virtual function of.
+    pub fn virtual_function(&self, address: PciAddress) -> Option<VirtualFunction> {
+        virtual_function(&self.places, address)
     }
 
     /// Whether this machine can give devices to guests at all.

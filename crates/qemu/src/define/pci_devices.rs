@@ -1,7 +1,7 @@
 //! Which devices sit on PCI, in the order in which libvirt places them, and on what kind of bus each fits.
 
 use ferrovirt_model::domain::{
-    ControllerType, DeviceInfo, DiskBus, Domain, HostdevKind, InputBus, IommuModel, SoundModel,
+    ControllerType, DeviceInfo, DiskBus, Domain, Hostdev, HostdevKind, InputBus, InterfaceType, IommuModel, SoundModel,
 };
 
 use super::hostdev;
@@ -33,6 +33,8 @@ pub(super) enum Device {
     Interface(usize),
     /// `<disk>`
     Disk(usize),
+    /// `<interface>` that is a device of the host
+    HostCard(usize),
     /// `<hostdev>`
     Hostdev(usize),
     /// `<memballoon>`
@@ -83,6 +85,7 @@ pub(super) fn all(doc: &Domain) -> Vec<Device> {
     list.extend((0..d.sounds.len()).map(Device::Sound));
     list.extend(controllers(false));
     list.extend((0..d.disks.len()).map(Device::Disk));
+    list.extend((0..d.interfaces.len()).map(Device::HostCard));
     list.extend((0..d.hostdevs.len()).map(Device::Hostdev));
     list.push(Device::Balloon);
     list.extend((0..d.rngs.len()).map(Device::Rng));
@@ -105,7 +108,7 @@ pub(super) fn info_mut(doc: &mut Domain, device: Device) -> Option<&mut DeviceIn
     let d = &mut doc.devices;
     match device {
         Device::Controller(at) => d.controllers.get_mut(at).map(|c| &mut c.info),
-        Device::Interface(at) => d.interfaces.get_mut(at).map(|c| &mut c.info),
+        Device::Interface(at) | Device::HostCard(at) => d.interfaces.get_mut(at).map(|c| &mut c.info),
         Device::Disk(at) => d.disks.get_mut(at).map(|c| &mut c.info),
         Device::Hostdev(at) => d.hostdevs.get_mut(at).map(|c| &mut c.info),
         Device::Balloon => d.memballoon.as_mut().map(|c| &mut c.info),
@@ -131,7 +134,7 @@ pub(super) fn info(doc: &Domain, device: Device) -> Option<&DeviceInfo> {
     let d = &doc.devices;
     match device {
         Device::Controller(at) => d.controllers.get(at).map(|c| &c.info),
-        Device::Interface(at) => d.interfaces.get(at).map(|c| &c.info),
+        Device::Interface(at) | Device::HostCard(at) => d.interfaces.get(at).map(|c| &c.info),
         Device::Disk(at) => d.disks.get(at).map(|c| &c.info),
         Device::Hostdev(at) => d.hostdevs.get(at).map(|c| &c.info),
         Device::Balloon => d.memballoon.as_ref().map(|c| &c.info),
@@ -180,6 +183,7 @@ fn express(doc: &Domain, device: Device) -> Option<Connect> {
     let d = &doc.devices;
     match device {
         Device::Controller(at) => controller(doc, at),
+        Device::Interface(at) if d.interfaces[at].kind == InterfaceType::Hostdev => None,
         Device::Interface(at) => match d.interfaces[at].model.as_deref().unwrap_or_default() {
             "usb-net" => None,
             "rtl8139" | "e1000" | "vmxnet3" => Some(Connect::Pci),
@@ -192,11 +196,10 @@ fn express(doc: &Domain, device: Device) -> Option<Connect> {
             (disk.target.bus == Some(DiskBus::Virtio))
                 .then(|| virtio(disk.model.as_deref().unwrap_or("virtio")))
         }
-        Device::Hostdev(at) => match &d.hostdevs[at].kind {
-            HostdevKind::Pci(pci) if hostdev::is_express(&pci.source.address) => Some(Connect::Pcie),
-            HostdevKind::Pci(_) => Some(Connect::Pci),
-            _ => None,
-        },
+        Device::HostCard(at) => d.interfaces[at]
+            .as_hostdev()
+            .and_then(|hostdev| of_host(&hostdev)),
+        Device::Hostdev(at) => of_host(&d.hostdevs[at]),
         Device::Balloon => d
             .memballoon
             .as_ref()
@@ -236,6 +239,15 @@ fn express(doc: &Domain, device: Device) -> Option<Connect> {
         Device::Iommu(at) => (d.iommus[at].model == IommuModel::Virtio).then_some(Connect::Integrated),
         Device::Crypto(_) | Device::Pstore(_) => Some(Connect::Pci),
         Device::Memory(at) => (!d.memories[at].model.has_slot()).then_some(Connect::Pcie),
+    }
+}
+
+/// A device of the host wants the kind of slot that it has there.
+fn of_host(hostdev: &Hostdev) -> Option<Connect> {
+    match &hostdev.kind {
+        HostdevKind::Pci(pci) if hostdev::is_express(&pci.source.address) => Some(Connect::Pcie),
+        HostdevKind::Pci(_) => Some(Connect::Pci),
+        _ => None,
     }
 }
 
