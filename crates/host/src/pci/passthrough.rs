@@ -137,6 +137,7 @@ impl Passthrough {
                 driver: driver.clone(),
                 usage: Use::Detached,
                 give_back: known.is_some_and(|known| known.give_back),
+                stays: true,
             })?;
             bind::give(&places, address, &driver).inspect_err(|_| undo(&places, &taken, address))
         })
@@ -243,6 +244,7 @@ impl Passthrough {
                 driver: driver.clone(),
                 usage: Use::Guest(guest),
                 give_back: known.as_ref().map_or(ours, |known| known.give_back),
+                stays: known.as_ref().map_or(!wanted.managed, |known| known.stays),
             })?;
             if !wanted.managed {
                 return Ok(());
@@ -288,7 +290,8 @@ impl Passthrough {
                     Err(error) => taken.leave_detached(address).and(Err(error)),
                 },
                 // At the driver that somebody else brought it to, if it is there still.
-                false => taken.leave_detached(address),
+                false if device.stays => taken.leave_detached(address),
+                false => taken.forget(address),
             }
         })
         .await

@@ -79,13 +79,18 @@ pub(super) fn all(doc: &Domain) -> Vec<Device> {
             .filter(move |(_, c)| (c.kind == ControllerType::Pci) == pci)
             .map(|(at, _)| Device::Controller(at))
     };
+    let cards = |of_host: bool| {
+        let all = d.interfaces.iter().enumerate();
+        all.filter(move |(_, card)| (card.kind == InterfaceType::Hostdev) == of_host)
+            .map(|(at, _)| at)
+    };
     let mut list: Vec<Device> = controllers(true).collect();
     list.extend((0..d.filesystems.len()).map(Device::Filesystem));
-    list.extend((0..d.interfaces.len()).map(Device::Interface));
+    list.extend(cards(false).map(Device::Interface));
     list.extend((0..d.sounds.len()).map(Device::Sound));
     list.extend(controllers(false));
     list.extend((0..d.disks.len()).map(Device::Disk));
-    list.extend((0..d.interfaces.len()).map(Device::HostCard));
+    list.extend(cards(true).map(Device::HostCard));
     list.extend((0..d.hostdevs.len()).map(Device::Hostdev));
     list.push(Device::Balloon);
     list.extend((0..d.rngs.len()).map(Device::Rng));
@@ -183,7 +188,6 @@ fn express(doc: &Domain, device: Device) -> Option<Connect> {
     let d = &doc.devices;
     match device {
         Device::Controller(at) => controller(doc, at),
-        Device::Interface(at) if d.interfaces[at].kind == InterfaceType::Hostdev => None,
         Device::Interface(at) => match d.interfaces[at].model.as_deref().unwrap_or_default() {
             "usb-net" => None,
             "rtl8139" | "e1000" | "vmxnet3" => Some(Connect::Pci),
