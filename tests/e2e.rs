@@ -46,5 +46,6 @@ mod session;
 mod sockets;
 mod stats;
 mod tool;
+mod tpm;
 mod tune;
 mod why;

@@ -27,6 +27,7 @@ mod processors;
 pub mod qmp;
 mod release;
 mod statistics;
+pub mod swtpm;
 #[cfg(test)]
 mod testing;
 mod threads;

@@ -15,7 +15,7 @@ use ferrovirt_sys::blocking;
 use crate::config::QemuConfig;
 use crate::error::{Error, Result};
 use crate::live::socket::Ports;
-use crate::live::{alias, file_backends, image, nvram, socket, tap};
+use crate::live::{alias, file_backends, image, nvram, socket, tap, tpm};
 use crate::places::Places;
 use crate::{hostdev, launch, ownership};
 
@@ -58,7 +58,9 @@ pub async fn prepare(
         places.make_memory(&run.doc, config)?;
         let again = run.facts.contains_key(ferrovirt_guest::RESET_NVRAM);
         nvram::make(&run.doc, config, again)?;
-        opened_files(&run.doc)
+        let mut prepared = opened_files(&run.doc)?;
+        prepared.descriptors.extend(tpm::open(&run.doc)?);
+        Ok::<_, Error>(prepared)
     })?;
     for interface in &mut run.doc.devices.interfaces {
         if let Some((fd, name)) = tap::make(links, interface).await? {

@@ -54,6 +54,7 @@ mod sound;
 mod sysinfo;
 #[cfg(test)]
 mod tests;
+mod tpm;
 mod vcpus;
 mod video;
 mod virtio_options;
@@ -110,6 +111,7 @@ pub use shmem::*;
 pub use smartcard::*;
 pub use sound::*;
 pub use sysinfo::*;
+pub use tpm::*;
 pub use vcpus::*;
 pub use video::*;
 pub use virtio_options::*;

@@ -38,6 +38,7 @@ pub fn assign(doc: &mut Domain) {
         d.smartcards.iter_mut().map(|device| &mut device.info),
     );
     numbered("redir", d.redirdevs.iter_mut().map(|device| &mut device.info));
+    numbered("tpm", d.tpms.iter_mut().map(|device| &mut device.info));
     numbered("shmem", d.shmems.iter_mut().map(|device| &mut device.info));
     numbered("hub", d.hubs.iter_mut().map(|device| &mut device.info));
     numbered("fs", d.filesystems.iter_mut().map(|device| &mut device.info));

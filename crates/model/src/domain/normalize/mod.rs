@@ -23,7 +23,7 @@ mod memory;
 mod qemu_namespace;
 mod shmem;
 
-use super::{BootDevice, Cpu, Device, Domain, LxcNamespace, REDIR_ANY, RngBackend, SecLabelType};
+use super::{BootDevice, Cpu, Device, Domain, LxcNamespace, REDIR_ANY, RngBackend, SecLabelType, Tpm};
 use crate::Uuid;
 use ferrovirt_xml::XmlError;
 
@@ -139,6 +139,7 @@ impl Domain {
         display::normalize_videos(&mut devices.videos)?;
         devices.inputs.iter_mut().try_for_each(input::normalize)?;
         audio::normalize(&mut devices.sounds, &mut devices.audios)?;
+        devices.tpms.iter_mut().try_for_each(Tpm::normalize)?;
         devices.shmems.iter_mut().try_for_each(shmem::normalize)?;
         // What fits any device need not be said.
         for rule in { devices.redirfilter.iter_mut() }.flat_map(|filter| &mut filter.rules) {
