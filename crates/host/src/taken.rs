@@ -44,6 +44,10 @@ pub struct TakenDevice {
     pub usage: Use,
     /// Whether it goes back to the host when its guest ends: only what was taken for that guest does.
     pub give_back: bool,
+    /// Whether it stays in the register when its guest ends and it does not go back: somebody has detached it, and will want to
+    /// reattach it. What a guest manages, and was where it is before, is nobody's any more.
+    #[serde(default)]
+    pub stays: bool,
 }
 
 impl TakenDevice {
@@ -345,6 +349,7 @@ mod tests {
             address: address.parse().unwrap(),
             driver: "vfio-pci".to_owned(),
             give_back: usage != Use::Detached,
+            stays: usage == Use::Detached,
             usage,
         }
     }

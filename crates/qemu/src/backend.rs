@@ -220,7 +220,7 @@ impl Backend for QemuBackend {
         }
         blocking::here(|| release::release(run, stage, &inner.config, &inner.ports, reason));
         if stage == ReleaseStage::Labels {
-            hostdev::release(run, &inner.passthrough).await;
+            hostdev::release(run, &inner.passthrough, &inner.links).await;
         }
     }
 

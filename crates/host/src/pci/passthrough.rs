@@ -5,7 +5,10 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
-use super::{PciAddress, bind, driver, group, has_vfio, is_for_guests, members, present, reset, variant};
+use super::{
+    PciAddress, VirtualFunction, bind, driver, group, has_vfio, is_for_guests, members, present, reset,
+    variant, virtual_function,
+};
 use crate::error::Error;
 use crate::holders;
 use crate::pci::config::{Config, HeaderType};
@@ -90,6 +93,11 @@ impl Passthrough {
         present(&self.places, address).is_ok()
     }
 
+    /// What a device is a virtual function of.
+    pub fn virtual_function(&self, address: PciAddress) -> Option<VirtualFunction> {
+        virtual_function(&self.places, address)
+    }
+
     /// Whether this machine can give devices to guests at all.
     pub fn is_possible(&self) -> bool {
         has_vfio(&self.places)
@@ -129,6 +137,7 @@ impl Passthrough {
                 driver: driver.clone(),
                 usage: Use::Detached,
                 give_back: known.is_some_and(|known| known.give_back),
+                stays: true,
             })?;
             bind::give(&places, address, &driver).inspect_err(|_| undo(&places, &taken, address))
         })
@@ -235,6 +244,7 @@ impl Passthrough {
                 driver: driver.clone(),
                 usage: Use::Guest(guest),
                 give_back: known.as_ref().map_or(ours, |known| known.give_back),
+                stays: known.as_ref().map_or(!wanted.managed, |known| known.stays),
             })?;
             if !wanted.managed {
                 return Ok(());
@@ -280,7 +290,8 @@ impl Passthrough {
                     Err(error) => taken.leave_detached(address).and(Err(error)),
                 },
                 // At the driver that somebody else brought it to, if it is there still.
-                false => taken.leave_detached(address),
+                false if device.stays => taken.leave_detached(address),
+                false => taken.forget(address),
             }
         })
         .await
