@@ -20,6 +20,7 @@ mod foreign;
 mod graphics;
 mod hostdev;
 mod interface;
+mod labels;
 mod lesser;
 mod machine;
 mod memory;
@@ -79,6 +80,7 @@ pub fn complete(doc: &mut Domain, emulator: &Emulator) -> Result<()> {
 /// The document asks for what this driver or this emulator does not have; the text names it.
 pub fn complete_with(doc: &mut Domain, emulator: &Emulator, host: &OfHost) -> Result<()> {
     foreign::refuse(doc)?;
+    labels::settle(doc)?;
     let chipset = machine::settle(doc, emulator)?;
     firmware::settle(doc, &host.firmwares, chipset)?;
     tuning::settle(doc)?;
