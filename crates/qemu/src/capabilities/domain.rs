@@ -241,7 +241,7 @@ impl Question<'_> {
             ("scsi", true),
             ("virtio", has("virtio-blk-pci")),
             ("usb", has("usb-storage")),
-            ("sata", has("ahci")),
+            ("sata", has("ich9-ahci")),
         ];
         Words::new("bus", all.into_iter().filter(|(_, there)| *there).map(|(bus, _)| bus))
     }
