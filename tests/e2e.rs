@@ -47,4 +47,5 @@ mod sockets;
 mod stats;
 mod tool;
 mod tune;
+mod virt_install;
 mod why;

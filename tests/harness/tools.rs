@@ -13,6 +13,8 @@ pub enum Tool {
     Qemu,
     /// `qemu-img`
     QemuImg,
+    /// `virt-install`
+    VirtInstall,
     /// `dnsmasq`
     Dnsmasq,
     /// `nft`
@@ -36,6 +38,7 @@ impl Tool {
             Tool::Virsh => "virsh",
             Tool::Qemu => "qemu-system-x86_64",
             Tool::QemuImg => "qemu-img",
+            Tool::VirtInstall => "virt-install",
             Tool::Dnsmasq => "dnsmasq",
             Tool::Nft => "nft",
             Tool::Iptables => "iptables",

@@ -23,6 +23,9 @@ pub struct MaybeBackend(pub Option<Backend>);
 impl Element for MaybeBackend {
     fn decode(cursor: &mut Cursor<'_>) -> Result<Self, XmlError> {
         let given = cursor.attribute("type", |text| Ok(text.to_owned()))?;
+        // virt-install gives a type to all of them, and libvirt passes over it.
+        let host = cursor.attribute("mode", |text| Ok(text == SmartcardMode::Host.as_str()))?;
+        let given = given.filter(|_| host != Some(true));
         given.map(|_| Backend::decode(cursor)).transpose().map(Self)
     }
 
