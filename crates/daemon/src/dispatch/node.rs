@@ -92,7 +92,13 @@ pub(super) async fn domain_capabilities(
         machine: args.machine,
         virtualization: args.virttype,
     };
-    let answer = session.host.guests.qemu.backend().domain_capabilities(&asked).await;
+    let answer = session
+        .host
+        .guests
+        .qemu
+        .backend()
+        .domain_capabilities(&asked)
+        .await;
     let capabilities = answer.map_err(|error| errors::guest(error.into()))?;
     Ok(ConnectGetDomainCapabilitiesResults { capabilities })
 }

@@ -2,7 +2,7 @@
 
 use super::address::DeviceInfo;
 use super::chardev::Backend;
-use ferrovirt_xml::{Cursor, Element, Rest, Writer, Xml, XmlError};
+use ferrovirt_xml::{Cursor, Element, Rest, Shape, Writer, Xml, XmlError};
 
 /// Where the card is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Xml)]
@@ -39,6 +39,10 @@ impl Element for MaybeBackend {
         if let Some(backend) = &self.0 {
             backend.content(out);
         }
+    }
+
+    fn shape(shape: &mut Shape) {
+        Backend::shape(shape);
     }
 }
 

@@ -8,7 +8,7 @@ use ferrovirt_model::domain::{
     FilesystemDriverType, GraphicsType, HostdevStartupPolicy, MemorySource, VirtType,
 };
 use ferrovirt_model::domain_capabilities::{
-    CpuBlockers, CpuModelName, CpuModelPart, CpuModePart, DeviceParts, DomainCapabilities, FeatureParts,
+    CpuBlockers, CpuModePart, CpuModelName, CpuModelPart, DeviceParts, DomainCapabilities, FeatureParts,
     OsPart, Part, Words,
 };
 
@@ -19,15 +19,62 @@ use crate::error::{Error, Result};
 
 /// Architectures that clients may name; those without an emulator here get another answer than words that are none.
 const ARCHITECTURES: &[&str] = &[
-    "alpha", "armv6l", "armv7b", "armv7l", "aarch64", "cris", "i686", "ia64", "lm32", "loongarch64", "m68k",
-    "microblaze", "microblazeel", "mips", "mipsel", "mips64", "mips64el", "or32", "parisc", "parisc64", "ppc",
-    "ppc64", "ppc64le", "ppcemb", "riscv32", "riscv64", "s390", "s390x", "sh4", "sh4eb", "sparc", "sparc64",
-    "unicore32", "x86_64", "xtensa", "xtensaeb",
+    "alpha",
+    "armv6l",
+    "armv7b",
+    "armv7l",
+    "aarch64",
+    "cris",
+    "i686",
+    "ia64",
+    "lm32",
+    "loongarch64",
+    "m68k",
+    "microblaze",
+    "microblazeel",
+    "mips",
+    "mipsel",
+    "mips64",
+    "mips64el",
+    "or32",
+    "parisc",
+    "parisc64",
+    "ppc",
+    "ppc64",
+    "ppc64le",
+    "ppcemb",
+    "riscv32",
+    "riscv64",
+    "s390",
+    "s390x",
+    "sh4",
+    "sh4eb",
+    "sparc",
+    "sparc64",
+    "unicore32",
+    "x86_64",
+    "xtensa",
+    "xtensaeb",
 ];
 /// Kinds of virtualization that clients may name.
 const VIRTUALIZATIONS: &[&str] = &[
-    "none", "qemu", "kqemu", "kvm", "xen", "lxc", "uml", "openvz", "test", "vmware", "hyperv", "vbox", "phyp",
-    "parallels", "bhyve", "vz", "hvf",
+    "none",
+    "qemu",
+    "kqemu",
+    "kvm",
+    "xen",
+    "lxc",
+    "uml",
+    "openvz",
+    "test",
+    "vmware",
+    "hyperv",
+    "vbox",
+    "phyp",
+    "parallels",
+    "bhyve",
+    "vz",
+    "hvf",
 ];
 /// What every accelerator tells Windows without the host's help.
 const HYPERV: [&str; 2] = ["spinlocks", "vendor_id"];
@@ -89,7 +136,9 @@ pub async fn domain_document(probes: &Probes, firmwares: &Firmwares, asked: &Ask
     };
     let Some(machine) = machine else {
         let name = asked.machine.as_deref().unwrap_or_default();
-        return argument(format!("the machine '{name}' is not supported by emulator '{path}'"));
+        return argument(format!(
+            "the machine '{name}' is not supported by emulator '{path}'"
+        ));
     };
     let firmware = firmwares.offer(arch, &machine.name);
     let question = Question {
@@ -108,7 +157,9 @@ async fn emulator(probes: &Probes, asked: &Asked) -> Result<Arc<Emulator>> {
     }
     let arch = asked.arch.as_deref().unwrap_or("x86_64");
     let path = probes.default_path(arch).map_err(|_| {
-        Error::unsupported(format!("unable to find any emulator to serve '{arch}' architecture"))
+        Error::unsupported(format!(
+            "unable to find any emulator to serve '{arch}' architecture"
+        ))
     })?;
     probes.emulator(path).await
 }
@@ -145,7 +196,11 @@ impl Question<'_> {
 
     fn os(&self) -> OsPart {
         let efi = self.firmware.efi.then_some("efi");
-        let secure: &[&str] = if self.firmware.secure { &["yes", "no"] } else { &["no"] };
+        let secure: &[&str] = if self.firmware.secure {
+            &["yes", "no"]
+        } else {
+            &["no"]
+        };
         OsPart {
             supported: true,
             words: vec![Words::new("firmware", efi)],
@@ -194,7 +249,10 @@ impl Question<'_> {
             let all = [
                 ("virtio", format!("{device}-pci")),
                 ("virtio-transitional", format!("{device}-pci-transitional")),
-                ("virtio-non-transitional", format!("{device}-pci-non-transitional")),
+                (
+                    "virtio-non-transitional",
+                    format!("{device}-pci-non-transitional"),
+                ),
             ];
             let there = all.into_iter().filter(|(_, device)| has(device));
             Words::new("model", there.map(|(word, _)| word))
@@ -243,11 +301,16 @@ impl Question<'_> {
             ("usb", has("usb-storage")),
             ("sata", has("ich9-ahci")),
         ];
-        Words::new("bus", all.into_iter().filter(|(_, there)| *there).map(|(bus, _)| bus))
+        Words::new(
+            "bus",
+            all.into_iter().filter(|(_, there)| *there).map(|(bus, _)| bus),
+        )
     }
 
     fn cards(&self) -> Words {
-        let known = ["vga", "cirrus", "vmvga", "qxl", "virtio", "none", "bochs", "ramfb"];
+        let known = [
+            "vga", "cirrus", "vmvga", "qxl", "virtio", "none", "bochs", "ramfb",
+        ];
         let there = known.into_iter().filter(|model| {
             *model == "none" || video_device(model).is_some_and(|device| self.emulator.has(device))
         });
@@ -260,7 +323,12 @@ impl Question<'_> {
             ("hyperv", true),
             ("pvpanic", self.emulator.has("pvpanic-pci")),
         ];
-        Words::new("model", all.into_iter().filter(|(_, there)| *there).map(|(model, _)| model))
+        Words::new(
+            "model",
+            all.into_iter()
+                .filter(|(_, there)| *there)
+                .map(|(model, _)| model),
+        )
     }
 }
 
@@ -286,7 +354,9 @@ fn model(cpu: &CpuModel) -> Vec<CpuModelPart> {
         canonical: cpu.alias_of.clone(),
         name: cpu.name.clone(),
     })];
-    let mut features: Vec<String> = { cpu.missing.iter().flatten() }.map(|name| libvirt_name(name)).collect();
+    let mut features: Vec<String> = { cpu.missing.iter().flatten() }
+        .map(|name| libvirt_name(name))
+        .collect();
     features.sort();
     features.dedup();
     if !features.is_empty() {
@@ -358,9 +428,15 @@ mod tests {
             emulator.devices.remove("cirrus-vga");
             emulator.devices.remove("usb-redir");
         });
-        for word in ["<value>cirrus</value>", "<redirdev supported='yes'>\n      <enum name='bus'>\n        <value>usb"] {
+        for word in [
+            "<value>cirrus</value>",
+            "<redirdev supported='yes'>\n      <enum name='bus'>\n        <value>usb",
+        ] {
             assert!(with.contains(word) && !without.contains(word), "{word}: {with}");
         }
-        assert!(with.contains("<enum name='firmware'/>") && with.contains("<tpm supported='no'/>"), "{with}");
+        assert!(
+            with.contains("<enum name='firmware'/>") && with.contains("<tpm supported='no'/>"),
+            "{with}"
+        );
     }
 }

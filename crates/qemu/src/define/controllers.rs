@@ -121,7 +121,9 @@ fn sort(controllers: &mut [Controller]) {
         let companion = controller.model.as_deref().and_then(start_port).is_some();
         (controller.index, companion)
     };
-    let places: Vec<usize> = (0..controllers.len()).filter(|at| usb(&controllers[*at])).collect();
+    let places: Vec<usize> = (0..controllers.len())
+        .filter(|at| usb(&controllers[*at]))
+        .collect();
     let mut sorted: Vec<Controller> = places.iter().map(|at| controllers[*at].clone()).collect();
     sorted.sort_by_key(rank);
     for (at, controller) in places.into_iter().zip(sorted) {

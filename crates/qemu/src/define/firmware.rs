@@ -108,7 +108,11 @@ impl Firmwares {
     #[must_use]
     pub fn offer(&self, arch: &str, machine: &str) -> Offer {
         let mut offer = Offer::default();
-        for descriptor in self.descriptors.iter().filter(|own| own.is_for_machine(arch, machine)) {
+        for descriptor in self
+            .descriptors
+            .iter()
+            .filter(|own| own.is_for_machine(arch, machine))
+        {
             if !descriptor.interface_types.iter().any(|kind| kind == "uefi") {
                 continue;
             }
@@ -124,7 +128,11 @@ impl Firmwares {
             }
         }
         if offer.loaders.is_empty() {
-            let there = self.pairs.iter().map(|(code, _)| code).filter(|code| code.exists());
+            let there = self
+                .pairs
+                .iter()
+                .map(|(code, _)| code)
+                .filter(|code| code.exists());
             offer.loaders = there.map(|code| code.display().to_string()).collect();
         }
         offer

@@ -43,8 +43,8 @@ const USB2: [&str; 4] = ["ich9-ehci1", "ich9-uhci1", "ich9-uhci2", "ich9-uhci3"]
 /// lacks this part.
 fn group(before: &[Controller], part: &Controller) -> Option<u32> {
     let is_part = |controller: &Controller| {
-        controller.kind == ControllerType::Usb
-            && { controller.model.as_deref() }.is_some_and(|model| USB2.contains(&model))
+        controller.kind == ControllerType::Usb && { controller.model.as_deref() }
+            .is_some_and(|model| USB2.contains(&model))
     };
     let usb = || before.iter().filter(|other| other.kind == ControllerType::Usb);
     let last = usb().next_back().filter(|last| is_part(last) && is_part(part))?;
