@@ -111,6 +111,8 @@ pub struct Look {
     pub driver: Option<String>,
     /// Its IOMMU group.
     pub group: Option<u32>,
+    /// All that is in the group.
+    pub members: Vec<PciAddress>,
     /// The others of its group that keep it from being given away by their drivers, with these.
     pub neighbours: Vec<(PciAddress, String)>,
     /// What is being done to it.
@@ -122,7 +124,7 @@ pub fn look(places: &Places, taken: &Taken, address: PciAddress) -> Look {
     let dir = pci::dir(places, address);
     let group = pci::group(&dir);
     let members = group.map(|group| pci::members(places, group)).unwrap_or_default();
-    let neighbours = members.into_iter().filter(|member| *member != address);
+    let neighbours = members.iter().filter(|member| **member != address);
     Look {
         address,
         there: dir.join("config").exists(),
@@ -130,8 +132,9 @@ pub fn look(places: &Places, taken: &Taken, address: PciAddress) -> Look {
         driver: pci::driver(&dir),
         group,
         neighbours: neighbours
-            .filter_map(|member| Some((member, hosts_driver(places, member)?)))
+            .filter_map(|member| Some((*member, hosts_driver(places, *member)?)))
             .collect(),
+        members,
         doing: taken.doing(address),
     }
 }

@@ -338,20 +338,22 @@ impl Passthrough {
         match tokio::time::timeout(self.patience, told).await {
             Ok(Ok(outcome)) => outcome,
             Ok(Err(_)) => Err(Error::Internal(format!("cannot {action} PCI device {address}"))),
-            Err(_) => Err(Error::Hangs {
-                action,
-                address,
-                seconds: self.patience.as_secs(),
-                holders: self.holders(address).await,
-            }),
+            Err(_) => {
+                let pass = self.clone();
+                let look = tokio::task::spawn_blocking(move || pass.holders(address));
+                Err(Error::Hangs {
+                    action,
+                    address,
+                    seconds: self.patience.as_secs(),
+                    holders: look.await.unwrap_or_default(),
+                })
+            }
         }
     }
 
-    /// The processes that have a device open, or what hangs on it.
-    pub async fn holders(&self, address: PciAddress) -> Vec<Holder> {
-        let (places, dir) = (self.places.clone(), super::dir(&self.places, address));
-        let look = tokio::task::spawn_blocking(move || holders::of(&places, &dir));
-        look.await.unwrap_or_default()
+    /// The processes that have a device open, or what hangs on it. Goes through `/proc`, so it blocks for some milliseconds.
+    pub fn holders(&self, address: PciAddress) -> Vec<Holder> {
+        holders::of(&self.places, &super::dir(&self.places, address))
     }
 }
 
