@@ -220,7 +220,7 @@ fn free(guest: &str) -> Vec<String> {
             "virsh shutdown {} # it has the device until it is off",
             shell_word(guest)
         ),
-        "ferrovirt devices # which guest has which device, and what else there is".to_owned(),
+        "ferrovirt devices # which guest has which device".to_owned(),
     ]
 }
 
@@ -274,7 +274,7 @@ fn stuck(facts: &Facts, address: &str, holders: &[String]) -> Told {
     let mut next: Vec<String> = holders.iter().filter_map(|holder| end(holder)).collect();
     if known.is_some_and(HostDevice::is_display) {
         next.push(
-            "systemctl stop display-manager # as long as a desktop runs on it, its driver keeps it"
+            "systemctl stop display-manager # if a desktop runs on it"
                 .to_owned(),
         );
     }

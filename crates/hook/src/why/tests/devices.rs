@@ -113,7 +113,7 @@ fn a_driver_that_does_not_let_go_is_told_with_who_has_the_device_open() {
         story.next[1..4],
         [
             "kill 9 # a b, which has /dev/snd/x open",
-            "systemctl stop display-manager # as long as a desktop runs on it, its driver keeps it",
+            "systemctl stop display-manager # if a desktop runs on it",
             "journalctl -k -g 0000:03:00.0 # what its driver says",
         ]
     );

@@ -215,8 +215,14 @@ fn examples() -> Vec<(&'static str, Story)> {
 
 #[test]
 fn the_manuals_examples_are_what_is_said() {
-    for (title, told) in examples() {
-        let example = format!("### {title}\n\n```text\n{told}\n```\n");
-        assert!(MANUAL.contains(&example), "not in docs/hooks/why.md:\n{example}");
-    }
+    let missing: Vec<String> = examples()
+        .into_iter()
+        .map(|(title, told)| format!("### {title}\n\n```text\n{told}\n```\n"))
+        .filter(|example| !MANUAL.contains(example))
+        .collect();
+    assert!(
+        missing.is_empty(),
+        "not in docs/hooks/why.md:\n{}",
+        missing.join("\n")
+    );
 }
