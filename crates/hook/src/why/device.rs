@@ -273,10 +273,7 @@ fn stuck(facts: &Facts, address: &str, holders: &[String]) -> Told {
     };
     let mut next: Vec<String> = holders.iter().filter_map(|holder| end(holder)).collect();
     if known.is_some_and(HostDevice::is_display) {
-        next.push(
-            "systemctl stop display-manager # if a desktop runs on it"
-                .to_owned(),
-        );
+        next.push("systemctl stop display-manager # if a desktop runs on it".to_owned());
     }
     next.push(format!(
         "journalctl -k -g {} # what its driver says",
