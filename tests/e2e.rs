@@ -48,3 +48,4 @@ mod stats;
 mod tool;
 mod tune;
 mod why;
+mod why_devices;

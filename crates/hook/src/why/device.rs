@@ -72,6 +72,8 @@ const ERRORS: &[(&str, Teller)] = &[
         "vfio_container_dma_map({}) = -12 (Cannot allocate memory)",
         memory_lock,
     ),
+    ("RLIMIT_MEMLOCK: {}", limit_refused),
+    ("Unable to set the memory lock limit of '{}': {}", limit_refused),
     ("host doesn't support passthrough of host PCI devices", no_vfio),
     (
         "VFIO device assignment is currently not supported on this system",
@@ -337,6 +339,17 @@ fn memory_lock(_: &Facts, _: &[String]) -> Told {
     ];
     let brief =
         "QEMU may not lock as much memory as a device of the host needs: all that the guest has".to_owned();
+    told(Trouble::MemoryLock, brief, next)
+}
+
+/// The kernel does not let the daemon raise the limit.
+fn limit_refused(_: &Facts, holes: &[String]) -> Told {
+    let reason = holes.last().map_or("", String::as_str);
+    let next = vec![
+        "systemctl show -p LimitMEMLOCK,CapabilityBoundingSet ferrovirtd # it needs infinity, or CAP_SYS_RESOURCE".to_owned(),
+    ];
+    let brief =
+        format!("the daemon may not let QEMU lock the memory that a device of the host needs: {reason}");
     told(Trouble::MemoryLock, brief, next)
 }
 

@@ -217,6 +217,22 @@ fn a_limit_of_locked_memory_is_not_taken_for_a_machine_without_memory() {
 }
 
 #[test]
+fn a_daemon_that_may_not_raise_the_limit_is_told_of() {
+    for failure in [
+        "cannot start /usr/bin/qemu-system-x86_64: RLIMIT_MEMLOCK: Operation not permitted",
+        "Unable to set the memory lock limit of 'QEMU': Operation not permitted",
+    ] {
+        let story = told(failure, card(Some("vfio-pci"), None));
+        assert_eq!(story.device, Some(Trouble::MemoryLock), "{story}");
+        assert!(
+            story.headline.ends_with("needs: Operation not permitted"),
+            "{story}"
+        );
+        assert!(story.next[0].contains("LimitMEMLOCK"), "{story}");
+    }
+}
+
+#[test]
 fn a_machine_that_cannot_give_devices_away_is_told_what_to_do() {
     let failure = "host doesn't support passthrough of host PCI devices";
     let mut facts = without_card(failure, "resources", card(Some("amdgpu"), None));
