@@ -37,6 +37,7 @@ mod nodedev;
 mod own_program;
 mod page;
 mod recipes;
+mod recipes_gpu;
 mod restart;
 mod rules;
 mod rules_conditions;

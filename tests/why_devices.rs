@@ -116,7 +116,7 @@ fn devices_that_are_not_free_are_told_with_who_has_them() {
             w.driver_of(CARD) == "vfio-pci"
         });
         w.wait_for("the hook", Duration::from_secs(20), || {
-            !w.hooks_running().is_empty()
+            w.ferrovirt("ps --json").out.contains("\"start\"")
         });
         with("second", &hostdev(&GPU[0], true));
         let in_use = [
