@@ -23,7 +23,8 @@ impl Refusals {
     pub fn read(root: &Path, elements: &[Described]) -> Result<(Refusals, Vec<String>), String> {
         let (mut refusals, mut findings) = (Refusals::default(), Vec::new());
         for (driver, file) in FILES {
-            let text = std::fs::read_to_string(root.join(file)).map_err(|error| format!("{file}: {error}"))?;
+            let text =
+                std::fs::read_to_string(root.join(file)).map_err(|error| format!("{file}: {error}"))?;
             let parsed = syn::parse_file(&text).map_err(|error| format!("{file}: {error}"))?;
             let mut pairs = Pairs::default();
             pairs.visit_file(&parsed);
