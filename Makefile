@@ -37,6 +37,7 @@ test: deps build
 ## make test-vfio devices given to guests, in a host in QEMU with an IOMMU; builds it first (tests/hosts; 50 minutes)
 test-vfio: deps build
 	tests/hosts/test-vfio $(VFIO_GROUPS)
+	tests/vfio/test-desktop
 
 ## make lint      format, clippy, the plan's arrows, sizes, licences
 lint: deps

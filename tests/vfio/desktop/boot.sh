@@ -3,7 +3,7 @@
 part_boot() {
     echo 170 >/proc/sys/vm/nr_hugepages
     mountpoint -q /dev/hugepages || mount -t hugetlbfs hugetlbfs /dev/hugepages
-    make_rom /var/lib/libvirt/gpu.rom
+    make_rom /var/lib/libvirt/a.rom
     desktop poweroff >/run/desktop.xml
     : >/run/calls
     check "the desktop guest is defined" virsh define /run/desktop.xml
@@ -14,10 +14,12 @@ part_boot() {
     check "virtual processor and others are pinned apart" pinned "$pid"
     check "a security chip is emulated for it" pgrep -x swtpm
     check "and QEMU has it" grep -qz 'tpm-crb' "/proc/$pid/cmdline"
+    check "the graphics card has a ROM from a file" grep -qz '0000:03:00.0.*"romfile":"/var/lib/libvirt/a.rom"' "/proc/$pid/cmdline"
     check "Linux is up and has tried everything" until_true 1500 said desktop GUEST-DONE
-    tr -d '\r' </run/desktop.serial | grep GUEST
+    tr -d '\r' </run/desktop.serial | grep -a -o 'GUEST-.*'
     check "it lists the graphics card" said desktop 'GUEST-PCI .* 1234:1111 class 030000'
-    check "with the ROM of the file" said desktop "GUEST-PCI .* 1234:1111 .* rom 2048,$(md5sum </var/lib/libvirt/gpu.rom | head -c 8)"
+    # Of the card that shows the boot Linux looks at a copy in memory, so the ROM is looked at in the network card.
+    check "its network card has the ROM of the file" said desktop "GUEST-PCI .* 8086:10d3 .* rom 2048,$(md5sum </var/lib/libvirt/a.rom | head -c 8)"
     check "and its sound" said desktop 'GUEST-PCI .* 8086:293e class 040300'
     check "both functions of one device" said desktop 'GUEST-PCI 0000:0.:00.1 8086:293e'
     check "its network card passes packets" said desktop 'GUEST-NET eth. 52:54:00:00:01:00 carrier 1 .* status 0'

@@ -2,7 +2,7 @@
 
 part_ends() {
     local way
-    for way in destroy poweroff qemu daemon; do ends_by "$way"; done
+    for way in ${WAYS:-destroy poweroff qemu daemon}; do ends_by "$way"; done
 }
 
 ends_by() { # WAY

@@ -79,8 +79,8 @@ desktop() {
     <serial type='file'><source path='/run/desktop.serial'/></serial>
     <video><model type='none'/></video>
     <memballoon model='none'/>
-$(gpu /var/lib/libvirt/gpu.rom)
-$(hostdev 01 00 0)
+$(gpu /var/lib/libvirt/a.rom)
+$(hostdev 01 00 0 "<rom file='/var/lib/libvirt/a.rom'/>")
 $(usb_hostdev $(stick))
   </devices>
 </domain>

@@ -34,4 +34,4 @@ stop_daemon() { kill -TERM "$daemon"; wait "$daemon"; }
 is_off() { ! virsh -q list --name | grep -qx "$1"; }
 qemu_of() { pgrep -f -- "guest=$1," | head -n 1; }
 has_no_qemu() { [ -z "$(qemu_of "$1")" ]; }
-said() { tr -d '\r' <"/run/$1.serial" | grep -qE -- "$2"; }   # GUEST PATTERN
+said() { tr -d '\r' <"/run/$1.serial" | grep -aqE -- "$2"; }   # GUEST PATTERN
