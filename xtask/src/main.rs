@@ -17,7 +17,9 @@ fn main() -> ExitCode {
     let findings = match std::env::args().nth(1).as_deref() {
         Some("arrows") => arrows::check(&root),
         Some("sizes") => sizes::check(&root),
-        Some("domain-xml") if std::env::args().nth(2).as_deref() == Some("--check") => domain_xml::check(&root),
+        Some("domain-xml") if std::env::args().nth(2).as_deref() == Some("--check") => {
+            domain_xml::check(&root)
+        }
         Some("domain-xml") => domain_xml::write(&root),
         Some("all") => arrows::check(&root).and_then(|mut first| {
             first.extend(sizes::check(&root)?);

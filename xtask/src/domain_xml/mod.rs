@@ -37,7 +37,8 @@ pub fn check(root: &Path) -> Result<Vec<String>, String> {
     match page(root)? {
         Ok(text) => {
             let there = std::fs::read_to_string(root.join(PAGE)).unwrap_or_default();
-            let stale = (there != text).then(|| format!("{PAGE}: is not what `cargo xtask domain-xml` writes now"));
+            let stale =
+                (there != text).then(|| format!("{PAGE}: is not what `cargo xtask domain-xml` writes now"));
             Ok(stale.into_iter().collect())
         }
         Err(findings) => Ok(findings),

@@ -34,7 +34,9 @@ pub fn page(elements: &[Described], table: &Table, claims: &[usize], refusals: &
         }
     }
     for number in order {
-        let Some(row) = table.rows().get(number) else { continue };
+        let Some(row) = table.rows().get(number) else {
+            continue;
+        };
         let own: Vec<&Described> = { elements.iter().zip(claims) }
             .filter(|(_, claim)| **claim == number)
             .map(|(element, _)| element)
@@ -47,7 +49,12 @@ pub fn page(elements: &[Described], table: &Table, claims: &[usize], refusals: &
 fn section(out: &mut String, row: &Row, own: &[&Described], refusals: &Refusals) {
     let Some(first) = own.first() else { return };
     let by: Vec<&str> = row.by.iter().map(|by| by.word()).collect();
-    let _ = writeln!(out, "\n## {}\n\n{}\n", title(&first.path, own.len()), row.effect.trim());
+    let _ = writeln!(
+        out,
+        "\n## {}\n\n{}\n",
+        title(&first.path, own.len()),
+        row.effect.trim()
+    );
     let _ = writeln!(out, "- by: {}", by.join(", "));
     let _ = writeln!(out, "- by whom: {}", drivers(row, own, refusals));
     if !row.tests.is_empty() {
@@ -94,8 +101,16 @@ fn lines(out: &mut String, element: &Described, row: &Row, refusals: &Refusals) 
     let by = refused(&|driver| {
         row.only.is_some_and(|only| only != driver) || refusals.of_element(driver, &element.path)
     });
-    let path = if element.path.is_empty() { "domain" } else { &element.path };
-    let again = if element.repeats { " Holds the same again." } else { "" };
+    let path = if element.path.is_empty() {
+        "domain"
+    } else {
+        &element.path
+    };
+    let again = if element.repeats {
+        " Holds the same again."
+    } else {
+        ""
+    };
     let _ = writeln!(out, "| `{path}` | {}{again} | {by} |", cell(element.about));
     for (name, about) in &element.attributes {
         let by = refused(&|driver| refusals.of_attribute(driver, &element.path, name));

@@ -171,13 +171,19 @@ fn alternatives(text: &str) -> Vec<String> {
     let Some((before, inside, after)) = split else {
         return vec![text.to_owned()];
     };
-    let each = inside.split(',').flat_map(|one| alternatives(&format!("{before}{one}{after}")));
+    let each = inside
+        .split(',')
+        .flat_map(|one| alternatives(&format!("{before}{one}{after}")));
     each.collect()
 }
 
 fn fits(pattern: &str, path: &str) -> bool {
     let (pattern, path): (Vec<&str>, Vec<&str>) = (pattern.split('/').collect(), path.split('/').collect());
-    pattern.len() == path.len() && pattern.iter().zip(&path).all(|(want, name)| *want == "*" || want == name)
+    pattern.len() == path.len()
+        && pattern
+            .iter()
+            .zip(&path)
+            .all(|(want, name)| *want == "*" || want == name)
 }
 
 #[cfg(test)]
@@ -208,9 +214,15 @@ mod tests {
             effect = ''
         ";
         let table: Table = toml::from_str(text).unwrap();
-        let elements: Vec<_> = ["devices/sound", "devices/sound/codec", "devices/video", "devices/video/model", "new"]
-            .map(element)
-            .to_vec();
+        let elements: Vec<_> = [
+            "devices/sound",
+            "devices/sound/codec",
+            "devices/video",
+            "devices/video/model",
+            "new",
+        ]
+        .map(element)
+        .to_vec();
         let mut findings = Vec::new();
         table.claims(&elements, &mut findings);
         let expected = [
@@ -226,7 +238,10 @@ mod tests {
 
     #[test]
     fn alternatives_within_alternatives() {
-        assert_eq!(alternatives("a/{b,c}/{d,e}"), ["a/b/d", "a/b/e", "a/c/d", "a/c/e"]);
+        assert_eq!(
+            alternatives("a/{b,c}/{d,e}"),
+            ["a/b/d", "a/b/e", "a/c/d", "a/c/e"]
+        );
         assert_eq!(alternatives("a{"), ["a{"]);
     }
 }

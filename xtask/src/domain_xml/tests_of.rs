@@ -66,7 +66,8 @@ mod tests {
 
     #[test]
     fn only_functions_that_are_tests_count() {
-        let parsed = syn::parse_file("#[test] fn one() {} #[tokio::test] async fn two() {} fn three() {}").unwrap();
+        let parsed =
+            syn::parse_file("#[test] fn one() {} #[tokio::test] async fn two() {} fn three() {}").unwrap();
         let mut tests = Tests::default();
         tests.visit_file(&parsed);
         assert_eq!(tests.0.into_iter().collect::<Vec<_>>(), ["one", "two"]);
