@@ -62,28 +62,29 @@ fn controllers_of_pci_express() {
             .devices(
                 "<controller type='pci' index='0' model='pcie-root'><pcihole64 unit='GiB'>8</pcihole64></controller>\
                  <controller type='pci' index='1' model='pcie-root-port'><target chassis='7' port='0x20' hotplug='off'/></controller>\
-                 <controller type='pci' index='2' model='pcie-to-pci-bridge'/>\
-                 <controller type='pci' index='3' model='dmi-to-pci-bridge'/>\
-                 <controller type='pci' index='4' model='pcie-switch-upstream-port'/>\
-                 <controller type='pci' index='5' model='pcie-switch-downstream-port'/>\
-                 <controller type='pci' index='6' model='pcie-expander-bus'><target busNr='180'/></controller>\
+                 <controller type='pci' index='2' model='pcie-root-port'/>\
+                 <controller type='pci' index='3' model='pcie-to-pci-bridge'/>\
+                 <controller type='pci' index='4' model='dmi-to-pci-bridge'/>\
+                 <controller type='pci' index='5' model='pcie-switch-upstream-port'/>\
+                 <controller type='pci' index='6' model='pcie-switch-downstream-port'/>\
+                 <controller type='pci' index='7' model='pcie-expander-bus'><target busNr='180'/></controller>\
                  <controller type='usb' index='0' model='qemu-xhci'/>",
             )
             .start(w);
         for (alias, kind) in [
             ("pci.1", "pcie-root-port"),
-            ("pci.2", "pcie-pci-bridge"),
-            ("pci.3", "i82801b11-bridge"),
-            ("pci.4", "x3130-upstream"),
-            ("pci.5", "xio3130-downstream"),
-            ("pci.6", "pxb-pcie"),
+            ("pci.3", "pcie-pci-bridge"),
+            ("pci.4", "i82801b11-bridge"),
+            ("pci.5", "x3130-upstream"),
+            ("pci.6", "xio3130-downstream"),
+            ("pci.7", "pxb-pcie"),
             ("usb", "qemu-xhci"),
         ] {
             assert_eq!(qemu.kind(alias), kind, "{alias}");
         }
         assert_eq!(qemu.of_device("pci.1", "chassis"), 7);
         assert_eq!(qemu.of_device("pci.1", "hotplug"), false);
-        assert_eq!(qemu.of_device("pci.6", "bus_nr"), 180);
+        assert_eq!(qemu.of_device("pci.7", "bus_nr"), 180);
         qemu.told(&["q35-pcihost.pci-hole64-size=8388608K"]);
         let buses = qemu.ask("query-pci", &Value::Null);
         assert!(buses.as_array().is_some_and(|buses| buses.len() == 2), "{buses}");

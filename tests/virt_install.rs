@@ -269,7 +269,7 @@ fn processors_memory_features_and_the_lesser_devices() {
         } else {
             // virt-install finds the device, and the daemon says why it cannot be given away.
             let listed = w.virsh("nodedev-list --cap pci").ok().to_owned();
-            let Some(device) = listed.lines().next().filter(|name| !name.is_empty()) else {
+            let Some(device) = listed.lines().rev().find(|name| !name.is_empty()) else {
                 println!("note: no PCI devices here");
                 return;
             };
@@ -345,3 +345,57 @@ const MACHINE: &[Wanted] = &[
         ],
     ),
 ];
+
+#[test]
+fn what_guests_can_have_is_told_for_each_machine_type() {
+    in_world(NEEDS, |w| {
+        w.daemon_start();
+        let of = |words: &str| w.virsh(&format!("domcapabilities {words}")).ok().to_owned();
+        let (pc, q35) = (
+            of("--virttype qemu --machine pc"),
+            of("--virttype qemu --machine q35 --arch x86_64"),
+        );
+        assert!(
+            pc.contains("<machine>pc-i440fx-") && q35.contains("<machine>pc-q35-"),
+            "{pc}{q35}"
+        );
+        assert!(
+            pc.contains("<value>ide</value>") && !q35.contains("<value>ide</value>"),
+            "{q35}"
+        );
+        for part in [
+            "<domain>qemu</domain>",
+            "<mode name='host-passthrough' supported='no'/>",
+            "<value>efi</value>",
+            "<value>sata</value>",
+            "<model usable='yes' vendor='unknown' canonical='qemu64-v1'>qemu64</model>",
+        ] {
+            assert!(q35.contains(part), "no {part} in {q35}");
+        }
+        for (words, error) in [
+            (
+                "--machine nonsense",
+                "the machine 'nonsense' is not supported by emulator '/usr/bin/qemu-system-x86_64'",
+            ),
+            (
+                "--arch nonsense",
+                "invalid argument: unknown architecture: nonsense",
+            ),
+            (
+                "--arch aarch64",
+                "unable to find any emulator to serve 'aarch64' architecture",
+            ),
+            ("--virttype xen", "does not support virt type 'xen'"),
+            ("--virttype nonsense", "unknown virttype: nonsense"),
+            ("--emulatorbin /no/such/qemu", "Cannot check QEMU binary"),
+        ] {
+            w.virsh(&format!("domcapabilities {words}")).fails_with(&[error]);
+        }
+        let answer = w.virsh_at("lxc:///system", &["domcapabilities"]);
+        answer.fails_with(&["not supported by the connection driver: virConnectGetDomainCapabilities"]);
+        w.virsh("vol-info /dev/null")
+            .fails_with(&["no storage vol with matching path '/dev/null'"]);
+        w.virsh("pool-info none")
+            .fails_with(&["no storage pool with matching name 'none'"]);
+    });
+}

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use ferrovirt_xml::Described;
+use syn::punctuated::Punctuated;
 use syn::visit::{self, Visit};
 
 use super::table::Driver;
@@ -77,5 +78,28 @@ impl<'ast> Visit<'ast> for Pairs {
             self.0.push(text.value());
         }
         visit::visit_expr_tuple(self, pair);
+    }
+
+    /// `vec![…]`, whose inside is not parsed by itself.
+    fn visit_macro(&mut self, call: &'ast syn::Macro) {
+        let list = call.parse_body_with(Punctuated::<syn::Expr, syn::Token![,]>::parse_terminated);
+        for one in list.iter().flatten() {
+            let mut inside = Pairs::default();
+            inside.visit_expr(one);
+            self.0.append(&mut inside.0);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pairs_are_found_in_lists_of_all_kinds() {
+        let text = r#"fn f() -> [P; 1] { let v = vec![("a", x.is_some())]; g(v); [("b/@c", true)] }"#;
+        let mut pairs = Pairs::default();
+        pairs.visit_file(&syn::parse_file(text).unwrap());
+        assert_eq!(pairs.0, ["a", "b/@c"]);
     }
 }
