@@ -49,6 +49,7 @@ mod service;
 mod session;
 mod sockets;
 mod stats;
+mod threads;
 mod tool;
 mod tpm;
 mod tune;

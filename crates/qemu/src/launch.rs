@@ -311,14 +311,7 @@ struct Found {
 
 impl Found {
     fn threads(&self) -> Threads {
-        let number = |io: &commands::IoThread| io.id.strip_prefix("iothread")?.parse().ok();
-        let io = self.iothreads.iter();
-        Threads {
-            vcpus: { self.cpus.iter() }
-                .filter_map(|cpu| Some((u32::try_from(cpu.index).ok()?, cpu.thread_id)))
-                .collect(),
-            iothreads: io.filter_map(|io| Some((number(io)?, io.thread_id))).collect(),
-        }
+        Threads::of(&self.cpus, &self.iothreads)
     }
 }
 
@@ -484,7 +477,7 @@ async fn reports(monitor: &Monitor, doc: &Domain) -> std::result::Result<(), Qmp
             balloon.info.alias.as_deref().unwrap_or_default()
         ),
         property: "guest-stats-polling-interval",
-        value: period,
+        value: i64::from(period),
     };
     match monitor.execute(&command, DEADLINE).await {
         // Figures are no reason not to start.
