@@ -6,9 +6,10 @@ use ferrovirt_tests::{Guest, Tool, World, in_world};
 const NEEDS: &[Tool] = &[Tool::Virsh, Tool::Qemu];
 
 fn define(w: &World) {
-    let xml = Guest::new("g")
-        .xml()
-        .replace("<vcpu>1</vcpu>", "<vcpu current='2'>4</vcpu><iothreads>2</iothreads>");
+    let xml = Guest::new("g").xml().replace(
+        "<vcpu>1</vcpu>",
+        "<vcpu current='2'>4</vcpu><iothreads>2</iothreads>",
+    );
     let path = w.file("g.xml", &xml);
     w.virsh_args(&["define", &path.display().to_string()]).ok();
 }
@@ -16,7 +17,11 @@ fn define(w: &World) {
 /// The first and the last of the machine's processors, and all of them: what a test can tell apart.
 fn processors(w: &World) -> (String, String, String) {
     let last: u32 = w.sh("nproc --all").trim().parse::<u32>().unwrap() - 1;
-    let all = if last == 0 { "0".to_owned() } else { format!("0-{last}") };
+    let all = if last == 0 {
+        "0".to_owned()
+    } else {
+        format!("0-{last}")
+    };
     ("0".to_owned(), last.to_string(), all)
 }
 
@@ -29,10 +34,13 @@ fn kept(w: &World, name: &str) -> Vec<String> {
     text.lines().map(str::to_owned).collect()
 }
 
-/// A table of virsh's as words.
+/// The rows of a table of virsh's that begin with a number, as words.
 fn words(text: &str) -> Vec<&str> {
-    let lines = text.lines().filter(|line| !line.starts_with('-'));
-    lines.skip(1).flat_map(str::split_whitespace).collect()
+    let number = |line: &&str| line.trim_start().starts_with(|c: char| c.is_ascii_digit());
+    text.lines()
+        .filter(number)
+        .flat_map(str::split_whitespace)
+        .collect()
 }
 
 #[test]
@@ -43,9 +51,11 @@ fn pins_are_kept_in_the_definition() {
         let (first, last, all) = processors(w);
         let shown = w.virsh("vcpupin g").ok().to_owned();
         assert_eq!(words(&shown), ["0", &all, "1", &all, "2", &all, "3", &all]);
-        w.virsh(&format!("vcpupin g 0 {first}")).fails_with(&["domain is not running"]);
+        w.virsh(&format!("vcpupin g 0 {first}"))
+            .fails_with(&["domain is not running"]);
         w.virsh(&format!("vcpupin g 1 {last} --config")).ok();
-        w.virsh("vcpupin g 9").fails_with(&["vcpu 9 is out of range of persistent cpu count 4"]);
+        w.virsh("vcpupin g 9")
+            .fails_with(&["vcpu 9 is out of range of persistent cpu count 4"]);
         w.virsh(&format!("vcpupin g 4 {first} --config"))
             .fails_with(&["vcpu 4 is out of range of persistent cpu count 4"]);
         w.virsh(&format!("emulatorpin g {first} --config")).ok();
@@ -72,8 +82,9 @@ fn pins_are_kept_in_the_definition() {
             assert!(document.contains(part), "{part} in {document}");
         }
         assert_eq!(words(w.virsh("iothreadinfo g").ok()), ["2", &last, "5", &all]);
-        w.virsh("iothreadinfo g --live").fails_with(&["domain is not running"]);
-        assert!(w.virsh("emulatorpin g").ok().contains(&format!("*: {first}")));
+        w.virsh("iothreadinfo g --live")
+            .fails_with(&["domain is not running"]);
+        assert!(w.virsh("emulatorpin g").ok().trim_end().ends_with(&first));
         // Nobody knows where the processors of a guest are that is off.
         assert!(w.virsh("vcpuinfo g").ok().contains("N/A"));
         assert_eq!(w.virsh("vcpucount g --maximum --config").ok().trim(), "4");
@@ -95,7 +106,10 @@ fn threads_of_a_running_guest_move_and_io_threads_come_and_go() {
         assert_eq!(words(w.virsh("vcpupin g 1").ok()), ["1", &last]);
         // Only what was asked for is in the definition.
         let stored = w.virsh("dumpxml g --inactive").ok().to_owned();
-        assert!(stored.contains("vcpupin vcpu='0'") && !stored.contains("vcpupin vcpu='1'"), "{stored}");
+        assert!(
+            stored.contains("vcpupin vcpu='0'") && !stored.contains("vcpupin vcpu='1'"),
+            "{stored}"
+        );
         w.virsh(&format!("emulatorpin g {last}")).ok();
         assert_eq!(kept(w, "qemu-system"), [last.clone()]);
         assert_eq!(kept(w, "CPU 0"), [first.clone()]);
@@ -104,7 +118,10 @@ fn threads_of_a_running_guest_move_and_io_threads_come_and_go() {
         w.virsh("iothreadadd g 8").ok();
         w.virsh(&format!("iothreadpin g 8 {first}")).ok();
         assert_eq!(kept(w, "IO iothread8"), [first.clone()]);
-        assert_eq!(words(w.virsh("iothreadinfo g").ok()), ["1", &all, "2", &first, "8", &first]);
+        assert_eq!(
+            words(w.virsh("iothreadinfo g").ok()),
+            ["1", &all, "2", &first, "8", &first]
+        );
         w.virsh("iothreadset g 8 --poll-max-ns 500 --poll-grow 3").ok();
         w.virsh("iothreadset g 9 --poll-max-ns 500")
             .fails_with(&["cannot find IOThread '9' in iothreadids"]);
