@@ -34,10 +34,13 @@ fn kept(w: &World, name: &str) -> Vec<String> {
     text.lines().map(str::to_owned).collect()
 }
 
-/// A table of virsh's as words.
+/// The rows of a table of virsh's that begin with a number, as words.
 fn words(text: &str) -> Vec<&str> {
-    let lines = text.lines().filter(|line| !line.starts_with('-'));
-    lines.skip(1).flat_map(str::split_whitespace).collect()
+    let number = |line: &&str| line.trim_start().starts_with(|c: char| c.is_ascii_digit());
+    text.lines()
+        .filter(number)
+        .flat_map(str::split_whitespace)
+        .collect()
 }
 
 #[test]
@@ -81,7 +84,7 @@ fn pins_are_kept_in_the_definition() {
         assert_eq!(words(w.virsh("iothreadinfo g").ok()), ["2", &last, "5", &all]);
         w.virsh("iothreadinfo g --live")
             .fails_with(&["domain is not running"]);
-        assert!(w.virsh("emulatorpin g").ok().contains(&format!("*: {first}")));
+        assert!(w.virsh("emulatorpin g").ok().trim_end().ends_with(&first));
         // Nobody knows where the processors of a guest are that is off.
         assert!(w.virsh("vcpuinfo g").ok().contains("N/A"));
         assert_eq!(w.virsh("vcpucount g --maximum --config").ok().trim(), "4");

@@ -10,6 +10,7 @@ use ferrovirt_sys::schedule::{self, Policy};
 use crate::error::{Error, Result};
 use crate::machine::{DEADLINE, Machine};
 use crate::qmp::{Monitor, commands};
+use crate::tuning;
 
 /// The threads, as QEMU names them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -89,6 +90,7 @@ pub(crate) async fn change(guest: &Machine, from: &Domain, to: &Domain) -> Resul
             scope
                 .place_threads(&[], &fresh)
                 .map_err(Error::io("cannot place I/O threads below", &scope.name))?;
+            tuning::share_with(scope, to, &fresh)?;
         }
         settle(scope, to, guest.process().pid, &found)
     })

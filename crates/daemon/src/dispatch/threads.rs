@@ -108,8 +108,13 @@ pub(super) async fn vcpus(session: &Session, args: DomainGetVcpusArgs) -> Answer
     };
     let ask = StatsAsk {
         vcpus: true,
+        cpu: false,
+        balloon: false,
+        interfaces: false,
+        blocks: false,
+        backing: false,
+        dirty_rate: false,
         patience: PATIENCE,
-        ..StatsAsk::default()
     };
     let told = handle.stats(&seen, &ask).await.vcpus;
     let most = usize::try_from(args.maxinfo).unwrap_or(0).min(LIST_LIMIT);
