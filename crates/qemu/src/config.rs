@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use ferrovirt_sys::launch::Launcher;
+
 /// Settings of the QEMU driver.
 #[derive(Debug, Clone)]
 pub struct QemuConfig {
@@ -28,7 +30,7 @@ pub struct QemuConfig {
     /// Size of a core dump in bytes; none: as the daemon.
     pub max_core: Option<u64>,
     /// `ferrovirt-launch`.
-    pub launch_helper: PathBuf,
+    pub launcher: Launcher,
     /// Where the emulators are looked for, before `PATH`; empty in the packaged daemon.
     pub emulator_dirs: Vec<PathBuf>,
     /// Where huge pages are mounted; `None`: wherever they are.
@@ -52,7 +54,7 @@ pub struct QemuConfig {
 impl QemuConfig {
     /// Settings of the system's daemon with everything below `root` (`/` for the real one), guests as root.
     #[must_use]
-    pub fn below(root: &std::path::Path, launch_helper: PathBuf) -> Self {
+    pub fn below(root: &std::path::Path, launcher: Launcher) -> Self {
         Self {
             state_dir: root.join("var/lib/libvirt/qemu"),
             run_dir: root.join("run/libvirt/qemu"),
@@ -65,7 +67,7 @@ impl QemuConfig {
             display_ports: (5900, 65535),
             max_files: None,
             max_core: None,
-            launch_helper,
+            launcher,
             emulator_dirs: Vec::new(),
             hugetlbfs: None,
             nvram: None,

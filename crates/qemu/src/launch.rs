@@ -124,9 +124,7 @@ pub async fn launch(
     }
     swtpm::start(run, config, host.swtpm, &orders.cgroups).await?;
     // Who it is has to be on disk before it is QEMU: a daemon that dies in between leaves nothing behind (R96).
-    let ready = ferrovirt_sys::launch::ready(&config.launch_helper, orders)
-        .await
-        .map_err(Error::from)?;
+    let ready = config.launcher.ready(orders).await.map_err(Error::from)?;
     run.born(ready.id()).await?;
     let process = ready.go().await.map_err(Error::from)?;
     write_pid(&places, process)?;
@@ -144,6 +142,7 @@ pub async fn launch(
     complete(&mut run.doc, emulator, &found);
     hold(scope.as_ref(), &run.doc, process, &found.threads()).await?;
     machine.set_balloon(has_balloon(&run.doc));
+    config.launcher.refill();
     Ok(machine)
 }
 

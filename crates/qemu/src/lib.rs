@@ -12,6 +12,7 @@ pub mod command;
 mod config;
 pub mod define;
 mod error;
+mod host_card;
 mod hostdev;
 mod launch;
 pub mod live;

@@ -43,15 +43,16 @@ pub async fn prepare(
     run.doc = inspected(run.doc.clone()).await?;
     let places = Places::of_run(config, run);
     alias::assign(&mut run.doc);
+    ownership::label(&mut run.doc, config);
+    hostdev::check(&run.doc, passthrough)?;
     settle_model(&mut run.doc);
     socket::channels(&mut run.doc, &places.channel_dir);
     socket::displays(&mut run.doc, ports, &config.vnc_listen)?;
     socket::own_displays(&mut run.doc, &places.guest_dir);
-    ownership::label(&mut run.doc, config);
     run.monitor = Some(places.monitor());
     launch::name_scope(run);
     run.journal(Step::new(STEP)).await?;
-    hostdev::prepare(run, passthrough).await?;
+    hostdev::prepare(run, passthrough, links).await?;
     let mut prepared = blocking::here(|| {
         places.make(config)?;
         places.make_memory(&run.doc, config)?;

@@ -116,9 +116,20 @@ pub(super) fn insert(controllers: &mut Vec<Controller>, controller: Controller) 
     controllers.insert(place.unwrap_or(controllers.len()), controller);
 }
 
-fn sort(controllers: &mut Vec<Controller>) {
-    for controller in std::mem::take(controllers) {
-        insert(controllers, controller);
+/// USB controllers stand in the order of their numbers, companions behind the one whose they are.
+fn sort(controllers: &mut [Controller]) {
+    let usb = |controller: &Controller| controller.kind == ControllerType::Usb;
+    let rank = |controller: &Controller| {
+        let companion = controller.model.as_deref().and_then(start_port).is_some();
+        (controller.index, companion)
+    };
+    let places: Vec<usize> = (0..controllers.len())
+        .filter(|at| usb(&controllers[*at]))
+        .collect();
+    let mut sorted: Vec<Controller> = places.iter().map(|at| controllers[*at].clone()).collect();
+    sorted.sort_by_key(rank);
+    for (at, controller) in places.into_iter().zip(sorted) {
+        controllers[at] = controller;
     }
 }
 

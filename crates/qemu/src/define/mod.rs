@@ -41,13 +41,14 @@ mod video;
 mod virtual_devices;
 
 pub use disk::{device_index, sort as sort_disks};
-pub use firmware::Firmwares;
+pub use firmware::{Firmwares, Offer};
 pub use machine::Chipset;
 
 pub(crate) use controllers::{scsi_device, usb_device};
 pub(crate) use interface::device_of as card_device;
 pub(crate) use smartcard::DATABASE;
 pub(crate) use sound::device_of as sound_device;
+pub(crate) use video::device_of as video_device;
 
 use std::sync::Arc;
 

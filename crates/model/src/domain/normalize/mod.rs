@@ -13,6 +13,7 @@ mod disk_source;
 mod disk_tune;
 mod display;
 mod features;
+mod host_card;
 mod hostdev;
 mod input;
 mod interface;
@@ -129,7 +130,7 @@ impl Domain {
             .try_for_each(container::normalize_filesystem)?;
         devices.interfaces.iter_mut().try_for_each(interface::normalize)?;
         devices.hostdevs.iter_mut().try_for_each(hostdev::normalize)?;
-        hostdev::check_unique(&devices.hostdevs)?;
+        hostdev::check_unique(devices)?;
         chardev::normalize(devices, self.os.kind.kind == "hvm")?;
         devices
             .graphics
