@@ -98,11 +98,11 @@ fn threads_of_a_running_guest_move_and_io_threads_come_and_go() {
         define(w);
         let (first, last, all) = processors(w);
         w.virsh("start g").ok();
-        assert_eq!(kept(w, "CPU 1"), std::slice::from_ref(&all));
+        assert_eq!(kept(w, "CPU 1"), [all.as_str()]);
         w.virsh(&format!("vcpupin g 1 {last}")).ok();
         w.virsh(&format!("vcpupin g 0 {first} --live --config")).ok();
-        assert_eq!(kept(w, "CPU 0"), std::slice::from_ref(&first));
-        assert_eq!(kept(w, "CPU 1"), std::slice::from_ref(&last));
+        assert_eq!(kept(w, "CPU 0"), [first.as_str()]);
+        assert_eq!(kept(w, "CPU 1"), [last.as_str()]);
         assert_eq!(words(w.virsh("vcpupin g 1").ok()), ["1", &last]);
         // Only what was asked for is in the definition.
         let stored = w.virsh("dumpxml g --inactive").ok().to_owned();
@@ -111,13 +111,13 @@ fn threads_of_a_running_guest_move_and_io_threads_come_and_go() {
             "{stored}"
         );
         w.virsh(&format!("emulatorpin g {last}")).ok();
-        assert_eq!(kept(w, "qemu-system"), std::slice::from_ref(&last));
-        assert_eq!(kept(w, "CPU 0"), std::slice::from_ref(&first));
+        assert_eq!(kept(w, "qemu-system"), [last.as_str()]);
+        assert_eq!(kept(w, "CPU 0"), [first.as_str()]);
         w.virsh(&format!("iothreadpin g 2 {first}")).ok();
-        assert_eq!(kept(w, "IO iothread2"), std::slice::from_ref(&first));
+        assert_eq!(kept(w, "IO iothread2"), [first.as_str()]);
         w.virsh("iothreadadd g 8").ok();
         w.virsh(&format!("iothreadpin g 8 {first}")).ok();
-        assert_eq!(kept(w, "IO iothread8"), std::slice::from_ref(&first));
+        assert_eq!(kept(w, "IO iothread8"), [first.as_str()]);
         assert_eq!(
             words(w.virsh("iothreadinfo g").ok()),
             ["1", &all, "2", &first, "8", &first]
