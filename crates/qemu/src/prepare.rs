@@ -49,7 +49,7 @@ pub async fn prepare(
     socket::own_displays(&mut run.doc, &places.guest_dir);
     ownership::label(&mut run.doc, config);
     run.monitor = Some(places.monitor());
-    launch::name_scope(run);
+    launch::name_scope(run)?;
     run.journal(Step::new(STEP)).await?;
     hostdev::prepare(run, passthrough).await?;
     let mut prepared = blocking::here(|| {
