@@ -8,6 +8,7 @@ pub mod daemon;
 pub mod documents;
 pub mod groups;
 pub mod hooks;
+pub mod made_up;
 pub mod network;
 pub mod qemu;
 pub mod raw;

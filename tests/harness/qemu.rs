@@ -141,7 +141,7 @@ impl Qemu {
         let path = format!("/run/world/{}.qmp", self.name);
         let stream = UnixStream::connect(path).expect("the monitor");
         let mut lines = BufReader::new(stream.try_clone().expect("a second descriptor")).lines();
-        let mut say = |words: Value| (&stream).write_all(format!("{words}\n").as_bytes());
+        let say = |words: Value| (&stream).write_all(format!("{words}\n").as_bytes());
         say(json!({"execute": "qmp_capabilities"})).expect("a monitor that listens");
         let mut question = json!({"execute": command, "id": 1});
         if !arguments.is_null() {

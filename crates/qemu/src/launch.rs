@@ -36,6 +36,7 @@ use crate::machine::{DEADLINE, Machine};
 use crate::places::{Places, give};
 use crate::prepare::Prepared;
 use crate::qmp::{Monitor, QmpError, commands};
+use crate::swtpm::{self, Swtpm};
 use crate::threads::{self, Threads};
 use crate::{hostdev, processors, throttle, tuning};
 
@@ -56,6 +57,15 @@ const PRECEDENCE: u32 = 16;
 /// First number of the descriptors that QEMU inherits.
 const FIRST_FD: i32 = 20;
 
+/// What of the host takes part in a start.
+#[derive(Debug)]
+pub struct Host<'a> {
+    /// Devices that are given away.
+    pub passthrough: &'a Passthrough,
+    /// Who plays TPMs.
+    pub swtpm: Option<&'a Swtpm>,
+}
+
 /// Starts the guest's process, CPUs stopped.
 ///
 /// # Errors
@@ -65,7 +75,7 @@ pub async fn launch(
     config: &QemuConfig,
     emulator: &Arc<Emulator>,
     prepared: Prepared,
-    passthrough: &Passthrough,
+    host: &Host<'_>,
 ) -> std::result::Result<Machine, BackendError> {
     let places = Places::of_run(config, run);
     let log = GuestLog::of(&config.log_dir, run.name());
@@ -81,6 +91,7 @@ pub async fn launch(
     let mut descriptors = prepared.descriptors;
     descriptors.extend(sockets);
     let mut given = given(&places, config, &run.doc);
+    given.tpm = live::tpm::emulated(&run.doc).map(|_| swtpm::socket_path(config, run.id, run.name()));
     let mut fds: Vec<(OwnedFd, i32)> = vec![(listener, FIRST_FD)];
     for (number, (alias, fd)) in (FIRST_FD + 1..).zip(descriptors) {
         given.descriptors.insert(alias, number);
@@ -104,17 +115,16 @@ pub async fn launch(
             .into(),
     );
     orders.stderr = Some(file.into());
-    hostdev::hand_over(run, config, passthrough).await?;
+    hostdev::hand_over(run, config, host.passthrough).await?;
     let scope = config.privileged.then(|| blocking::here(|| scope(run)));
     let scope = scope.flatten();
     blocking::here(|| tuning::limit_at_start(scope.as_ref(), &run.doc))?;
     if let Some(scope) = &scope {
         orders.cgroups.clone_from(&scope.entrances);
     }
+    swtpm::start(run, config, host.swtpm, &orders.cgroups).await?;
     // Who it is has to be on disk before it is QEMU: a daemon that dies in between leaves nothing behind (R96).
-    let ready = ferrovirt_sys::launch::ready(&config.launch_helper, orders)
-        .await
-        .map_err(Error::from)?;
+    let ready = config.launcher.ready(orders).await.map_err(Error::from)?;
     run.born(ready.id()).await?;
     let process = ready.go().await.map_err(Error::from)?;
     write_pid(&places, process)?;
@@ -132,6 +142,7 @@ pub async fn launch(
     complete(&mut run.doc, emulator, &found);
     hold(scope.as_ref(), &run.doc, process, &found.threads()).await?;
     machine.set_balloon(has_balloon(&run.doc));
+    config.launcher.refill();
     Ok(machine)
 }
 
@@ -325,14 +336,7 @@ struct Found {
 
 impl Found {
     fn threads(&self) -> Threads {
-        let number = |io: &commands::IoThread| io.id.strip_prefix("iothread")?.parse().ok();
-        let io = self.iothreads.iter();
-        Threads {
-            vcpus: { self.cpus.iter() }
-                .filter_map(|cpu| Some((u32::try_from(cpu.index).ok()?, cpu.thread_id)))
-                .collect(),
-            iothreads: io.filter_map(|io| Some((number(io)?, io.thread_id))).collect(),
-        }
+        Threads::of(&self.cpus, &self.iothreads)
     }
 }
 
@@ -498,7 +502,7 @@ async fn reports(monitor: &Monitor, doc: &Domain) -> std::result::Result<(), Qmp
             balloon.info.alias.as_deref().unwrap_or_default()
         ),
         property: "guest-stats-polling-interval",
-        value: period,
+        value: i64::from(period),
     };
     match monitor.execute(&command, DEADLINE).await {
         // Figures are no reason not to start.

@@ -13,6 +13,7 @@ use crate::backend::QemuBackend;
 use crate::error::{Error, Result};
 use crate::machine::{DEADLINE, Machine};
 use crate::qmp::commands::SetBalloon;
+use crate::threads;
 
 impl Tune for QemuBackend {
     async fn tune(
@@ -28,6 +29,7 @@ impl Tune for QemuBackend {
             limit(scope, &old, &new)?;
             share(scope, &old.cpu, &new.cpu, &parts)
         })?;
+        threads::change(guest, from, to).await?;
         if let Some(memory) = to
             .current_memory
             .filter(|_| to.current_memory != from.current_memory)

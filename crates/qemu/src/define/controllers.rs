@@ -1,6 +1,8 @@
 //! Controllers: what the chipset has, and what devices need. Their order is libvirt's: by kind as they came,
 //! within a kind by number.
 
+use std::collections::BTreeSet;
+
 use ferrovirt_model::domain::{
     Address, ChannelTargetType, Controller, ControllerType, DiskBus, DiskDevice, Domain, DriveAddress,
     InputBus, SoundModel,
@@ -274,7 +276,7 @@ fn for_disks(doc: &mut Domain) {
 /// virtio-serial controllers for channels and consoles.
 fn for_channels(doc: &mut Domain) {
     let virtio_console = |kind: Option<&str>| kind == Some("virtio");
-    let highest = doc
+    let infos = doc
         .devices
         .channels
         .iter()
@@ -286,16 +288,13 @@ fn for_channels(doc: &mut Domain) {
                 .iter()
                 .filter(|console| virtio_console(console.target.as_ref().and_then(|t| t.kind.as_deref())))
                 .map(|console| &console.info),
-        )
-        .map(|info| match &info.address {
-            Some(Address::VirtioSerial(address)) => address.controller,
-            _ => 0,
-        })
-        .max();
-    if let Some(highest) = highest {
-        for index in 0..=highest {
-            ensure(doc, ControllerType::VirtioSerial, index, None);
-        }
+        );
+    let wanted = infos.map(|info| match &info.address {
+        Some(Address::VirtioSerial(address)) => address.controller,
+        _ => 0,
+    });
+    for index in wanted.collect::<BTreeSet<_>>() {
+        ensure(doc, ControllerType::VirtioSerial, index, None);
     }
 }
 
