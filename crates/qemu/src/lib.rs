@@ -12,6 +12,7 @@ pub mod command;
 mod config;
 pub mod define;
 mod error;
+pub mod device_rules;
 mod host_card;
 mod hostdev;
 mod launch;
