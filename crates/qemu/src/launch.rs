@@ -120,7 +120,7 @@ pub async fn launch(
     let scope = scope.flatten();
     blocking::here(|| tuning::limit_at_start(scope.as_ref(), &run.doc))?;
     if let Some(scope) = &scope {
-        blocking::here(|| device_rules::set(scope, &run.doc, config, passthrough));
+        blocking::here(|| device_rules::set(scope, &run.doc, config, host.passthrough));
         orders.cgroups.clone_from(&scope.entrances);
     }
     swtpm::start(run, config, host.swtpm, &orders.cgroups).await?;
