@@ -32,7 +32,7 @@ fn recipes() -> PathBuf {
 }
 
 /// Installs a file of a recipe: rules as text, everything else as a program.
-fn install(recipe: &str, directory: &str, name: &str) {
+pub(crate) fn install(recipe: &str, directory: &str, name: &str) {
     let file = recipes().join(recipe);
     let text = std::fs::read_to_string(&file).unwrap_or_else(|e| panic!("{}: {e}", file.display()));
     let mode = if recipe.ends_with(".toml") { 0o644 } else { 0o755 };

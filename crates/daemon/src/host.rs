@@ -240,7 +240,10 @@ impl Host {
         for set in self.guests.all() {
             set.reconnect().await;
         }
-        devices::recover(&self).await;
+        // A device that does not come back holds up nobody who does not want it.
+        let host = Arc::clone(&self);
+        let back = tokio::spawn(async move { devices::recover(&host).await });
+        let _ = timeout(SETTLING, back).await;
         self.networks.autostart(Autostart::Boot).await;
         self.settled.send_replace(true);
         for set in self.guests.all() {

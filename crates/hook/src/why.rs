@@ -3,6 +3,7 @@
 //! * here: what goes in ([`Facts`]) and what comes out ([`Story`])
 //! * `choice`: which operation of the history explains the state that the object is in
 //! * `cause`: what failed first in it; `ending`: why what was up has ended
+//! * `device`: what is the matter with a device of the host
 //! * `script`: what the end of a hook means; `hypervisor`: what QEMU said
 //! * `after`: what ran because of it; `waiting`: what runs now; `telling`: all of it as a story; `advice`: what to do next
 //! * `kinds`, `words`: what things are called; `print`: the story as text
@@ -13,6 +14,7 @@ mod advice;
 mod after;
 mod cause;
 mod choice;
+mod device;
 mod ending;
 mod hypervisor;
 mod kinds;
@@ -26,6 +28,8 @@ mod words;
 
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
+
+pub use device::Trouble;
 
 use serde::{Serialize, Serializer};
 
@@ -57,6 +61,10 @@ pub struct Facts {
     pub skips: Vec<SkipRow>,
     /// The end of the hypervisor's log, for when the operation has none.
     pub hypervisor_log: Option<String>,
+    /// The PCI devices of the host that the guest's documents name, as they are now.
+    pub devices: Vec<HostDevice>,
+    /// Why this machine can give no PCI device to a guest, and what to do about it.
+    pub host_remedy: Option<String>,
 }
 
 impl Facts {
@@ -72,8 +80,47 @@ impl Facts {
             running: Vec::new(),
             skips: Vec::new(),
             hypervisor_log: None,
+            devices: Vec::new(),
+            host_remedy: None,
         }
     }
+}
+
+/// A PCI device of the host, as it is now.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct HostDevice {
+    /// Where it is: `0000:01:00.0`.
+    pub address: String,
+    /// Class, subclass and programming interface.
+    pub class: u32,
+    /// The driver that it has.
+    pub driver: Option<String>,
+    /// Its IOMMU group.
+    pub group: Option<u32>,
+    /// All that is in the group.
+    pub members: Vec<String>,
+    /// Those of its group that have a driver of the host, with that.
+    pub neighbours: Vec<(String, String)>,
+    /// What is being done to it for this guest.
+    pub doing: Option<Underway>,
+}
+
+impl HostDevice {
+    /// Whether it is a graphics card.
+    fn is_display(&self) -> bool {
+        self.class >> 16 == 0x03
+    }
+}
+
+/// Something that the kernel is asked to do to a device, and has not done yet.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Underway {
+    /// `unbind`, `give back`.
+    pub what: String,
+    /// For how long, seconds.
+    pub seconds: f64,
+    /// Who has the device open: `Xorg (process 812, /dev/dri/card0)`.
+    pub holders: Vec<String>,
 }
 
 /// A hook that runs now.
@@ -147,6 +194,8 @@ pub struct Story {
     pub next: Vec<String>,
     /// What else is worth knowing.
     pub remarks: Vec<String>,
+    /// What is the matter with a device of the host, if that is why.
+    pub device: Option<Trouble>,
 }
 
 /// The runs whose output the story needs: what failed, and what nobody saw the end of; newest first.

@@ -8,7 +8,7 @@ use crate::pci::config::{Config, HeaderType};
 use crate::pci::{self, PciAddress};
 use crate::places::Places;
 use crate::sysfs;
-use crate::taken::{Guest, Taken};
+use crate::taken::{Doing, Guest, Taken};
 
 /// A device as people look at it who want to give it to a guest.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -98,6 +98,53 @@ pub fn survey(places: &Places, taken: &Taken) -> Survey {
     }
 }
 
+/// A device that somebody has named, as it is now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Look {
+    /// Where it is, or should be.
+    pub address: PciAddress,
+    /// Whether there is such a device.
+    pub there: bool,
+    /// Class, subclass and programming interface.
+    pub class: u32,
+    /// The driver that it has.
+    pub driver: Option<String>,
+    /// Its IOMMU group.
+    pub group: Option<u32>,
+    /// All that is in the group.
+    pub members: Vec<PciAddress>,
+    /// The others of its group that keep it from being given away by their drivers, with these.
+    pub neighbours: Vec<(PciAddress, String)>,
+    /// What is being done to it.
+    pub doing: Option<Doing>,
+}
+
+/// Looks at one device and its group, and at nothing else. Blocks for a few small reads.
+pub fn look(places: &Places, taken: &Taken, address: PciAddress) -> Look {
+    let dir = pci::dir(places, address);
+    let group = pci::group(&dir);
+    let members = group.map(|group| pci::members(places, group)).unwrap_or_default();
+    let neighbours = members.iter().filter(|member| **member != address);
+    Look {
+        address,
+        there: dir.join("config").exists(),
+        class: sysfs::hex(&dir.join("class")).unwrap_or(0),
+        driver: pci::driver(&dir),
+        group,
+        neighbours: neighbours
+            .filter_map(|member| Some((*member, hosts_driver(places, *member)?)))
+            .collect(),
+        members,
+        doing: taken.doing(address),
+    }
+}
+
+/// What to do so that devices can be given to guests at all; `None` if they can.
+pub fn remedy(places: &Places) -> Option<String> {
+    let iommu = !sysfs::names(&places.sys.join("kernel/iommu_groups")).is_empty();
+    advice(places, iommu, pci::has_vfio(places))
+}
+
 fn one(places: &Places, taken: &Taken, names: &ids::Cache, address: PciAddress) -> Option<Candidate> {
     let dir = pci::dir(places, address);
     let ids = (sysfs::hex(&dir.join("vendor"))?, sysfs::hex(&dir.join("device"))?);
@@ -124,9 +171,16 @@ fn hinders(places: &Places, device: &Candidate) -> Option<String> {
     if let Some(guest) = &device.guest {
         return Some(format!("is in use by domain {}", guest.name));
     }
-    let driver = device.driver.as_deref()?;
-    let harmless = HARMLESS.contains(&driver) || pci::is_for_guests(&pci::dir(places, device.address));
-    (!harmless).then(|| format!("has the host's driver {driver}"))
+    let driver = hosts_driver(places, device.address)?;
+    Some(format!("has the host's driver {driver}"))
+}
+
+/// The driver of a device, if it keeps the device's group with the host.
+fn hosts_driver(places: &Places, address: PciAddress) -> Option<String> {
+    let dir = pci::dir(places, address);
+    let driver = pci::driver(&dir)?;
+    let harmless = HARMLESS.contains(&driver.as_str()) || pci::is_for_guests(&dir);
+    (!harmless).then_some(driver)
 }
 
 fn obstacles(places: &Places, device: &Candidate, iommu: bool) -> Vec<String> {
@@ -344,6 +398,39 @@ mod tests {
             seen.devices.iter().map(|device| device.group).collect::<Vec<_>>(),
             [Some(13), Some(13), Some(15), Some(15)]
         );
+    }
+
+    #[test]
+    fn a_look_at_one_device_names_the_neighbours_that_keep_it() {
+        let machine = Machine::new();
+        for (address, class, driver) in [
+            ("0000:03:00.0", 0x30000, Some("vfio-pci")),
+            ("0000:03:00.1", 0x40300, Some("snd_hda_intel")),
+            ("0000:03:00.2", 0xc0330, Some("pci-stub")),
+            ("0000:03:00.3", 0xc0330, None),
+        ] {
+            machine.pci(&Pci {
+                address,
+                class,
+                driver,
+                group: Some(15),
+                ..Pci::default()
+            });
+        }
+        let taken = Taken::open(None);
+        let at = |address: &str| look(&machine.places(), &taken, address.parse().unwrap());
+        let gpu = at("0000:03:00.0");
+        assert_eq!((gpu.there, gpu.class, gpu.group), (true, 0x30000, Some(15)));
+        assert_eq!(gpu.driver.as_deref(), Some("vfio-pci"));
+        let sound = ("0000:03:00.1".parse().unwrap(), "snd_hda_intel".to_owned());
+        assert_eq!(gpu.neighbours, [sound]);
+        assert_eq!(at("0000:03:00.1").neighbours, []);
+        let busy = taken.begin(gpu.address, "unbind", None).unwrap();
+        assert_eq!(at("0000:03:00.0").doing.unwrap().what, "unbind");
+        drop(busy);
+        let gone = at("0000:55:00.0");
+        assert!(!gone.there && gone.driver.is_none() && gone.group.is_none() && gone.doing.is_none());
+        assert_eq!(remedy(&machine.places()), None);
     }
 
     #[test]

@@ -30,5 +30,5 @@ pub use holders::Holder;
 pub use ids::{Names, lookup as lookup_pci_ids};
 pub use pci::{Driver, Passthrough, PciAddress, VirtualFunction, Wanted};
 pub use places::Places;
-pub use taken::{Guest, Taken, TakenDevice, Use};
+pub use taken::{Doing, Guest, Taken, TakenDevice, Use};
 pub use tree::{Change, Device, Event, Filter, Kind, Snapshot, Tree};

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use ferrovirt_sys::durable;
 use serde::{Deserialize, Serialize};
@@ -81,7 +82,29 @@ struct Inner {
     pci: BTreeMap<PciAddress, TakenDevice>,
     usb: BTreeMap<(u32, u32), Guest>,
     /// Devices that something is being done to at this moment.
-    busy: BTreeMap<PciAddress, &'static str>,
+    busy: BTreeMap<PciAddress, Work>,
+}
+
+/// Something that is being done to a device.
+#[derive(Debug, Clone)]
+struct Work {
+    doing: &'static str,
+    since: Instant,
+    /// The guest that it is done for.
+    guest: Option<Guest>,
+    /// That guest does not want the device any more.
+    given_up: bool,
+}
+
+/// What is being done to a device at this moment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Doing {
+    /// What: `unbind`, `give back`, `reset`.
+    pub what: &'static str,
+    /// For how long.
+    pub took: Duration,
+    /// The guest that it is done for.
+    pub guest: Option<Guest>,
 }
 
 /// The register. Clones are the same one.
@@ -96,6 +119,25 @@ pub struct Taken {
 pub(crate) struct Busy {
     taken: Taken,
     address: PciAddress,
+}
+
+impl Busy {
+    /// Ends it, unless the guest that it was done for has given the device up meanwhile: then the device is still ours to give
+    /// back. One step, so that nobody falls in between.
+    pub(crate) fn end(self) -> Result<(), Busy> {
+        let mut inner = self.taken.inner();
+        match inner.busy.get(&self.address) {
+            Some(work) if work.given_up => {
+                drop(inner);
+                Err(self)
+            }
+            _ => {
+                inner.busy.remove(&self.address);
+                drop(inner);
+                Ok(())
+            }
+        }
+    }
 }
 
 impl Drop for Busy {
@@ -157,16 +199,52 @@ impl Taken {
     ///
     /// # Errors
     /// [`Error::Busy`]: something else is.
-    pub(crate) fn begin(&self, address: PciAddress, doing: &'static str) -> Result<Busy, Error> {
+    pub(crate) fn begin(
+        &self,
+        address: PciAddress,
+        doing: &'static str,
+        guest: Option<&Guest>,
+    ) -> Result<Busy, Error> {
         let mut inner = self.inner();
-        if let Some(doing) = inner.busy.get(&address) {
-            let doing = (*doing).to_owned();
+        if let Some(work) = inner.busy.get(&address) {
+            let doing = work.doing.to_owned();
             return Err(Error::Busy { address, doing });
         }
-        inner.busy.insert(address, doing);
+        let work = Work {
+            doing,
+            since: Instant::now(),
+            guest: guest.cloned(),
+            given_up: false,
+        };
+        inner.busy.insert(address, work);
         Ok(Busy {
             taken: self.clone(),
             address,
+        })
+    }
+
+    /// A guest does not want a device any more that is still on its way to it: who brings it gives it back. Whether there is
+    /// such a device.
+    pub(crate) fn give_up(&self, address: PciAddress, guest: &Guest) -> bool {
+        let mut inner = self.inner();
+        let work = inner.busy.get_mut(&address);
+        match work.filter(|work| work.guest.as_ref() == Some(guest)) {
+            Some(work) => {
+                work.given_up = true;
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// What is being done to a device now.
+    pub fn doing(&self, address: PciAddress) -> Option<Doing> {
+        let inner = self.inner();
+        let work = inner.busy.get(&address)?;
+        Some(Doing {
+            what: work.doing,
+            took: work.since.elapsed(),
+            guest: work.guest.clone(),
         })
     }
 
@@ -398,16 +476,16 @@ mod tests {
         taken.leave_usb(1, 2).unwrap();
         taken.take_usb(1, 2, &guest("g2")).unwrap();
         let address = "0000:01:00.0".parse().unwrap();
-        let busy = taken.begin(address, "unbind").unwrap();
+        let busy = taken.begin(address, "unbind", None).unwrap();
         assert!(
             taken
-                .begin(address, "bind")
+                .begin(address, "bind", None)
                 .unwrap_err()
                 .to_string()
                 .ends_with("is busy: unbind")
         );
         drop(busy);
-        assert!(taken.begin(address, "bind").is_ok());
+        assert!(taken.begin(address, "bind", None).is_ok());
     }
 
     #[test]

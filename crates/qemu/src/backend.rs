@@ -78,6 +78,19 @@ impl QemuBackend {
         capabilities::document(&self.inner.probes, &self.inner.config, host).await
     }
 
+    /// What guests of a machine type can have. Waits for the probe of its emulator.
+    ///
+    /// # Errors
+    /// Words that are none, an emulator that cannot be asked.
+    pub async fn domain_capabilities(
+        &self,
+        asked: &capabilities::Asked,
+    ) -> std::result::Result<String, BackendError> {
+        let config = self.config();
+        let firmwares = blocking::here(|| Firmwares::of_host(config.nvram.as_deref(), &config.state_dir));
+        Ok(capabilities::domain_document(&self.inner.probes, &firmwares, asked).await?)
+    }
+
     /// Version of the emulator for this machine's own architecture, as libvirt writes it: 10.0.2 is 10000002.
     ///
     /// # Errors

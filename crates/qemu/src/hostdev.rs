@@ -78,7 +78,11 @@ pub async fn prepare(
     }
     host_card::prepare(run, passthrough, links).await?;
     for hostdev in &mut run.doc.devices.hostdevs {
-        take(hostdev, &guest, passthrough).await?;
+        // A driver that does not let go must not keep a destroy waiting: what is still on its way then goes back by itself.
+        tokio::select! {
+            taken = take(hostdev, &guest, passthrough) => taken?,
+            () = run.cancel.cancelled() => return Err(BackendError::Cancelled),
+        }
     }
     Ok(())
 }

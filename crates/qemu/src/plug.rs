@@ -18,13 +18,13 @@ use crate::command::net::host_id;
 use crate::define;
 use crate::device_rules;
 use crate::error::{Error, Result};
-use crate::{host_card, hostdev};
 use crate::live::{alias, image, tap};
 use crate::machine::{DEADLINE, Machine, Release};
 use crate::ownership;
 use crate::qmp::commands::{BlockdevDel, CloseFd, DeviceDel, NetdevDel, QomList, SetLink};
 use crate::qmp::{Command, QmpError};
 use crate::throttle;
+use crate::{host_card, hostdev};
 
 /// How long a guest may take to let go of a device before the client gets its answer without that, as in libvirt.
 const PATIENCE: Duration = Duration::from_secs(5);

@@ -45,6 +45,10 @@ xdr_struct! {
     PoolRef { name: String, uuid: UuidBytes }
 }
 xdr_struct! {
+    /// Names a volume of a storage pool. Only the key counts.
+    VolumeRef { pool: String, name: String, key: String }
+}
+xdr_struct! {
     /// Names a port of a network.
     PortRef { net: NetworkRef, uuid: UuidBytes }
 }

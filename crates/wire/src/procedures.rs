@@ -12,7 +12,7 @@ use crate::error::{ErrorDomain, ErrorReply};
 use crate::frame::{Header, reply};
 use crate::object::{
     DhcpLease, DomainRef, DomainStatsRecord, InterfaceAddresses, NetworkRef, NodeDeviceRef, PoolRef, PortRef,
-    UuidBytes,
+    UuidBytes, VolumeRef,
 };
 use crate::program::{Access, Extra, Needs, Priority, Procedure};
 use crate::typed::TypedParam;
@@ -335,6 +335,18 @@ procedures! {
     /// How a client may authenticate.
     66 AUTH_LIST "virAuthList" Rpc Connection Greeting High Plain
         auth_list AuthListArgs {} -> AuthListResults { types: List<i32, 20> };
+    /// Finds a storage pool by its name.
+    84 STORAGE_POOL_LOOKUP_BY_NAME "virStoragePoolLookupByName" Storage Storage Read High Plain
+        storage_pool_lookup_by_name StoragePoolLookupByNameArgs { name: String }
+            -> StoragePoolLookupByNameResults { pool: PoolRef };
+    /// Finds a volume by its key.
+    96 STORAGE_VOL_LOOKUP_BY_KEY "virStorageVolLookupByKey" Storage Storage Read High Plain
+        storage_vol_lookup_by_key StorageVolLookupByKeyArgs { key: String }
+            -> StorageVolLookupByKeyResults { vol: VolumeRef };
+    /// Finds a volume by its path.
+    97 STORAGE_VOL_LOOKUP_BY_PATH "virStorageVolLookupByPath" Storage Storage Read High Plain
+        storage_vol_lookup_by_path StorageVolLookupByPathArgs { path: String }
+            -> StorageVolLookupByPathResults { vol: VolumeRef };
     /// The connection's URI.
     110 CONNECT_GET_URI "virConnectGetURI" Domain Connection Read High Plain
         connect_get_uri ConnectGetUriArgs {} -> ConnectGetUriResults { uri: String };
@@ -545,6 +557,11 @@ procedures! {
     341 NETWORK_GET_DHCP_LEASES "virNetworkGetDHCPLeases" Network Networks Read Low Plain
         network_get_dhcp_leases NetworkGetDhcpLeasesArgs { net: NetworkRef, mac: Option<String>, need_results: i32, flags: u32 }
             -> NetworkGetDhcpLeasesResults { leases: List<DhcpLease, LEASE_LIMIT>, ret: u32 };
+    /// What guests of a machine type can have.
+    342 CONNECT_GET_DOMAIN_CAPABILITIES "virConnectGetDomainCapabilities" Domain Hypervisor Read Low Plain
+        connect_get_domain_capabilities ConnectGetDomainCapabilitiesArgs {
+            emulatorbin: Option<String>, arch: Option<String>, machine: Option<String>, virttype: Option<String>, flags: u32
+        } -> ConnectGetDomainCapabilitiesResults { capabilities: String };
     /// Groups of figures (by the bits of `stats`) of the named guests, or of those that the flags let through.
     344 CONNECT_GET_ALL_DOMAIN_STATS "virConnectGetAllDomainStats" Domain Hypervisor Read Low Plain
         connect_get_all_domain_stats ConnectGetAllDomainStatsArgs { doms: List<DomainRef, LIST_LIMIT>, stats: u32, flags: u32 }

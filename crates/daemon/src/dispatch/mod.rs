@@ -322,6 +322,10 @@ serve! {
     wait domain_set_metadata(DomainSetMetadataArgs) = metadata::set;
     read domain_get_metadata(DomainGetMetadataArgs) = metadata::get;
     read connect_list_all_domains(ConnectListAllDomainsArgs) = domain::list_all;
+    read storage_pool_lookup_by_name(StoragePoolLookupByNameArgs) = storage::lookup_pool;
+    read storage_vol_lookup_by_key(StorageVolLookupByKeyArgs) = storage::lookup_by_key;
+    read storage_vol_lookup_by_path(StorageVolLookupByPathArgs) = storage::lookup_by_path;
+    wait connect_get_domain_capabilities(ConnectGetDomainCapabilitiesArgs) = node::domain_capabilities;
     read connect_list_all_storage_pools(ConnectListAllStoragePoolsArgs) = storage::list_all;
     read connect_list_all_networks(ConnectListAllNetworksArgs) = network::list_all;
     read connect_list_all_node_devices(ConnectListAllNodeDevicesArgs) = node_device::list_all;

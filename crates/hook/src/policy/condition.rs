@@ -9,6 +9,7 @@ use crate::event::{Audience, Driver, HookEvent, Row, operations};
 use crate::policy::document;
 use crate::policy::finding::quoted;
 use crate::policy::glob::{Glob, PathGlob};
+use crate::policy::host_device::{self, Kind};
 use crate::policy::moment::Moment;
 use crate::policy::reader::{self, Key, Notes, Value};
 use crate::policy::suggest;
@@ -97,6 +98,7 @@ pub(crate) enum Condition {
     Uuid(Vec<u128>),
     Metadata(Vec<Metadata>),
     Device(Vec<Device>),
+    HasDevice(Vec<Kind>),
     OnNetwork(Vec<Glob>),
 }
 
@@ -124,6 +126,9 @@ impl Condition {
             Condition::Device(wanted) => moment.guest().is_some_and(|guest| {
                 document::devices(guest).any(|node| wanted.iter().any(|wanted| wanted.fits(node)))
             }),
+            Condition::HasDevice(kinds) => moment
+                .guest()
+                .is_some_and(|guest| host_device::has(guest, moment.sysfs(), kinds)),
             Condition::OnNetwork(globs) => moment
                 .on_networks()
                 .into_iter()
@@ -242,7 +247,7 @@ fn bad_pattern(reason: &'static str) -> String {
 }
 
 /// The keys of `[rule.when]`.
-pub(crate) const KEYS: [Key<WhenDraft>; 9] = [
+pub(crate) const KEYS: [Key<WhenDraft>; 10] = [
     Key {
         name: "driver",
         read: |to, value, notes| {
@@ -298,6 +303,15 @@ pub(crate) const KEYS: [Key<WhenDraft>; 9] = [
         read: |to, value, notes| {
             to.conditions
                 .push(Condition::Device(reader::one_or_many(value, notes, device)));
+        },
+    },
+    Key {
+        name: "has_device",
+        read: |to, value, notes| {
+            let kinds = reader::one_or_many(value, notes, |value, notes| {
+                reader::parsed(value, notes, Kind::parse)
+            });
+            to.conditions.push(Condition::HasDevice(kinds));
         },
     },
 ];

@@ -15,6 +15,7 @@ pub(crate) mod document;
 mod files;
 mod finding;
 mod glob;
+mod host_device;
 mod measure;
 mod moment;
 mod reader;

@@ -1,5 +1,6 @@
 //! What is known when hooks are about to be called: the event, and the document with what can be found in it.
 
+use std::path::Path;
 use std::sync::OnceLock;
 
 use roxmltree::{Document, Node};
@@ -13,6 +14,7 @@ pub struct Moment<'a> {
     event: &'a HookEvent,
     document: Option<&'a str>,
     uuid: Option<&'a str>,
+    sysfs: &'a Path,
     parsed: OnceLock<Option<Document<'a>>>,
 }
 
@@ -24,8 +26,14 @@ impl<'a> Moment<'a> {
             event,
             document,
             uuid,
+            sysfs: Path::new("/sys"),
             parsed: OnceLock::new(),
         }
+    }
+
+    /// Where the kernel says what a device is.
+    pub(crate) fn sysfs(&self) -> &'a Path {
+        self.sysfs
     }
 
     /// What happened.

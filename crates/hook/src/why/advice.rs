@@ -83,6 +83,7 @@ pub(super) fn after(facts: &Facts, operation: Option<&Operation>, found: &Found<
             "ls -l {} # whether it is there, and for whom",
             shell_word(path)
         )],
+        (Class::Device(_, remedies), _) => remedies.clone(),
         (Class::OutOfMemory, _) => vec![
             "journalctl -k -g 'Out of memory' # what the kernel killed, and why".to_owned(),
             "free -m # how much memory is left".to_owned(),
@@ -98,7 +99,7 @@ pub(super) fn after(facts: &Facts, operation: Option<&Operation>, found: &Found<
     }
     if matches!(
         found.class,
-        Class::Disk(_) | Class::Hypervisor | Class::OutOfMemory
+        Class::Disk(_) | Class::Device(..) | Class::Hypervisor | Class::OutOfMemory
     ) {
         next.push(format!(
             "{} {} # change it",
@@ -242,7 +243,7 @@ pub(super) fn start(facts: &Facts) -> String {
 }
 
 /// To end it.
-fn destroy(facts: &Facts, purpose: &str) -> String {
+pub(super) fn destroy(facts: &Facts, purpose: &str) -> String {
     let name = shell_word(&facts.name);
     let command = if facts.driver == Driver::Network {
         "net-destroy"

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::choice::{self, Choice};
 use super::kinds::{self, Way};
 use super::words::{self, clean, tail};
-use super::{Cause, Facts, hypervisor, script};
+use super::{Cause, Facts, device, hypervisor, script};
 use crate::error::PREFIX;
 use crate::history::{How, Operation, RunRow, StepRow};
 
@@ -25,6 +25,8 @@ pub(super) enum Class {
     Hook,
     /// A disk's file.
     Disk(String),
+    /// A device of the host, and what to do about it.
+    Device(device::Trouble, Vec<String>),
     /// QEMU refused.
     Hypervisor,
     /// The kernel had no memory left.
@@ -78,7 +80,7 @@ pub(super) fn of_failure<'a>(
     if let Some(row) = blamed_filter(operation, failure) {
         return Some(of_output(row, failure));
     }
-    Some(of_text(operation, failure))
+    Some(of_text(facts, operation, failure))
 }
 
 fn of_hook<'a>(facts: &Facts, choice: &Choice<'a>, operation: &Operation, row: &'a RunRow) -> Found<'a> {
@@ -88,6 +90,8 @@ fn of_hook<'a>(facts: &Facts, choice: &Choice<'a>, operation: &Operation, row: &
         remarks.push("its words are from its standard output; errors belong on standard error".to_owned());
     }
     remarks.extend(several(operation, row));
+    // A script that detaches devices says why that failed as virsh does.
+    remarks.extend(device::of_text(facts, &printed.text).map(|told| told.brief));
     let by_destroy = matches!(&row.how, Some(How::Cancelled { by }) if by == "destroy");
     let hook = script::short(facts, row);
     let (class, brief) = if by_destroy {
@@ -201,10 +205,17 @@ fn daemon_died<'a>(facts: &Facts, operation: &'a Operation) -> Found<'a> {
 }
 
 /// What the text of the error says, where no hook is to blame.
-fn of_text<'a>(operation: &'a Operation, failure: &str) -> Found<'a> {
+fn of_text<'a>(facts: &Facts, operation: &'a Operation, failure: &str) -> Found<'a> {
     let step = failing_step(operation);
     let text = step.and_then(|step| step.failure.as_deref()).unwrap_or(failure);
     let (class, what, own_words, brief) = classify(operation, text);
+    let log = operation.hypervisor_log.as_deref().map(hypervisor::of_log);
+    let of_device = device::of_text(facts, text)
+        .or_else(|| device::of_text(facts, log.as_deref().filter(|_| class == Class::Hypervisor)?));
+    let (class, brief, remarks) = match of_device {
+        Some(told) => (Class::Device(told.trouble, told.next), told.brief, told.remarks),
+        None => (class, brief, Vec::new()),
+    };
     let at = match step {
         Some(step) => format!("step '{}' failed", clean(&step.name)),
         None => format!("the operation '{}' failed", clean(&operation.row.kind)),
@@ -226,7 +237,7 @@ fn of_text<'a>(operation: &'a Operation, failure: &str) -> Found<'a> {
         brief,
         row: None,
         step,
-        remarks: Vec::new(),
+        remarks,
     }
 }
 

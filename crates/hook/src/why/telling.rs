@@ -1,10 +1,10 @@
 //! The story itself: verdict, headline, and everything in its place.
 
-use super::cause::{self, Found};
+use super::cause::{self, Class, Found};
 use super::choice::{self, Choice, Life};
 use super::kinds::{self, Way};
 use super::words::{clean, object, seconds, sentence, time};
-use super::{Facts, Story, Verdict, advice, after, ending, script, waiting};
+use super::{Facts, Story, Verdict, advice, after, device, ending, script, waiting};
 use crate::event::Driver;
 use crate::history::{Operation, RunRow, SkipRow};
 
@@ -34,6 +34,7 @@ pub(super) fn plain(answer: Verdict, headline: String) -> Story {
         ignored: Vec::new(),
         next: Vec::new(),
         remarks: Vec::new(),
+        device: None,
     }
 }
 
@@ -95,6 +96,9 @@ fn ended(facts: &Facts, choice: &Choice<'_>, telling: &Operation) -> Story {
 fn with_found(facts: &Facts, choice: &Choice<'_>, mut story: Story, found: Found<'_>) -> Story {
     story.afterwards = after::afterwards(facts, choice, &found);
     story.next = advice::after(facts, choice.telling, &found);
+    if let Class::Device(trouble, _) = found.class {
+        story.device = Some(trouble);
+    }
     story.first = Some(found.cause);
     story.remarks = found.remarks;
     story
@@ -172,6 +176,8 @@ fn under_way(facts: &Facts, choice: &Choice<'_>, telling: &Operation) -> Story {
         story.headline.push_str(&format!("; {}", found.brief));
         story = with_found(facts, choice, story, found);
         story.next.clear();
+    } else if let Some(told) = device::underway(facts) {
+        return waits_for_device(facts, being, told);
     } else if let Some(step) = telling.steps.last() {
         story
             .remarks
@@ -181,6 +187,21 @@ fn under_way(facts: &Facts, choice: &Choice<'_>, telling: &Operation) -> Story {
         .next
         .push("ferrovirt ps # the hooks that run now".to_owned());
     story
+}
+
+/// Something is being done, and the kernel holds it up with a device.
+fn waits_for_device(facts: &Facts, being: String, told: device::Told) -> Story {
+    let headline = format!("{} is {being} and waits: {}", subject(facts), told.brief);
+    Story {
+        next: told
+            .next
+            .into_iter()
+            .chain([advice::destroy(facts, "give it up")])
+            .collect(),
+        remarks: told.remarks,
+        device: Some(told.trouble),
+        ..plain(Verdict::Running, headline)
+    }
 }
 
 /// It was up, it is not, and the history has no end of it.

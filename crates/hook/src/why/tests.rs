@@ -1,6 +1,7 @@
 //! Stories on constructed facts. Here is what constructs them; the stories are in the modules below.
 
 mod choosing;
+mod devices;
 mod ends;
 mod hooks;
 mod hypervisor;
@@ -209,4 +210,34 @@ fn hook_now(id: u64, operation: &str) -> RunningNow {
 
 fn words(story: &Story) -> &str {
     story.first.as_ref().map_or("", |first| first.words.as_str())
+}
+
+/// A graphics card that the guest wants, with its sound in the same group.
+fn card(driver: Option<&str>, neighbour: Option<&str>) -> HostDevice {
+    let (card, sound) = ("0000:03:00.0".to_owned(), "0000:03:00.1".to_owned());
+    HostDevice {
+        address: card.clone(),
+        class: 0x30000,
+        driver: driver.map(str::to_owned),
+        group: Some(15),
+        members: vec![card, sound.clone()],
+        neighbours: neighbour
+            .map(|driver| (sound, driver.to_owned()))
+            .into_iter()
+            .collect(),
+        doing: None,
+    }
+}
+
+/// A start of guest g that fails of this, with that card.
+fn without_card(failure: &str, step: &str, card: HostDevice) -> Facts {
+    let start = with_step(operation("start"), step, 40, Some(failure));
+    let start = with_step(start, "labels", 100, None);
+    let start = with_runs(
+        start,
+        vec![run(1, "prepare"), run(95, "stopped"), run(160, "release")],
+    );
+    let mut facts = guest("shut off (failed)", vec![failed(start, failure)]);
+    facts.devices = vec![card];
+    facts
 }

@@ -4,16 +4,17 @@
 use std::time::Duration;
 
 use tokio::sync::oneshot;
+use tokio::task::JoinSet;
 
 use super::{
     PciAddress, VirtualFunction, bind, driver, group, has_vfio, is_for_guests, members, present, reset,
     variant, virtual_function,
 };
 use crate::error::Error;
-use crate::holders;
+use crate::holders::{self, Holder};
 use crate::pci::config::{Config, HeaderType};
 use crate::places::Places;
-use crate::taken::{Busy, Guest, Taken, TakenDevice, Use};
+use crate::taken::{Guest, Taken, TakenDevice, Use};
 
 /// How long the kernel may take to bring a device from one driver to another. A graphics card's driver that tears everything down
 /// takes some seconds; one that waits for its last user never ends.
@@ -128,7 +129,7 @@ impl Passthrough {
             return Err(Error::NoVfio);
         }
         let (places, taken) = (self.places.clone(), self.taken.clone());
-        self.on_thread(address, "unbind", move || {
+        self.on_thread(address, "unbind", None, move || {
             unused(&taken, address)?;
             let driver = driver_for(&places, address, &wanted)?;
             let known = taken.get(address);
@@ -150,7 +151,7 @@ impl Passthrough {
     /// [`Error::InUse`], [`Error::Busy`], and what binding says.
     pub async fn reattach(&self, address: PciAddress) -> Result<(), Error> {
         let (places, taken) = (self.places.clone(), self.taken.clone());
-        self.on_thread(address, "give back", move || {
+        self.on_thread(address, "give back", None, move || {
             unused(&taken, address)?;
             bind::give_back(&places, address)?;
             taken.forget(address)
@@ -164,7 +165,7 @@ impl Passthrough {
     /// [`Error::ResetActive`] of one that a guest has, [`Error::ResetNotEndpoint`], [`Error::Reset`].
     pub async fn reset(&self, address: PciAddress) -> Result<(), Error> {
         let (places, taken) = (self.places.clone(), self.taken.clone());
-        self.on_thread(address, "reset", move || {
+        self.on_thread(address, "reset", None, move || {
             if taken.guest_of(address).is_some() {
                 return Err(Error::ResetActive(address));
             }
@@ -227,36 +228,25 @@ impl Passthrough {
 
     async fn prepare_one(&self, guest: &Guest, wanted: &Wanted) -> Result<(), Error> {
         let (places, taken) = (self.places.clone(), self.taken.clone());
-        let (guest, wanted) = (guest.clone(), wanted.clone());
+        let (owner, wanted) = (guest.clone(), wanted.clone());
         let address = wanted.address;
-        self.on_thread(address, "unbind", move || {
-            let dir = present(&places, address)?;
-            let known = taken.get(address);
-            let driver = match wanted.managed {
-                true => driver_for(&places, address, &wanted.driver)?,
-                false => driver(&dir).unwrap_or_default(),
-            };
-            // What is at such a driver already was brought there by somebody else, who will want to find it there. What the
-            // register knows keeps the way that it came in.
-            let ours = wanted.managed && super::driver(&dir).as_ref() != Some(&driver);
-            taken.put(TakenDevice {
-                address,
-                driver: driver.clone(),
-                usage: Use::Guest(guest),
-                give_back: known.as_ref().map_or(ours, |known| known.give_back),
-                stays: known.as_ref().map_or(!wanted.managed, |known| known.stays),
-            })?;
-            if !wanted.managed {
-                return Ok(());
-            }
-            bind::give(&places, address, &driver).inspect_err(|_| match known {
-                None => undo(&places, &taken, address),
-                Some(known) => {
-                    let _ = taken.leave_detached(known.address);
-                }
+        let mut hope = Hope {
+            taken: &self.taken,
+            guest,
+            address,
+            given_up: true,
+        };
+        let outcome = self
+            .on_thread(address, "unbind", Some(guest), move || {
+                take(&places, &taken, &owner, &wanted)
             })
-        })
-        .await
+            .await;
+        hope.given_up = false;
+        // The kernel may come back from it much later, or has just done so.
+        if matches!(outcome, Err(Error::Hangs { .. })) {
+            self.release_one(guest, address).await?;
+        }
+        outcome
     }
 
     /// A guest has ended: its devices go back to where they were.
@@ -278,21 +268,13 @@ impl Passthrough {
     /// # Errors
     /// [`Error::Busy`], and what binding says.
     pub async fn release_one(&self, guest: &Guest, address: PciAddress) -> Result<(), Error> {
+        // Still on its way there: who brings it takes it back once the kernel lets him.
+        if self.taken.give_up(address, guest) {
+            return Ok(());
+        }
         let (places, taken, guest) = (self.places.clone(), self.taken.clone(), guest.clone());
-        self.on_thread(address, "give back", move || {
-            let Some(device) = taken.get(address).filter(|device| device.guest() == Some(&guest)) else {
-                return Ok(());
-            };
-            match device.give_back {
-                true => match bind::give_back(&places, address) {
-                    Ok(()) => taken.forget(address),
-                    // The guest has it no longer all the same.
-                    Err(error) => taken.leave_detached(address).and(Err(error)),
-                },
-                // At the driver that somebody else brought it to, if it is there still.
-                false if device.stays => taken.leave_detached(address),
-                false => taken.forget(address),
-            }
+        self.on_thread(address, "give back", None, move || {
+            leave(&places, &taken, &guest, address)
         })
         .await
     }
@@ -300,20 +282,25 @@ impl Passthrough {
     /// After a start of the daemon: devices of guests that are gone go back, and what is at its own driver again is forgotten.
     /// `lives` says which guests are there.
     pub async fn recover(&self, lives: impl Fn(&Guest) -> bool) {
+        // All at once: one that hangs keeps no other from going back.
+        let mut returns = JoinSet::new();
         for device in self.taken.devices() {
-            let outcome = match device.guest() {
-                Some(guest) if lives(guest) => continue,
+            let address = device.address;
+            match device.guest() {
+                Some(guest) if lives(guest) => {}
                 Some(guest) => {
-                    tracing::info!(
-                        "PCI device {} is taken back from domain {}, which is gone",
-                        device.address,
-                        guest.name
-                    );
-                    self.release_one(guest, device.address).await
+                    let (pass, guest) = (self.clone(), guest.clone());
+                    let name = &guest.name;
+                    tracing::info!("PCI device {address} is taken back from domain {name}, which is gone");
+                    returns.spawn(async move { pass.release_one(&guest, address).await });
                 }
-                None => self.forget_if_back(&device),
-            };
-            if let Err(error) = outcome {
+                None => self
+                    .forget_if_back(&device)
+                    .unwrap_or_else(|error| tracing::error!("{error}")),
+            }
+        }
+        while let Some(done) = returns.join_next().await {
+            if let Ok(Err(error)) = done {
                 tracing::error!("{error}");
             }
         }
@@ -334,20 +321,26 @@ impl Passthrough {
     }
 
     /// Does work that may never end, on a thread of its own; the device is busy until it has ended. The caller waits for a bounded
-    /// time, and may also go: what was begun is finished.
+    /// time, and may also go: what was begun is finished, and undone if the guest that it was for has given the device up.
     async fn on_thread<T: Send + 'static>(
         &self,
         address: PciAddress,
         action: &'static str,
+        guest: Option<&Guest>,
         work: impl FnOnce() -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
-        let busy: Busy = self.taken.begin(address, action)?;
+        let busy = self.taken.begin(address, action, guest)?;
         let (tell, told) = oneshot::channel();
+        let (places, taken, guest) = (self.places.clone(), self.taken.clone(), guest.cloned());
         let spawned = std::thread::Builder::new()
             .name(format!("pci {address}"))
             .spawn(move || {
                 let outcome = work();
-                drop(busy);
+                if let (Err(busy), Some(guest)) = (busy.end(), guest) {
+                    leave(&places, &taken, &guest, address)
+                        .unwrap_or_else(|error| tracing::error!("domain {}: {error}", guest.name));
+                    drop(busy);
+                }
                 let _ = tell.send(outcome);
             });
         spawned.map_err(|error| Error::Internal(format!("cannot start a thread: {error}")))?;
@@ -355,8 +348,8 @@ impl Passthrough {
             Ok(Ok(outcome)) => outcome,
             Ok(Err(_)) => Err(Error::Internal(format!("cannot {action} PCI device {address}"))),
             Err(_) => {
-                let (places, dir) = (self.places.clone(), super::dir(&self.places, address));
-                let look = tokio::task::spawn_blocking(move || holders::of(&places, &dir));
+                let pass = self.clone();
+                let look = tokio::task::spawn_blocking(move || pass.holders(address));
                 Err(Error::Hangs {
                     action,
                     address,
@@ -365,6 +358,74 @@ impl Passthrough {
                 })
             }
         }
+    }
+
+    /// The processes that have a device open, or what hangs on it. Goes through `/proc`, so it blocks for some milliseconds.
+    pub fn holders(&self, address: PciAddress) -> Vec<Holder> {
+        holders::of(&self.places, &super::dir(&self.places, address))
+    }
+}
+
+/// A guest that waits for its device. Who goes before it is there has given it up.
+struct Hope<'a> {
+    taken: &'a Taken,
+    guest: &'a Guest,
+    address: PciAddress,
+    given_up: bool,
+}
+
+impl Drop for Hope<'_> {
+    fn drop(&mut self) {
+        if self.given_up {
+            self.taken.give_up(self.address, self.guest);
+        }
+    }
+}
+
+/// Takes a device from the host for a guest.
+fn take(places: &Places, taken: &Taken, guest: &Guest, wanted: &Wanted) -> Result<(), Error> {
+    let address = wanted.address;
+    let dir = present(places, address)?;
+    let known = taken.get(address);
+    let name = match wanted.managed {
+        true => driver_for(places, address, &wanted.driver)?,
+        false => driver(&dir).unwrap_or_default(),
+    };
+    // What is at such a driver already was brought there by somebody else, who will want to find it there. What the register
+    // knows keeps the way that it came in.
+    let ours = wanted.managed && driver(&dir).as_ref() != Some(&name);
+    taken.put(TakenDevice {
+        address,
+        driver: name.clone(),
+        usage: Use::Guest(guest.clone()),
+        give_back: known.as_ref().map_or(ours, |known| known.give_back),
+        stays: known.as_ref().map_or(!wanted.managed, |known| known.stays),
+    })?;
+    if !wanted.managed {
+        return Ok(());
+    }
+    bind::give(places, address, &name).inspect_err(|_| match known {
+        None => undo(places, taken, address),
+        Some(known) => {
+            let _ = taken.leave_detached(known.address);
+        }
+    })
+}
+
+/// Gives a device back that a guest has.
+fn leave(places: &Places, taken: &Taken, guest: &Guest, address: PciAddress) -> Result<(), Error> {
+    let Some(device) = taken.get(address).filter(|device| device.guest() == Some(guest)) else {
+        return Ok(());
+    };
+    match device.give_back {
+        true => match bind::give_back(places, address) {
+            Ok(()) => taken.forget(address),
+            // The guest has it no longer all the same.
+            Err(error) => taken.leave_detached(address).and(Err(error)),
+        },
+        // At the driver that somebody else brought it to, if it is there still.
+        false if device.stays => taken.leave_detached(address),
+        false => taken.forget(address),
     }
 }
 

@@ -216,6 +216,49 @@ async fn a_driver_that_does_not_let_go_holds_only_its_own_call() {
 }
 
 #[tokio::test]
+async fn a_guest_that_gave_up_gets_nothing_and_the_host_gets_its_device_back() {
+    let (machine, pass) = with_nic();
+    let hangs = format!("{}/hangs", "sys/devices/pci0000:00/0000:01:00.0");
+    let g1 = guest("g1");
+    let impatient = pass.clone().with_patience(Duration::from_millis(50));
+    // It waited for too long; it was destroyed while it waited; it was destroyed, and its release came at once.
+    for way in 0..3 {
+        let hang = machine.file(&hangs, "");
+        let on_its_way = || async {
+            while pass.taken().guest_of(at(NIC)).is_none() {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        let wanted = [managed(NIC)];
+        match way {
+            0 => {
+                let late = impatient.prepare(&g1, &wanted).await.unwrap_err();
+                assert!(late.to_string().contains("has not answered"), "{late}");
+            }
+            _ => {
+                tokio::select! {
+                    outcome = pass.prepare(&g1, &wanted) => panic!("{outcome:?}"),
+                    () = on_its_way() => {}
+                }
+            }
+        }
+        let doing = pass.taken().doing(at(NIC)).unwrap();
+        assert_eq!((doing.what, doing.guest), ("unbind", Some(g1.clone())));
+        if way == 2 {
+            pass.release(&g1).await.unwrap();
+        }
+        std::fs::remove_file(hang).unwrap();
+        while pass.taken().doing(at(NIC)).is_some() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        assert_eq!(bound(&machine, NIC), "e1000e (null)", "{way}");
+        assert!(pass.taken().devices().is_empty(), "{way}");
+    }
+    pass.prepare(&g1, &[managed(NIC)]).await.unwrap();
+    assert_eq!(bound(&machine, NIC), "vfio-pci vfio-pci");
+}
+
+#[tokio::test]
 async fn a_killed_daemons_successor_gives_back_what_was_bound() {
     let (machine, _) = with_nic();
     for (address, group) in [("0000:02:00.0", 14), ("0000:04:00.0", 16), ("0000:05:00.0", 17)] {

@@ -164,6 +164,10 @@ impl Os {
         {
             path.take_if(|path| path.is_empty());
         }
+        // Where a store has a source, the space around that is no path.
+        if let Some(nvram) = self.nvram.as_mut().filter(|nvram| nvram.source.is_some()) {
+            nvram.path.take_if(|path| path.trim().is_empty());
+        }
         self.check_firmware()
             .map_err(|text| XmlError::Unsupported(text.to_owned()))?;
         self.firmware_features

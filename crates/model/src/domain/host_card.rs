@@ -5,7 +5,7 @@ use super::host_bus::{HostPciAddress, HostPciDriver, HostPciSource, HostdevPci};
 use super::hostdev::{Hostdev, HostdevKind, HostdevMode};
 use super::interface::{Interface, InterfaceType};
 use ferrovirt_xml::values::yes_no;
-use ferrovirt_xml::{Cursor, Element, Rest, Writer, Xml, XmlError};
+use ferrovirt_xml::{Cursor, Element, Rest, Shape, Writer, Xml, XmlError};
 
 /// On which of the host's buses a card is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Xml)]
@@ -48,6 +48,10 @@ impl Element for HostCardDriver {
 
     fn content(&self, out: &mut Writer) {
         self.0.content(out);
+    }
+
+    fn shape(shape: &mut Shape) {
+        HostPciDriver::shape(shape);
     }
 }
 

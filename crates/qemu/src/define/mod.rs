@@ -20,6 +20,7 @@ mod foreign;
 mod graphics;
 mod hostdev;
 mod interface;
+mod labels;
 mod lesser;
 mod machine;
 mod memory;
@@ -40,13 +41,14 @@ mod video;
 mod virtual_devices;
 
 pub use disk::{device_index, sort as sort_disks};
-pub use firmware::Firmwares;
+pub use firmware::{Firmwares, Offer};
 pub use machine::Chipset;
 
 pub(crate) use controllers::{scsi_device, usb_device};
 pub(crate) use interface::device_of as card_device;
 pub(crate) use smartcard::DATABASE;
 pub(crate) use sound::device_of as sound_device;
+pub(crate) use video::device_of as video_device;
 
 use std::sync::Arc;
 
@@ -79,6 +81,7 @@ pub fn complete(doc: &mut Domain, emulator: &Emulator) -> Result<()> {
 /// The document asks for what this driver or this emulator does not have; the text names it.
 pub fn complete_with(doc: &mut Domain, emulator: &Emulator, host: &OfHost) -> Result<()> {
     foreign::refuse(doc)?;
+    labels::settle(doc)?;
     let chipset = machine::settle(doc, emulator)?;
     firmware::settle(doc, &host.firmwares, chipset)?;
     tuning::settle(doc)?;

@@ -1,7 +1,8 @@
 //! Which devices sit on PCI, in the order in which libvirt places them, and on what kind of bus each fits.
 
 use ferrovirt_model::domain::{
-    ControllerType, DeviceInfo, DiskBus, Domain, Hostdev, HostdevKind, InputBus, InterfaceType, IommuModel, SoundModel,
+    ControllerType, DeviceInfo, DiskBus, Domain, Hostdev, HostdevKind, InputBus, InterfaceType, IommuModel,
+    SoundModel,
 };
 
 use super::hostdev;

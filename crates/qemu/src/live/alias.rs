@@ -31,7 +31,10 @@ pub fn assign(doc: &mut Domain) {
             .map(|device| &mut device.info),
     );
     let host = host.into_iter().map(|card| &mut card.info);
-    numbered("hostdev", host.chain(d.hostdevs.iter_mut().map(|device| &mut device.info)));
+    numbered(
+        "hostdev",
+        host.chain(d.hostdevs.iter_mut().map(|device| &mut device.info)),
+    );
     numbered("sound", d.sounds.iter_mut().map(|device| &mut device.info));
     numbered(
         "smartcard",

@@ -255,9 +255,7 @@ impl Start<'_> {
         step: &mut Step,
         orders: Orders,
     ) -> std::result::Result<ProcessId, BackendError> {
-        let ready = ferrovirt_sys::launch::ready(&self.config.launch_helper, orders)
-            .await
-            .map_err(Error::from)?;
+        let ready = self.config.launcher.ready(orders).await.map_err(Error::from)?;
         run.undone(step);
         *step = step.clone().with(PROCESS, ready.id().to_string());
         run.journal(step.clone()).await?;

@@ -209,6 +209,7 @@ pub fn can_wait(doc: &Domain, remove: Option<bool>) -> Result<()> {
 mod tests {
     use super::*;
     use ferrovirt_model::UnknownPolicy;
+    use ferrovirt_sys::launch::Launcher;
 
     fn guest(backend: &str) -> Domain {
         let text = format!(
@@ -223,7 +224,7 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let config = QemuConfig {
             privileged: false,
-            ..QemuConfig::below(root.path(), PathBuf::new())
+            ..QemuConfig::below(root.path(), Launcher::new(""))
         };
         let doc = guest("<backend type='emulator' version='2.0'/>");
         let (_, backend) = emulated(&doc).unwrap();
@@ -249,7 +250,7 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let config = QemuConfig {
             privileged: false,
-            ..QemuConfig::below(root.path(), PathBuf::new())
+            ..QemuConfig::below(root.path(), Launcher::new(""))
         };
         let file = root.path().join("state");
         std::fs::write(&file, "x").unwrap();
@@ -284,7 +285,7 @@ mod tests {
 
     #[test]
     fn r15_the_socket_has_libvirts_name() {
-        let config = QemuConfig::below(Path::new("/"), PathBuf::new());
+        let config = QemuConfig::below(Path::new("/"), Launcher::new(""));
         assert_eq!(
             socket_path(&config, 7, "a-name-that-is-longer-than-that"),
             Path::new("/run/libvirt/qemu/swtpm/7-a-name-that-is-longe-swtpm.sock")

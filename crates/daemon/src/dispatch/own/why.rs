@@ -5,10 +5,13 @@ use std::time::Instant;
 use ferrovirt_guest::State;
 use ferrovirt_hook::Driver;
 use ferrovirt_hook::history::{HistoryError, OperationQuery, Reader};
-use ferrovirt_hook::why::{Facts, RunningNow, story, wanted};
+use ferrovirt_hook::why::{Facts, HostDevice, RunningNow, Underway, story, wanted};
+use ferrovirt_host::group::{self, Look};
+use ferrovirt_host::{Doing, Passthrough};
 use ferrovirt_wire::own::WhyQuestion;
 
 use super::{Answer, Session, driver, failed, record};
+use crate::devices::of_guest;
 
 /// How many of the last operations are looked at.
 const OPERATIONS: u32 = 8;
@@ -31,12 +34,67 @@ pub(super) async fn why(session: &Session, question: WhyQuestion) -> Answer<serd
         let found = record::read(session, move |reader| past(reader, driver, object)).await?;
         (facts.operations, facts.runs, facts.skips) = found;
     }
+    if driver == Driver::Qemu {
+        devices(session, &mut facts).await?;
+    }
     let story = story(&facts);
     let mut json = serde_json::to_value(&story).map_err(failed)?;
     if let Some(fields) = json.as_object_mut() {
         fields.insert("text".to_owned(), story.to_string().into());
     }
     Ok(json)
+}
+
+/// The host's devices that the guest's documents name.
+async fn devices(session: &Session, facts: &mut Facts) -> Answer<()> {
+    let host = &session.host;
+    let Some(guest) = host.guests.qemu.by_name(&facts.name) else {
+        return Ok(());
+    };
+    let named = of_guest(&guest.snapshot());
+    if named.is_empty() {
+        return Ok(());
+    }
+    let passthrough = host.passthrough.clone();
+    let name = facts.name.clone();
+    let look = move || {
+        let (places, taken) = (passthrough.places(), passthrough.taken());
+        let seen = named
+            .into_iter()
+            .map(|address| group::look(places, taken, address));
+        let devices: Vec<HostDevice> = seen.map(|look| of_look(&passthrough, look, &name)).collect();
+        (devices, group::remedy(places))
+    };
+    (facts.devices, facts.host_remedy) = tokio::task::spawn_blocking(look).await.map_err(failed)?;
+    Ok(())
+}
+
+/// A device for the story of this guest.
+fn of_look(passthrough: &Passthrough, look: Look, name: &str) -> HostDevice {
+    let own = |doing: &Doing| doing.guest.as_ref().is_some_and(|guest| guest.name == name);
+    // Who has it open matters when the kernel waits for them.
+    let underway = |doing: Doing| Underway {
+        what: doing.what.to_owned(),
+        seconds: doing.took.as_secs_f64(),
+        holders: passthrough
+            .holders(look.address)
+            .iter()
+            .map(ToString::to_string)
+            .collect(),
+    };
+    HostDevice {
+        address: look.address.to_string(),
+        class: look.class,
+        driver: look.driver,
+        group: look.group,
+        members: look.members.iter().map(ToString::to_string).collect(),
+        neighbours: look
+            .neighbours
+            .into_iter()
+            .map(|(address, driver)| (address.to_string(), driver))
+            .collect(),
+        doing: look.doing.filter(own).map(underway),
+    }
 }
 
 type Past = (

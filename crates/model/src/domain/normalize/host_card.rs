@@ -16,14 +16,21 @@ pub(super) fn normalize(card: &mut Interface) -> Result<(), XmlError> {
         .flat_map(|vlan| &vlan.tags)
         .find(|tag| tag.id > LAST_VLAN)
     {
-        return Err(unsupported(format!("vlan tag id {} too large (maximum 4095)", tag.id)));
+        return Err(unsupported(format!(
+            "vlan tag id {} too large (maximum 4095)",
+            tag.id
+        )));
     }
     let host = card.source.as_ref().and_then(|source| source.host);
     if card.kind == InterfaceType::Hostdev {
         return host.map_or(Ok(()), |host| hostdev::check_address(&host.at));
     }
     let parts = [
-        ("attribute 'managed'", "interface/@managed", card.managed.is_some()),
+        (
+            "attribute 'managed'",
+            "interface/@managed",
+            card.managed.is_some(),
+        ),
         ("element 'driver'", "interface/driver", card.host_driver.is_some()),
         ("element 'vlan'", "interface/vlan", card.vlan.is_some()),
         ("element 'address'", "interface/source/address", host.is_some()),

@@ -1,7 +1,9 @@
 //! `<hostdev>`: its mode fits its kind, its device is named, and no device of the host is there twice.
 
 use super::{inconsistent, ip, unsupported};
-use crate::domain::{Devices, HostPciAddress, Hostdev, HostdevKind, HostdevMode, HostdevPci, HostdevUsb, Interface};
+use crate::domain::{
+    Devices, HostPciAddress, Hostdev, HostdevKind, HostdevMode, HostdevPci, HostdevUsb, Interface,
+};
 use ferrovirt_xml::XmlError;
 
 /// One device.

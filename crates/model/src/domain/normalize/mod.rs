@@ -198,7 +198,25 @@ impl Domain {
         }
     }
 
+    /// Each security driver has one label, and where there are several each says whose it is.
+    fn check_labels(&self) -> Result<(), XmlError> {
+        let mut seen = Vec::new();
+        for model in self.seclabels.iter().filter_map(|label| label.model.as_deref()) {
+            if seen.contains(&model) {
+                return Err(unsupported(format!(
+                    "seclabel for model {model} is already provided"
+                )));
+            }
+            seen.push(model);
+        }
+        if self.seclabels.len() > 1 && seen.len() < self.seclabels.len() {
+            return Err(inconsistent("missing security model when using multiple labels"));
+        }
+        Ok(())
+    }
+
     fn normalize_labels(&mut self) -> Result<(), XmlError> {
+        self.check_labels()?;
         for label in &mut self.seclabels {
             let dynamic = label.kind == SecLabelType::Dynamic;
             match (label.kind, label.relabel) {

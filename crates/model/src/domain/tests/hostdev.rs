@@ -134,7 +134,9 @@ fn a_card_of_the_host_is_written_as_libvirt_writes_it() {
                     <vlan><tag id='42'/></vlan></interface>";
     assert!(lines.concat().contains(expected), "{whole}");
     let hostdev = doc.devices.interfaces[0].as_hostdev().unwrap();
-    let HostdevKind::Pci(pci) = &hostdev.kind else { panic!() };
+    let HostdevKind::Pci(pci) = &hostdev.kind else {
+        panic!()
+    };
     assert_eq!(pci.source.address.to_string(), "0000:07:10.0");
     assert_eq!(pci.managed, Some(true));
     let unmanaged = read(&with_devices(&CARD.replace("'yes'", "'no'")));
