@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use ferrovirt_guest::Run;
 use ferrovirt_host::Passthrough;
 use ferrovirt_model::domain::{
-    AudioType, BackingStore, CharType, Device, Disk, Domain, HostdevKind, RngBackend,
+    AudioType, BackingStore, CharType, Device, Disk, Domain, GraphicsType, HostdevKind, RngBackend,
 };
 use ferrovirt_sys::blocking;
 use ferrovirt_sys::cgroup::{Access, CgroupError, DeviceKind, DeviceRule, Scope, rule_of};
@@ -60,9 +60,9 @@ pub fn of(doc: &Domain, config: &QemuConfig, passthrough: &Passthrough) -> Vec<D
         .filter_map(|(path, access)| rule_of(path, *access).ok());
     for rule in found.chain(all_of(doc)) {
         // One device may be there under two names, or for two purposes.
-        match { rules.iter_mut() }.find(|known| {
-            (known.kind, known.major, known.minor) == (rule.kind, rule.major, rule.minor)
-        }) {
+        match { rules.iter_mut() }
+            .find(|known| (known.kind, known.major, known.minor) == (rule.kind, rule.major, rule.minor))
+        {
             Some(known) => known.access.write |= rule.access.write,
             None => rules.push(rule),
         }
@@ -99,7 +99,10 @@ fn named(doc: &Domain) -> Vec<PathBuf> {
         RngBackend::Builtin | RngBackend::Egd(_) => None,
     }));
     nodes.extend({ devices.memories.iter() }.filter_map(|memory| memory.path().map(PathBuf::from)));
-    let screens = devices.graphics.iter().filter_map(|graphics| graphics.gl.as_ref());
+    let screens = devices
+        .graphics
+        .iter()
+        .filter_map(|graphics| graphics.gl.as_ref());
     nodes.extend(screens.filter_map(|gl| gl.rendernode.as_ref().map(PathBuf::from)));
     let chips = devices.tpms.iter().filter_map(|tpm| tpm.backend());
     let chips = chips.filter_map(|backend| backend.device.as_ref()?.path.as_ref());
@@ -126,8 +129,10 @@ fn all_of(doc: &Domain) -> Vec<DeviceRule> {
         _ => None,
     });
     let drawn = doc.devices.graphics.iter().filter_map(|graphics| {
-        let gl = graphics.gl.as_ref()?;
-        (gl.enable != Some(false) && gl.rendernode.is_none()).then_some(DRM)
+        let gl = graphics.gl.as_ref();
+        let draws = graphics.kind == GraphicsType::EglHeadless || gl.and_then(|gl| gl.enable) == Some(true);
+        let named = gl.is_some_and(|gl| gl.rendernode.is_some());
+        (draws && !named).then_some(DRM)
     });
     let majors = std::iter::once(PTYS).chain(sounds).chain(drawn);
     majors
@@ -148,12 +153,7 @@ pub fn set(scope: &Scope, doc: &Domain, config: &QemuConfig, passthrough: &Passt
 }
 
 /// The rules of a running guest with one device more; for [`change`].
-pub fn with(
-    run: &Run,
-    device: &Device,
-    config: &QemuConfig,
-    passthrough: &Passthrough,
-) -> Vec<DeviceRule> {
+pub fn with(run: &Run, device: &Device, config: &QemuConfig, passthrough: &Passthrough) -> Vec<DeviceRule> {
     let mut doc = run.doc.clone();
     doc.devices.insert(device.clone());
     blocking::here(|| of(&doc, config, passthrough))
@@ -161,7 +161,10 @@ pub fn with(
 
 /// From one set of rules of a running guest to another.
 pub fn change(run: &Run, from: &[DeviceRule], to: &[DeviceRule], config: &QemuConfig) {
-    let scope = run.facts.get(launch::SCOPE).filter(|_| config.device_rules && from != to);
+    let scope = run
+        .facts
+        .get(launch::SCOPE)
+        .filter(|_| config.device_rules && from != to);
     blocking::here(|| {
         if let Some(scope) = scope.and_then(|name| Scope::open(name)) {
             told(run.name(), scope.change_devices(from, to));
@@ -175,5 +178,77 @@ fn told(guest: &str, outcome: Result<(), CgroupError>) {
         Ok(()) => {}
         Err(error @ CgroupError::NoController(_)) => tracing::debug!("guest '{guest}': {error}"),
         Err(error) => tracing::warn!("guest '{guest}' may open all devices of the host: {error}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ferrovirt_host::{Places, Taken};
+    use ferrovirt_model::UnknownPolicy;
+    use ferrovirt_sys::launch::Launcher;
+    use std::path::Path;
+
+    fn rules(devices: &str) -> Vec<String> {
+        let text = format!(
+            "<domain type='qemu'><name>g</name><memory>1024</memory><os><type machine='pc'>hvm</type></os>\
+             <devices>{devices}</devices></domain>"
+        );
+        let doc = Domain::parse(&text, UnknownPolicy::Refuse).unwrap().value;
+        let config = QemuConfig::below(Path::new("/nowhere"), Launcher::new(""));
+        let passthrough = Passthrough::new(Places::below(Path::new("/nowhere")), Taken::open(None));
+        of(&doc, &config, &passthrough)
+            .iter()
+            .map(ToString::to_string)
+            .collect()
+    }
+
+    #[test]
+    fn every_guest_may_open_the_usual_ones_and_no_more() {
+        let usual = rules("");
+        for rule in [
+            "c 1:3 rw",
+            "c 1:5 rw",
+            "c 1:8 rw",
+            "c 1:9 rw",
+            "c 5:2 rw",
+            "c 136:* rw",
+        ] {
+            assert!(usual.iter().any(|one| one == rule), "{rule}: {usual:?}");
+        }
+        assert!(
+            !usual
+                .iter()
+                .any(|rule| rule.contains("m") || rule.starts_with('a')),
+            "{usual:?}"
+        );
+    }
+
+    #[test]
+    fn what_the_document_names_is_allowed_as_it_is_used() {
+        let port = "<serial type='dev'><source path='/dev/tty'/></serial>";
+        assert!(rules(port).contains(&"c 5:0 rw".to_owned()));
+        let sound = "<audio id='1' type='alsa'/>";
+        assert!(rules(sound).contains(&"c 116:* rw".to_owned()));
+        let screen = "<graphics type='egl-headless'/>";
+        let without = rules("<graphics type='vnc'/>");
+        let drawn = |rules: &[String]| rules.contains(&"c 226:* rw".to_owned());
+        assert!(!drawn(&without), "{without:?}");
+        assert!(drawn(&rules(screen)), "{:?}", rules(screen));
+    }
+
+    #[test]
+    fn a_disk_that_is_only_read_is_not_written() {
+        let disk = |more: &str| {
+            let text = format!(
+                "<disk type='block' device='disk'><source dev='/dev/tty'/><target dev='vda' bus='virtio'/>{more}</disk>"
+            );
+            rules(&text)
+        };
+        assert!(disk("").contains(&"c 5:0 rw".to_owned()));
+        assert!(disk("<readonly/>").contains(&"c 5:0 r".to_owned()));
+        // A file is no device.
+        let file = "<disk type='file' device='disk'><source file='/etc/passwd'/><target dev='vda' bus='virtio'/></disk>";
+        assert_eq!(rules(file), rules(""));
     }
 }
