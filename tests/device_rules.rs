@@ -2,6 +2,8 @@
 
 use ferrovirt_tests::{Guest, Tool, World, in_world};
 
+use crate::tune::controllers;
+
 const NEEDS: &[Tool] = &[Tool::Virsh, Tool::Qemu];
 
 /// The innermost groups of a guest that give out devices, version 1.
@@ -16,12 +18,15 @@ fn groups(w: &World, guest: &str) -> Vec<String> {
 
 /// Whether a process in the group can open a device.
 fn opens(w: &World, group: &str, node: &str) -> bool {
-    w.succeeds(&format!("echo $$ > {group}/tasks && : < {node}"))
+    w.succeeds(&format!("echo $$ > '{group}/tasks' && : < {node}"))
 }
 
 #[test]
 fn a_guest_opens_its_own_devices_and_no_others() {
     in_world(NEEDS, |w| {
+        if !controllers(w, "devices") {
+            return;
+        }
         w.daemon_start();
         let xml = Guest::new("rules").xml().replace(
             "</devices>",
@@ -31,10 +36,9 @@ fn a_guest_opens_its_own_devices_and_no_others() {
         w.virsh_args(&["create", &path]).ok();
         let groups = groups(w, "rules");
         let [group] = groups.as_slice() else {
-            println!("note: this machine has no control groups of version 1 for devices");
-            return;
+            panic!("the guest has no group: {groups:?}");
         };
-        let list = w.sh(&format!("cat {group}/devices.list"));
+        let list = w.sh(&format!("cat '{group}/devices.list'"));
         for rule in ["c 1:3 rw", "c 1:7 rw", "c 5:2 rw", "c 136:* rw"] {
             assert!(list.lines().any(|line| line == rule), "{rule}: {list}");
         }
