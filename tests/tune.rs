@@ -13,7 +13,7 @@ fn group(w: &World, guest: &str, file: &str) -> Option<String> {
 }
 
 /// Gives the world these controllers of version 1, which it does not have otherwise; whether the machine has them.
-fn controllers(w: &World, names: &str) -> bool {
+pub(crate) fn controllers(w: &World, names: &str) -> bool {
     let mounted = w.succeeds(&format!(
         "mount -t tmpfs tmpfs /sys/fs/cgroup && for name in {names}; do mkdir /sys/fs/cgroup/$name && \
          mount -t cgroup -o $name cgroup /sys/fs/cgroup/$name || exit 1; done"

@@ -43,7 +43,7 @@ pub(crate) fn address(address: &HostPciAddress) -> Result<PciAddress> {
 }
 
 /// All devices of the host that a guest has, in libvirt's order: cards come first.
-fn all(doc: &Domain) -> Vec<Hostdev> {
+pub(crate) fn all(doc: &Domain) -> Vec<Hostdev> {
     let cards = doc.devices.interfaces.iter().filter_map(Interface::as_hostdev);
     cards.chain(doc.devices.hostdevs.iter().cloned()).collect()
 }

@@ -38,7 +38,7 @@ use crate::prepare::Prepared;
 use crate::qmp::{Monitor, QmpError, commands};
 use crate::swtpm::{self, Swtpm};
 use crate::threads::{self, Threads};
-use crate::{hostdev, processors, throttle, tuning};
+use crate::{device_rules, hostdev, processors, throttle, tuning};
 
 /// Where a run remembers the name of its control group.
 pub const SCOPE: &str = "scope";
@@ -120,6 +120,7 @@ pub async fn launch(
     let scope = scope.flatten();
     blocking::here(|| tuning::limit_at_start(scope.as_ref(), &run.doc))?;
     if let Some(scope) = &scope {
+        blocking::here(|| device_rules::set(scope, &run.doc, config, host.passthrough));
         orders.cgroups.clone_from(&scope.entrances);
     }
     swtpm::start(run, config, host.swtpm, &orders.cgroups).await?;
