@@ -448,7 +448,7 @@ fn moving_a_tree_to_directories_of_guests() {
 
 #[test]
 fn every_recipe_says_where_it_goes_and_is_run_here() {
-    let source = include_str!("recipes.rs");
+    let source = [include_str!("recipes.rs"), include_str!("recipes_gpu.rs")].concat();
     for entry in std::fs::read_dir(recipes()).unwrap().flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
         if name.ends_with(".md") || entry.path().is_dir() {

@@ -25,13 +25,15 @@ fn processors(w: &World) -> (String, String, String) {
     ("0".to_owned(), last.to_string(), all)
 }
 
-/// The processors of the threads whose name starts so.
+/// The processors of the threads whose name starts so; once where they have the same.
 fn kept(w: &World, name: &str) -> Vec<String> {
     let text = w.sh(&format!(
         "for t in /proc/$(cat /run/libvirt/qemu/g.pid)/task/*; do \
          case \"$(cat $t/comm)\" in '{name}'*) sed -n 's/^Cpus_allowed_list:\\s*//p' $t/status;; esac; done"
     ));
-    text.lines().map(str::to_owned).collect()
+    let mut kept: Vec<String> = text.lines().map(str::to_owned).collect();
+    kept.dedup();
+    kept
 }
 
 /// The rows of a table of virsh's that begin with a number, as words.

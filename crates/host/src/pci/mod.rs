@@ -89,6 +89,11 @@ pub(crate) fn has_vfio(places: &Places) -> bool {
     !sysfs::names(&places.sys.join("kernel/iommu_groups")).is_empty() && places.dev.join("vfio/vfio").exists()
 }
 
+/// Whether a device is on PCI Express; none if it is not there.
+pub fn is_express(places: &Places, address: PciAddress) -> Option<bool> {
+    Some(config::Config::read(&dir(places, address))?.express().is_some())
+}
+
 /// The directory of a device that is there.
 fn present(places: &Places, address: PciAddress) -> Result<PathBuf, Error> {
     let dir = dir(places, address);

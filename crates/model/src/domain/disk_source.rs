@@ -2,8 +2,9 @@
 
 use super::disk::{Disk, DiskType, MetadataCache};
 use super::encryption::{DiskAuth, Encryption};
+use super::host_bus::HostPciAddress;
 use super::seclabel::DeviceLabel;
-use ferrovirt_xml::values::{hex1, hex2, hex4, yes_no};
+use ferrovirt_xml::values::yes_no;
 use ferrovirt_xml::{Form, Xml};
 
 /// What a missing source leads to.
@@ -149,23 +150,6 @@ pub struct DiskReconnect {
     pub delay: Option<u32>,
 }
 
-/// `<address>` of an NVMe disk: which PCI device of the host.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Xml)]
-pub struct NvmeAddress {
-    /// Domain.
-    #[xml(attr, with = "hex4", default)]
-    pub domain: u32,
-    /// Bus.
-    #[xml(attr, with = "hex2", default)]
-    pub bus: u32,
-    /// Slot.
-    #[xml(attr, with = "hex2", default)]
-    pub slot: u32,
-    /// Function.
-    #[xml(attr, with = "hex1", default)]
-    pub function: u32,
-}
-
 /// `<slice>`: the part of the storage that holds the data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Xml)]
 pub struct DiskSlice {
@@ -298,7 +282,7 @@ pub struct DiskSource {
     #[xml(attr, live)]
     pub index: Option<u32>,
     /// Which NVMe device.
-    pub address: Option<NvmeAddress>,
+    pub address: Option<HostPciAddress>,
     /// Who has it.
     #[xml(name = "host")]
     pub hosts: Vec<DiskHost>,

@@ -50,6 +50,20 @@ fn what_says_nothing_is_not_there() {
 }
 
 #[test]
+fn the_space_around_the_source_of_a_store_is_no_path() {
+    let nvram = "<nvram template='/v.fd' type='file' format='raw'>\n  \n  <source file='/g.fd'/>\n  </nvram>";
+    let os = format!("<os><type>hvm</type><loader readonly='yes' type='pflash'>/c.fd</loader>{nvram}</os>");
+    let text = minimal("").replace("<os><type>hvm</type></os>", &os);
+    let first = read(&text);
+    assert_eq!(
+        first.os.nvram.as_ref().and_then(|nvram| nvram.path.as_deref()),
+        None
+    );
+    let written = first.to_xml(&Form::STORED);
+    assert_eq!(read(&written).to_xml(&Form::STORED), written);
+}
+
+#[test]
 fn an_empty_generation_is_a_new_one() {
     let first = read(&minimal("<genid/>")).generation_id.and_then(|id| id.0);
     let second = read(&minimal("<genid/>")).generation_id.and_then(|id| id.0);
