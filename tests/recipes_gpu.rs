@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ferrovirt_tests::made_up::{Card, GPU, hostdev};
 use ferrovirt_tests::world::write;
@@ -138,9 +138,16 @@ fn the_only_card_goes_with_rules_alone() {
         w.daemon_start();
         let starts = |name: &str| {
             let start = w.virsh_background(&format!("start {name}"));
-            w.wait_for("the hook", Duration::from_secs(20), || {
-                w.ferrovirt("ps --json").out.contains("\"start\"")
-            });
+            let is_there = || w.ferrovirt("ps --json").out.contains("\"start\"");
+            let until = Instant::now() + Duration::from_secs(20);
+            while !is_there() {
+                assert!(
+                    Instant::now() < until,
+                    "{}",
+                    w.ferrovirt(&format!("why {name}")).out
+                );
+                std::thread::sleep(Duration::from_millis(50));
+            }
             start
         };
         gets(w, "router", &[NIC]);
