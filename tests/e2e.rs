@@ -16,6 +16,7 @@ mod controllers;
 mod define_and_errors;
 mod desktop;
 mod destroy_through_hook;
+mod device_rules;
 mod discovery;
 mod disks;
 mod dnat;

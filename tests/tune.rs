@@ -13,7 +13,7 @@ fn group(w: &World, guest: &str, file: &str) -> Option<String> {
 }
 
 /// Gives the world these controllers of version 1, which it does not have otherwise; whether the machine has them.
-fn controllers(w: &World, names: &str) -> bool {
+pub(crate) fn controllers(w: &World, names: &str) -> bool {
     let mounted = w.succeeds(&format!(
         "mount -t tmpfs tmpfs /sys/fs/cgroup && for name in {names}; do mkdir /sys/fs/cgroup/$name && \
          mount -t cgroup -o $name cgroup /sys/fs/cgroup/$name || exit 1; done"
@@ -288,5 +288,44 @@ fn what_cannot_be_is_refused_where_it_is_defined() {
             w.virsh_args(&["define", &path.display().to_string()])
                 .fails_with(&[text]);
         }
+    });
+}
+
+#[test]
+fn a_guest_is_in_the_partition_that_it_names() {
+    in_world(NEEDS, |w| {
+        w.daemon_start();
+        define(
+            w,
+            "elsewhere",
+            "<resource><partition>desktops</partition></resource>",
+        );
+        w.virsh("start elsewhere")
+            .fails_with(&["Resource partition 'desktops' must start with '/'"]);
+        define(
+            w,
+            "placed",
+            "<resource><partition>/machine/desktops</partition></resource>",
+        );
+        if !controllers(w, "memory") {
+            return;
+        }
+        w.virsh("start placed").ok();
+        let slice = "/sys/fs/cgroup/memory/machine.slice/machine-desktops.slice";
+        let pid = w.qemu_pid("placed").unwrap().to_string();
+        let members = w.sh(&format!("cat {slice}/machine-qemu*placed.scope/cgroup.procs {slice}/machine-qemu*placed.scope/*/cgroup.procs"));
+        assert!(
+            members.lines().any(|member| member == pid),
+            "{pid} is not in {members}"
+        );
+        assert!(
+            w.virsh("dumpxml placed")
+                .ok()
+                .contains("<partition>/machine/desktops</partition>")
+        );
+        w.daemon_kill();
+        w.daemon_start();
+        w.virsh("destroy placed").ok();
+        assert!(!w.succeeds(&format!("ls -d {slice}/machine-qemu*placed.scope")));
     });
 }

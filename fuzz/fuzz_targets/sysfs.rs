@@ -87,19 +87,26 @@ fn root() -> &'static PathBuf {
 fn make() {
     static MADE: OnceLock<()> = OnceLock::new();
     MADE.get_or_init(|| {
-        for (path, content) in FILES {
-            let file = place(path);
-            fs::create_dir_all(file.parent().expect("a directory")).expect("a directory");
-            fs::write(file, content).expect("a file");
-        }
-        for (at, to) in LINKS {
-            let (at, depth) = (place(at), place(at).components().count() - root().components().count());
-            fs::create_dir_all(at.parent().expect("a directory")).expect("a directory");
-            let to = place(to);
-            let below = to.strip_prefix(root()).expect("a place of the machine");
-            symlink(PathBuf::from("../".repeat(depth - 1)).join(below), at).expect("a link");
+        if let Err(error) = try_make() {
+            panic!("the machine cannot be made: {error}");
         }
     });
+}
+
+fn try_make() -> std::io::Result<()> {
+    for (path, content) in FILES {
+        let file = place(path);
+        fs::create_dir_all(file.parent().unwrap_or(root()))?;
+        fs::write(file, content)?;
+    }
+    for (at, to) in LINKS {
+        let (at, depth) = (place(at), place(at).components().count() - root().components().count());
+        fs::create_dir_all(at.parent().unwrap_or(root()))?;
+        let to = place(to);
+        let below = to.strip_prefix(root()).unwrap_or(&to);
+        symlink(PathBuf::from("../".repeat(depth - 1)).join(below), at)?;
+    }
+    Ok(())
 }
 
 fuzz_target!(|input: &[u8]| {
@@ -110,7 +117,8 @@ fuzz_target!(|input: &[u8]| {
     while let [file, low, high, content @ ..] = rest {
         let (path, _) = FILES[usize::from(*file) % FILES.len()];
         let length = usize::from(u16::from_le_bytes([*low, *high & 0x3])).min(content.len());
-        fs::write(place(path), &content[..length]).expect("a file");
+        // A full disk: the machine is as it was.
+        let _ = fs::write(place(path), &content[..length]);
         written.push(usize::from(*file) % FILES.len());
         rest = &content[length..];
     }

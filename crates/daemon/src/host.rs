@@ -11,7 +11,7 @@ use ferrovirt_host::{Passthrough, Tree};
 use ferrovirt_link::Links;
 use ferrovirt_lxc::{LxcBackend, LxcConfig};
 use ferrovirt_network::{Autostart, Networks};
-use ferrovirt_qemu::{QemuBackend, QemuConfig};
+use ferrovirt_qemu::{QemuBackend, QemuConfig, device_rules};
 use ferrovirt_sys::launch::Launcher;
 use ferrovirt_sys::program;
 use ferrovirt_xml::UnknownPolicy;
@@ -341,6 +341,11 @@ fn qemu_config(
         max_core: qemu.max_core,
         launcher,
         emulator_dirs: Vec::new(),
+        device_acl: match &qemu.device_acl {
+            Some(list) => list.clone(),
+            None => device_rules::USUAL.iter().map(PathBuf::from).collect(),
+        },
+        device_rules: qemu.device_rules && paths.privileged,
         hugetlbfs: qemu.hugetlbfs.clone(),
         nvram: qemu.nvram.clone(),
         swtpm_dir,

@@ -33,6 +33,10 @@ pub struct QemuConfig {
     pub launcher: Launcher,
     /// Where the emulators are looked for, before `PATH`; empty in the packaged daemon.
     pub emulator_dirs: Vec<PathBuf>,
+    /// Devices of the host that every guest may open.
+    pub device_acl: Vec<PathBuf>,
+    /// Whether guests may open no others than those and their own.
+    pub device_rules: bool,
     /// Where huge pages are mounted; `None`: wherever they are.
     pub hugetlbfs: Option<Vec<PathBuf>>,
     /// Firmware and the template of its store; `None`: what distributions have.
@@ -69,6 +73,8 @@ impl QemuConfig {
             max_core: None,
             launcher,
             emulator_dirs: Vec::new(),
+            device_acl: crate::device_rules::USUAL.iter().map(PathBuf::from).collect(),
+            device_rules: true,
             hugetlbfs: None,
             nvram: None,
             swtpm_dir: root.join("var/lib/libvirt/swtpm"),

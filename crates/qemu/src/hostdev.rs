@@ -3,6 +3,7 @@
 //! register of [`Passthrough`], on disk before anything is touched (R96).
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use ferrovirt_guest::{BackendError, Run};
 use ferrovirt_host::usb::{self, UsbDevice};
@@ -42,7 +43,7 @@ pub(crate) fn address(address: &HostPciAddress) -> Result<PciAddress> {
 }
 
 /// All devices of the host that a guest has, in libvirt's order: cards come first.
-fn all(doc: &Domain) -> Vec<Hostdev> {
+pub(crate) fn all(doc: &Domain) -> Vec<Hostdev> {
     let cards = doc.devices.interfaces.iter().filter_map(Interface::as_hostdev);
     cards.chain(doc.devices.hostdevs.iter().cloned()).collect()
 }
@@ -170,7 +171,10 @@ async fn take_pci(pci: &mut HostdevPci, guest: &Guest, passthrough: &Passthrough
 fn take_usb(device: &mut HostdevUsb, guest: &Guest, passthrough: &Passthrough) -> Result<()> {
     match find_usb(device, passthrough.places()) {
         Ok(found) => {
-            passthrough.taken().take_usb(found.bus, found.device, guest)?;
+            let driven = usb::is_driven(passthrough.places(), found);
+            passthrough
+                .taken()
+                .take_usb(found.bus, found.device, guest, driven)?;
             device.source.address = Some(HostUsbAddress {
                 bus: found.bus,
                 device: found.device,
@@ -268,6 +272,7 @@ pub async fn release(run: &mut Run, passthrough: &Passthrough, links: &Links) {
     if let Err(error) = passthrough.release(&guest).await {
         tracing::error!("guest '{}': {error}", run.name());
     }
+    give_back_usb(passthrough, &guest).await;
     let gone = |other: &Guest| *other == guest;
     if let Err(error) = blocking::here(|| passthrough.taken().leave_all_usb(gone)) {
         tracing::error!("guest '{}': {error}", run.name());
@@ -278,6 +283,35 @@ pub async fn release(run: &mut Run, passthrough: &Passthrough, links: &Links) {
             HostdevKind::Usb(usb) => usb.source.missing = None,
             _ => {}
         }
+    }
+}
+
+/// How long drivers of USB devices may take that come back to them.
+const USB_PATIENCE: Duration = Duration::from_secs(10);
+
+/// QEMU gives its USB devices back, unless it was killed. A driver that hangs must not keep the guest from its end.
+async fn give_back_usb(passthrough: &Passthrough, guest: &Guest) {
+    let driven = passthrough.taken().driven_usb(guest);
+    if driven.is_empty() {
+        return;
+    }
+    let places = passthrough.places().clone();
+    let work = tokio::task::spawn_blocking(move || {
+        for (bus, device) in driven {
+            // One that was pulled out meanwhile has nothing to come back to.
+            let Ok(found) = usb::by_address(&places, bus, device) else {
+                continue;
+            };
+            if let Err(error) = usb::give_back(&places, found) {
+                tracing::warn!("USB device {bus:03}:{device:03} has not got its driver back: {error}");
+            }
+        }
+    });
+    if tokio::time::timeout(USB_PATIENCE, work).await.is_err() {
+        tracing::warn!(
+            "guest '{}': a driver of a USB device does not come back",
+            guest.name
+        );
     }
 }
 

@@ -21,7 +21,7 @@ use ferrovirt_model::domain::{
 };
 use ferrovirt_sys::blocking;
 use ferrovirt_sys::burst::Door;
-use ferrovirt_sys::cgroup::Scope;
+use ferrovirt_sys::cgroup::{Partition, Scope, create_scope_in};
 use ferrovirt_sys::launch::Orders;
 use ferrovirt_sys::process::ProcessId;
 use tokio::net::UnixStream;
@@ -38,13 +38,13 @@ use crate::prepare::Prepared;
 use crate::qmp::{Monitor, QmpError, commands};
 use crate::swtpm::{self, Swtpm};
 use crate::threads::{self, Threads};
-use crate::{hostdev, processors, throttle, tuning};
+use crate::{device_rules, hostdev, processors, throttle, tuning};
 
 /// Where a run remembers the name of its control group.
 pub const SCOPE: &str = "scope";
 
-/// The group of groups in which guests are unless they say otherwise; told in the document of one that runs.
-const PARTITION: &str = "/machine";
+/// Where a run remembers the group of groups in which its own is.
+const PARTITION: &str = "partition";
 
 /// Moving a thread to another group takes the kernel a grace period of some 10 ms, in which nobody on this machine forks.
 /// Side by side it takes longer.
@@ -120,6 +120,7 @@ pub async fn launch(
     let scope = scope.flatten();
     blocking::here(|| tuning::limit_at_start(scope.as_ref(), &run.doc))?;
     if let Some(scope) = &scope {
+        blocking::here(|| device_rules::set(scope, &run.doc, config, host.passthrough));
         orders.cgroups.clone_from(&scope.entrances);
     }
     swtpm::start(run, config, host.swtpm, &orders.cgroups).await?;
@@ -203,14 +204,39 @@ fn orders(
 }
 
 /// Remembers which control group the run will have, for whoever has to remove it.
-pub fn name_scope(run: &mut Run) {
+///
+/// # Errors
+/// The document names no path of a partition.
+pub fn name_scope(run: &mut Run) -> Result<()> {
+    let partition = partition(&run.doc)?.path().to_owned();
     let name = ferrovirt_sys::cgroup::scope_name("qemu", run.id, run.name());
     run.facts.insert(SCOPE.to_owned(), name);
+    run.facts.insert(PARTITION.to_owned(), partition);
+    Ok(())
+}
+
+/// The group of groups that the document names; told in the document of a guest that runs.
+fn partition(doc: &Domain) -> Result<Partition> {
+    match &doc.resource {
+        Some(resource) => Partition::new(&resource.partition).map_err(Error::Unsupported),
+        None => Ok(Partition::default()),
+    }
+}
+
+/// The control group that a run was to have, where it is.
+pub fn scope_of(run: &Run) -> Option<Scope> {
+    let name = run.facts.get(SCOPE)?;
+    match run.facts.get(PARTITION) {
+        Some(path) => Scope::open_in(&Partition::new(path).ok()?, name),
+        None => Scope::open(name),
+    }
 }
 
 /// The guest's control group, where there are any (R15).
 fn scope(run: &mut Run) -> Option<Scope> {
-    let made = ferrovirt_sys::cgroup::create_scope("qemu", run.id, run.name());
+    // What is no partition was refused before anything was made.
+    let partition = partition(&run.doc).unwrap_or_default();
+    let made = create_scope_in(&partition, "qemu", run.id, run.name());
     let scope = made.unwrap_or_else(|error| {
         tracing::warn!(
             "guest '{}' runs without a control group of its own: {}",
@@ -220,7 +246,7 @@ fn scope(run: &mut Run) -> Option<Scope> {
         None
     })?;
     run.doc.resource.get_or_insert_with(|| Resource {
-        partition: PARTITION.to_owned(),
+        partition: partition.path().to_owned(),
     });
     weigh(&scope, PRECEDENCE);
     Some(scope)

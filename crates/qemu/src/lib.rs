@@ -11,6 +11,7 @@ pub mod capabilities;
 pub mod command;
 mod config;
 pub mod define;
+pub mod device_rules;
 mod error;
 mod host_card;
 mod hostdev;

@@ -66,7 +66,17 @@ fn files(doc: &Domain) -> Vec<(PathBuf, Owner)> {
     for disk in &doc.devices.disks {
         files.extend(images(disk));
     }
-    files.extend(live::nvram::file(doc).map(|path| (PathBuf::from(path), None)));
+    files.extend(opened(doc).into_iter().map(|path| (path, None)));
+    for (_, backend) in live::char_devices(doc) {
+        if is_file(backend) && !is_left_alone(backend) {
+            files.extend(backend.path().map(|path| (PathBuf::from(path), None)));
+        }
+    }
+    files
+}
+
+/// Those that are no images of disks and no ends of ports.
+pub(crate) fn opened(doc: &Domain) -> Vec<PathBuf> {
     let os = [&doc.os.kernel, &doc.os.initrd, &doc.os.shim, &doc.os.dtb];
     let tables = doc.os.acpi.iter().flat_map(|acpi| &acpi.tables);
     let told = doc.sysinfos.iter().filter_map(|info| match info {
@@ -80,13 +90,8 @@ fn files(doc: &Domain) -> Vec<(PathBuf, Owner)> {
         .chain(told.flatten().filter_map(|entry| entry.file.as_ref()))
         .chain(sources.flat_map(|source| [&source.evdev, &source.dev].into_iter().flatten()))
         .chain(doc.devices.pstores.iter().filter_map(|store| store.path.as_ref()));
-    files.extend(others.map(|path| (PathBuf::from(path), None)));
-    for (_, backend) in live::char_devices(doc) {
-        if is_file(backend) && !is_left_alone(backend) {
-            files.extend(backend.path().map(|path| (PathBuf::from(path), None)));
-        }
-    }
-    files
+    let store = live::nvram::file(doc).map(PathBuf::from);
+    store.into_iter().chain(others.map(PathBuf::from)).collect()
 }
 
 /// What QEMU opens by its path. Both ends of a pair of pipes have names of their own.

@@ -8,6 +8,7 @@ use ferrovirt_model::domain::{
     BackingStore, Device, Disk, DiskBus, DiskDevice, DiskSource, DiskType, Domain, Hostdev, Interface,
     InterfaceType, LinkState,
 };
+use ferrovirt_sys::cgroup::DeviceRule;
 use serde_json::value::RawValue;
 use tokio::sync::broadcast::error::RecvError;
 
@@ -15,6 +16,7 @@ use crate::backend::QemuBackend;
 use crate::command;
 use crate::command::net::host_id;
 use crate::define;
+use crate::device_rules;
 use crate::error::{Error, Result};
 use crate::live::{alias, image, tap};
 use crate::machine::{DEADLINE, Machine, Release};
@@ -76,10 +78,12 @@ impl Plug for QemuBackend {
         match device {
             Device::Disk(disk) => {
                 ownership::take_disk(run, self.config(), disk).await?;
+                self.allow(run, &Device::Disk(disk.clone()));
                 Ok(attach_disk(guest, &run.doc, disk).await?)
             }
             Device::Interface(card) if card.kind == InterfaceType::Hostdev => {
                 host_card::attach(card, run, self.config(), self.passthrough(), self.links()).await?;
+                self.allow(run, &Device::Interface(card.clone()));
                 Ok(attach_host_card(guest, &run.doc, card).await?)
             }
             Device::Interface(card) => {
@@ -88,6 +92,7 @@ impl Plug for QemuBackend {
             }
             Device::Hostdev(hostdev) => {
                 hostdev::attach(hostdev, run, self.config(), self.passthrough()).await?;
+                self.allow(run, &Device::Hostdev(hostdev.clone()));
                 Ok(attach_hostdev(guest, &run.doc, hostdev).await?)
             }
             Device::Filesystem(_) | Device::Other(_) => Ok(check(device)?),
@@ -105,6 +110,7 @@ impl Plug for QemuBackend {
     }
 
     async fn withdraw(&self, guest: &Machine, run: &mut Run, device: &Device) {
+        let allowed = device_rules::with(run, device, self.config(), self.passthrough());
         match device {
             Device::Disk(disk) => {
                 for node_name in nodes(disk) {
@@ -123,6 +129,8 @@ impl Plug for QemuBackend {
             Device::Hostdev(hostdev) => hostdev::detach(hostdev, run, self.passthrough()).await,
             Device::Filesystem(_) | Device::Other(_) => {}
         }
+        let staying = self.rules(run);
+        device_rules::change(run, &allowed, &staying, self.config());
     }
 
     async fn update(
@@ -154,6 +162,19 @@ impl Plug for QemuBackend {
         let found = found.map_err(Error::from)?;
         let devices = found.into_iter().filter(|entry| entry.kind.starts_with("child<"));
         Ok(devices.map(|entry| entry.name).collect())
+    }
+}
+
+impl QemuBackend {
+    /// The rules of a running guest's control group.
+    fn rules(&self, run: &Run) -> Vec<DeviceRule> {
+        ferrovirt_sys::blocking::here(|| device_rules::of(&run.doc, self.config(), self.passthrough()))
+    }
+
+    /// One device more may be opened.
+    fn allow(&self, run: &Run, device: &Device) {
+        let to = device_rules::with(run, device, self.config(), self.passthrough());
+        device_rules::change(run, &self.rules(run), &to, self.config());
     }
 }
 

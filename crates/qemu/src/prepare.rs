@@ -50,7 +50,7 @@ pub async fn prepare(
     socket::displays(&mut run.doc, ports, &config.vnc_listen)?;
     socket::own_displays(&mut run.doc, &places.guest_dir);
     run.monitor = Some(places.monitor());
-    launch::name_scope(run);
+    launch::name_scope(run)?;
     run.journal(Step::new(STEP)).await?;
     hostdev::prepare(run, passthrough, links).await?;
     let mut prepared = blocking::here(|| {

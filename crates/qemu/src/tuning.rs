@@ -7,7 +7,7 @@ use ferrovirt_guest::{BackendError, Tune, Tuned};
 use ferrovirt_model::Kib;
 use ferrovirt_model::domain::{CpuTune, Domain};
 use ferrovirt_sys::blocking;
-use ferrovirt_sys::cgroup::{Bandwidth, CgroupError, Part, Scope};
+use ferrovirt_sys::cgroup::{Bandwidth, CgroupError, Part, Partition, Scope};
 
 use crate::backend::QemuBackend;
 use crate::error::{Error, Result};
@@ -74,6 +74,11 @@ pub(crate) fn limit_at_start(scope: Option<&Scope>, doc: &Domain) -> Result<()> 
         (
             doc.cputune.as_ref().is_some_and(of_group),
             "CPU tuning is not available on this host",
+        ),
+        (
+            { doc.resource.as_ref() }
+                .is_some_and(|resource| resource.partition != Partition::default().path()),
+            "Resource partitions are not available on this host",
         ),
     ] {
         if asked && scope.is_none() {

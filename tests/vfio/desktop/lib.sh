@@ -8,9 +8,11 @@ check() { # TEXT COMMAND...
     if "$@" >/tmp/check 2>&1; then ok "$text"; else bad "$text"; sed 's/^/    /' /tmp/check | head -n 40; fi
 }
 until_true() { # SECONDS COMMAND...
-    local limit=$(($1 * 4)) i; shift
-    for i in $(seq "$limit"); do "$@" >/tmp/until 2>&1 && return 0; sleep 0.25; done
-    cat /tmp/until; return 1
+    local limit=$((SECONDS + $1)); shift
+    until "$@" >/tmp/until 2>&1; do
+        [ "$SECONDS" -lt "$limit" ] || { cat /tmp/until; return 1; }
+        sleep 0.25
+    done
 }
 
 # Each device that could be given away, with its driver: as it was when the host came up is where it belongs.

@@ -23,6 +23,10 @@ pub struct Qemu {
     pub max_files: Option<u64>,
     /// Size of a core dump in bytes; none: as the daemon.
     pub max_core: Option<u64>,
+    /// Devices of the host that every guest may open; none: libvirt's list.
+    pub device_acl: Option<Vec<PathBuf>>,
+    /// Whether guests may open no others than those and their own.
+    pub device_rules: bool,
     /// Where huge pages are mounted; none: wherever they are.
     pub hugetlbfs: Option<Vec<PathBuf>>,
     /// Firmware and the template of what it stores, in pairs; none: those that distributions have.
@@ -54,8 +58,6 @@ const WITHOUT_EFFECT: &[&str] = &[
     "backup_tls_x509_verify",
     "bridge_helper",
     "capability_filters",
-    "cgroup_controllers",
-    "cgroup_device_acl",
     "chardev_tls",
     "chardev_tls_x509_cert_dir",
     "chardev_tls_x509_secret_uuid",
@@ -177,6 +179,8 @@ impl Qemu {
                 .and_then(|n| u64::try_from(n).ok())
                 .filter(|n| *n > 0),
             max_core: max_core(&mut reader)?,
+            device_acl: device_acl(&mut reader)?,
+            device_rules: has_device_rules(&mut reader)?,
             hugetlbfs: hugetlbfs(&mut reader)?,
             nvram: nvram(&mut reader)?,
             swtpm_uid,
@@ -233,6 +237,22 @@ fn id(reader: &mut Reader<'_>, name: &'static str, kind: Kind) -> Result<Option<
 fn port(reader: &mut Reader<'_>, name: &str) -> Result<Option<u16>, Error> {
     let port = reader.integer(name, i64::from(DISPLAY_PORTS.0)..=i64::from(DISPLAY_PORTS.1))?;
     Ok(port.and_then(|n| u16::try_from(n).ok()))
+}
+
+/// A list of paths.
+fn device_acl(reader: &mut Reader<'_>) -> Result<Option<Vec<PathBuf>>, Error> {
+    let list = reader.list("cgroup_device_acl")?;
+    Ok(list.map(|list| list.into_iter().map(PathBuf::from).collect()))
+}
+
+/// Of the controllers that may be used only the one for devices can be left out.
+fn has_device_rules(reader: &mut Reader<'_>) -> Result<bool, Error> {
+    let Some(list) = reader.list("cgroup_controllers")? else {
+        return Ok(true);
+    };
+    let text = "cgroup_controllers has an effect on 'devices' only: the others are used where they are";
+    reader.warn("cgroup_controllers", text);
+    Ok(list.contains(&"devices"))
 }
 
 /// One path, or a list of them; an empty text is none at all.

@@ -129,10 +129,15 @@ fn horizon(connection: &Connection) -> rusqlite::Result<Option<i64>> {
     )?;
     let skips = of("SELECT at FROM skip ORDER BY at LIMIT ?1")?;
     // The kind of which there are many old ones decides; what is younger of the others stays.
-    let last = [runs, operations, skips]
-        .into_iter()
-        .filter_map(|began| began.last().copied());
+    let last = [runs, operations, skips].into_iter().filter_map(|began| handful(&began));
     Ok(last.min())
+}
+
+/// Where the handful ends. Of few, which are large then, it is a quarter: the newest must not go with the oldest.
+fn handful(began: &[i64]) -> Option<i64> {
+    let all = began.len() < (AT_ONCE / 2) as usize;
+    let at = if all { began.len().div_ceil(4) } else { began.len() };
+    began.get(at.checked_sub(1)?).copied()
 }
 
 /// Deletes some of what ended and began up to then; says how much that was.
@@ -259,6 +264,14 @@ mod tests {
         assert_eq!(retention.wait(), Duration::ZERO);
         retention.postpone();
         assert!(!retention.wait().is_zero());
+    }
+
+    #[test]
+    fn r93_of_few_and_large_ones_the_newest_stay() {
+        let began: Vec<i64> = (1..=100).collect();
+        for (many, end) in [(0, None), (1, Some(1)), (4, Some(1)), (15, Some(4)), (99, Some(25)), (100, Some(100))] {
+            assert_eq!(handful(&began[..many]), end, "{many}");
+        }
     }
 
     #[test]

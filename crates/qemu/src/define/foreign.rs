@@ -112,9 +112,8 @@ fn of_kind(card: &Interface) -> Result<()> {
 /// Path of a part, and whether the document has it.
 type Part = (&'static str, bool);
 
-fn whole(doc: &Domain) -> [Part; 3] {
+fn whole(doc: &Domain) -> [Part; 2] {
     [
-        ("resource", doc.resource.is_some()),
         ("idmap", doc.id_map.is_some()),
         ("lxc:namespace", doc.lxc_namespace.is_some()),
     ]
