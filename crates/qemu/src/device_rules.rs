@@ -91,7 +91,7 @@ fn images(disk: &Disk) -> Vec<(PathBuf, Access)> {
 fn named(doc: &Domain) -> Vec<PathBuf> {
     let devices = &doc.devices;
     let mut nodes = ownership::opened(doc);
-    let backends = live::char_devices(doc).into_iter().map(|(_, backend)| backend);
+    let backends = live::char_devices(doc).map(|(_, backend)| backend);
     let ports = backends.filter(|backend| backend.kind == CharType::Dev);
     nodes.extend(ports.filter_map(|backend| backend.path().map(PathBuf::from)));
     nodes.extend(devices.rngs.iter().filter_map(|rng| match &rng.backend {

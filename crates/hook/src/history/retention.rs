@@ -129,7 +129,9 @@ fn horizon(connection: &Connection) -> rusqlite::Result<Option<i64>> {
     )?;
     let skips = of("SELECT at FROM skip ORDER BY at LIMIT ?1")?;
     // The kind of which there are many old ones decides; what is younger of the others stays.
-    let last = [runs, operations, skips].into_iter().filter_map(|began| handful(&began));
+    let last = [runs, operations, skips]
+        .into_iter()
+        .filter_map(|began| handful(&began));
     Ok(last.min())
 }
 
@@ -269,7 +271,14 @@ mod tests {
     #[test]
     fn r93_of_few_and_large_ones_the_newest_stay() {
         let began: Vec<i64> = (1..=100).collect();
-        for (many, end) in [(0, None), (1, Some(1)), (4, Some(1)), (15, Some(4)), (99, Some(25)), (100, Some(100))] {
+        for (many, end) in [
+            (0, None),
+            (1, Some(1)),
+            (4, Some(1)),
+            (15, Some(4)),
+            (99, Some(25)),
+            (100, Some(100)),
+        ] {
             assert_eq!(handful(&began[..many]), end, "{many}");
         }
     }
