@@ -283,7 +283,9 @@ fn clients_that_are_gone_or_do_not_read_disturb_nobody() {
         w.virsh("start other").ok();
         w.virsh("destroy other").ok();
         w.wait_for("the next launcher waits", Duration::from_secs(20), || {
-            w.processes().iter().any(|(_, line)| line.contains("ferrovirt-launch"))
+            w.processes()
+                .iter()
+                .any(|(_, line)| line.contains("ferrovirt-launch"))
         });
         let before = sockets(w);
         // Asks for everything and reads nothing of it.
