@@ -88,7 +88,9 @@ impl QemuBackend {
     ) -> std::result::Result<String, BackendError> {
         let config = self.config();
         let firmwares = blocking::here(|| Firmwares::of_host(config.nvram.as_deref(), &config.state_dir));
-        Ok(capabilities::domain_document(&self.inner.probes, &firmwares, asked).await?)
+        let swtpm = self.inner.swtpms.find().await;
+        let probes = &self.inner.probes;
+        Ok(capabilities::domain_document(probes, &firmwares, swtpm.as_deref(), asked).await?)
     }
 
     /// Version of the emulator for this machine's own architecture, as libvirt writes it: 10.0.2 is 10000002.

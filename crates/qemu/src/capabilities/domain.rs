@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use ferrovirt_model::domain::{
-    FilesystemDriverType, GraphicsType, HostdevStartupPolicy, MemorySource, VirtType,
+    FilesystemDriverType, GraphicsType, HostdevStartupPolicy, MemorySource, TpmBackendType, TpmModel,
+    TpmVersion, VirtType,
 };
 use ferrovirt_model::domain_capabilities::{
     CpuBlockers, CpuModePart, CpuModelName, CpuModelPart, DeviceParts, DomainCapabilities, FeatureParts,
@@ -16,6 +17,7 @@ use super::cpu::libvirt_name;
 use super::{CpuModel, Emulator, MachineType, Probes};
 use crate::define::{Chipset, Firmwares, Offer, video_device};
 use crate::error::{Error, Result};
+use crate::swtpm::Swtpm;
 
 /// Architectures that clients may name; those without an emulator here get another answer than words that are none.
 const ARCHITECTURES: &[&str] = &[
@@ -99,13 +101,20 @@ struct Question<'a> {
     machine: &'a MachineType,
     kvm: bool,
     firmware: Offer,
+    /// Who plays TPMs.
+    swtpm: Option<&'a Swtpm>,
 }
 
 /// Writes the document. Waits for the probe of the emulator.
 ///
 /// # Errors
 /// An architecture, machine type or virtualization that the emulator does not have; an emulator that is none.
-pub async fn domain_document(probes: &Probes, firmwares: &Firmwares, asked: &Asked) -> Result<String> {
+pub(crate) async fn domain_document(
+    probes: &Probes,
+    firmwares: &Firmwares,
+    swtpm: Option<&Swtpm>,
+    asked: &Asked,
+) -> Result<String> {
     let argument = |text: String| Err(Error::Argument(text));
     if let Some(kind) = { asked.virtualization.as_deref() }.filter(|kind| !VIRTUALIZATIONS.contains(kind)) {
         return argument(format!("unknown virttype: {kind}"));
@@ -147,6 +156,7 @@ pub async fn domain_document(probes: &Probes, firmwares: &Firmwares, asked: &Ask
         machine,
         kvm,
         firmware,
+        swtpm,
     };
     Ok(question.answer().to_xml())
 }
@@ -278,7 +288,7 @@ impl Question<'_> {
                 Words::new("backendModel", ["random", "egd", "builtin"]),
             ]),
             filesystem: Part::with(vec![Words::new("driverType", [FilesystemDriverType::Path])]),
-            tpm: Part::plain(false),
+            tpm: self.tpm(),
             redirdev: Part::with(vec![Words::new("bus", usb)]),
             channel: Part::with(vec![Words::new("type", ["pty", "unix"])]),
             crypto: Part::with(vec![
@@ -289,6 +299,32 @@ impl Question<'_> {
             interface: Part::with(vec![Words::new("backendType", ["default"])]),
             panic: Part::with(vec![self.panics()]),
         }
+    }
+
+    /// The chips that this machine has, and who can play them.
+    fn tpm(&self) -> Part {
+        let models = [TpmModel::TpmTis, TpmModel::TpmCrb];
+        let models: Vec<_> = models
+            .into_iter()
+            .filter(|model| self.emulator.has(model.as_str()))
+            .collect();
+        if models.is_empty() {
+            return Part::plain(false);
+        }
+        let of_swtpm = [TpmBackendType::Emulator, TpmBackendType::External];
+        let of_swtpm = of_swtpm.into_iter().filter(|_| self.swtpm.is_some());
+        let versions = [TpmVersion::V1_2, TpmVersion::V2_0];
+        let versions = versions
+            .into_iter()
+            .filter(|version| self.swtpm.is_some_and(|swtpm| swtpm.plays(*version)));
+        Part::with(vec![
+            Words::new("model", models),
+            Words::new(
+                "backendModel",
+                [TpmBackendType::Passthrough].into_iter().chain(of_swtpm),
+            ),
+            Words::new("backendVersion", versions),
+        ])
     }
 
     fn disk_buses(&self) -> Words {
@@ -401,6 +437,7 @@ mod tests {
             machine: emulator.default_machine().unwrap(),
             kvm: false,
             firmware: Offer::default(),
+            swtpm: None,
         };
         question.answer().to_xml()
     }

@@ -11,7 +11,8 @@ mod probe;
 
 pub use cpu::expand as expand_cpu;
 pub use document::document;
-pub use domain::{Asked, domain_document};
+pub use domain::Asked;
+pub(crate) use domain::domain_document;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
