@@ -13,7 +13,7 @@ DESTDIR     ?=
 
 HELPERS     := ferrovirt-keeper ferrovirt-launch ferrovirt-lease ferrovirt-lxc
 
-.PHONY: build demo test lint bench mutants install deps help
+.PHONY: build demo test test-vfio lint bench mutants install deps help
 
 help:
 	@sed -n 's/^## //p' Makefile
@@ -33,6 +33,11 @@ demo: deps build
 ## make test      all tests, those with real virsh, QEMU, dnsmasq and nft included
 test: deps build
 	cargo test --workspace --no-fail-fast
+
+## make test-vfio devices given to guests, in a host in QEMU with an IOMMU; builds it first (tests/hosts; 50 minutes)
+test-vfio: deps build
+	tests/hosts/test-vfio $(VFIO_GROUPS)
+	tests/vfio/test-desktop
 
 ## make lint      format, clippy, the plan's arrows, sizes, licences
 lint: deps

@@ -278,6 +278,15 @@ fn sockets(w: &World) -> usize {
 fn clients_that_are_gone_or_do_not_read_disturb_nobody() {
     in_world(NEEDS, |w| {
         w.daemon_start();
+        // A start leaves the daemon a launcher for the next one, which it talks to through a socket.
+        w.define(&Guest::new("other"));
+        w.virsh("start other").ok();
+        w.virsh("destroy other").ok();
+        w.wait_for("the next launcher waits", Duration::from_secs(20), || {
+            w.processes()
+                .iter()
+                .any(|(_, line)| line.contains("ferrovirt-launch"))
+        });
         let before = sockets(w);
         // Asks for everything and reads nothing of it.
         let mut deaf = raw();

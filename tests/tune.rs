@@ -290,3 +290,42 @@ fn what_cannot_be_is_refused_where_it_is_defined() {
         }
     });
 }
+
+#[test]
+fn a_guest_is_in_the_partition_that_it_names() {
+    in_world(NEEDS, |w| {
+        w.daemon_start();
+        define(
+            w,
+            "elsewhere",
+            "<resource><partition>desktops</partition></resource>",
+        );
+        w.virsh("start elsewhere")
+            .fails_with(&["Resource partition 'desktops' must start with '/'"]);
+        define(
+            w,
+            "placed",
+            "<resource><partition>/machine/desktops</partition></resource>",
+        );
+        if !controllers(w, "memory") {
+            return;
+        }
+        w.virsh("start placed").ok();
+        let slice = "/sys/fs/cgroup/memory/machine.slice/machine-desktops.slice";
+        let pid = w.qemu_pid("placed").unwrap().to_string();
+        let members = w.sh(&format!("cat {slice}/machine-qemu*placed.scope/cgroup.procs {slice}/machine-qemu*placed.scope/*/cgroup.procs"));
+        assert!(
+            members.lines().any(|member| member == pid),
+            "{pid} is not in {members}"
+        );
+        assert!(
+            w.virsh("dumpxml placed")
+                .ok()
+                .contains("<partition>/machine/desktops</partition>")
+        );
+        w.daemon_kill();
+        w.daemon_start();
+        w.virsh("destroy placed").ok();
+        assert!(!w.succeeds(&format!("ls -d {slice}/machine-qemu*placed.scope")));
+    });
+}

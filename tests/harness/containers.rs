@@ -197,7 +197,7 @@ impl World {
         let processes = self.processes().into_iter();
         let mut left: Vec<String> = processes
             .filter(|(pid, line)| {
-                line.contains("ferrovirt-lxc")
+                (line.contains("ferrovirt-lxc") && !self.waits_for_orders(*pid))
                     || self
                         .read(format!("/proc/{pid}/environ"))
                         .contains("container=lxc-libvirt")
@@ -215,6 +215,13 @@ impl World {
             (!is_dir && !is_mark).then(|| entry.path().display().to_string())
         }));
         left
+    }
+
+    /// The one that will hold the next container is the daemon's child; those that hold one are not.
+    fn waits_for_orders(&self, pid: u32) -> bool {
+        let status = self.read(format!("/proc/{pid}/status"));
+        let parent = status.lines().find_map(|line| line.strip_prefix("PPid:"));
+        parent.is_some_and(|parent| self.read(format!("/proc/{}/comm", parent.trim())) == "ferrovirtd\n")
     }
 
     /// Pairs of network devices that are there for containers.

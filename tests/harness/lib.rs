@@ -10,6 +10,7 @@ pub mod groups;
 pub mod hooks;
 pub mod made_up;
 pub mod network;
+pub mod qemu;
 pub mod raw;
 pub mod tools;
 pub mod virsh;
@@ -17,6 +18,7 @@ pub mod world;
 
 pub use containers::Container;
 pub use documents::{Guest, Net};
+pub use qemu::{Machine, Qemu};
 pub use tools::Tool;
 pub use virsh::{Background, Output};
 pub use world::{World, in_world};

@@ -13,6 +13,10 @@ pub enum Tool {
     Qemu,
     /// `qemu-img`
     QemuImg,
+    /// `swtpm`, with `swtpm_setup`
+    Swtpm,
+    /// `virt-install`
+    VirtInstall,
     /// `dnsmasq`
     Dnsmasq,
     /// `nft`
@@ -36,6 +40,8 @@ impl Tool {
             Tool::Virsh => "virsh",
             Tool::Qemu => "qemu-system-x86_64",
             Tool::QemuImg => "qemu-img",
+            Tool::Swtpm => "swtpm_setup",
+            Tool::VirtInstall => "virt-install",
             Tool::Dnsmasq => "dnsmasq",
             Tool::Nft => "nft",
             Tool::Iptables => "iptables",

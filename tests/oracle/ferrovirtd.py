@@ -13,6 +13,8 @@
         "lxc": "lxc:///system",
         "network": "network:///system",
     },
+    # The host of the golden runs had no TPM emulator, and what is there decides what is refused.
+    "setup": ["[ ! -e /usr/bin/swtpm ] || mount --bind /dev/null /usr/bin/swtpm"],
     "hooks_dir": "/etc/libvirt/hooks",
     "private_dirs": ["/etc/libvirt", "/var/lib/libvirt", "/var/log/libvirt", "/var/cache/libvirt", "/run"],
     "boot_dirs": ["/run"],

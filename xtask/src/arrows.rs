@@ -141,7 +141,7 @@ const PLAN: &[Room] = &[
     Room {
         name: "xtask",
         floor: 7,
-        may_use: &[],
+        may_use: &["ferrovirt-model", "ferrovirt-xml"],
     },
 ];
 

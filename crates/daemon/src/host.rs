@@ -12,6 +12,7 @@ use ferrovirt_link::Links;
 use ferrovirt_lxc::{LxcBackend, LxcConfig};
 use ferrovirt_network::{Autostart, Networks};
 use ferrovirt_qemu::{QemuBackend, QemuConfig};
+use ferrovirt_sys::launch::Launcher;
 use ferrovirt_sys::program;
 use ferrovirt_xml::UnknownPolicy;
 use tokio::sync::watch;
@@ -186,7 +187,8 @@ impl Host {
             own::UnknownXml::Keep => UnknownPolicy::Keep,
         };
         let node = Node::read();
-        let networks = Networks::new(network_config(paths, unknown)?, engine.clone());
+        let launcher = Launcher::new(helper("ferrovirt-launch")?);
+        let networks = Networks::new(network_config(paths, &launcher, unknown)?, engine.clone());
         let bulletin = Arc::new(Bulletin::default());
         let board = Arc::clone(&bulletin);
         networks.listen(Box::new(move |event| board.network(event)));
@@ -194,7 +196,7 @@ impl Host {
         let links = Links::open().map_err(failed("qemu"))?;
         let passthrough = devices::passthrough(paths);
         let backend = QemuBackend::new(
-            qemu_config(paths, drivers, &node)?,
+            qemu_config(paths, drivers, &node, launcher)?,
             links.clone(),
             passthrough.clone(),
         );
@@ -268,7 +270,11 @@ impl Host {
     }
 }
 
-fn network_config(paths: &Paths, unknown: UnknownPolicy) -> Result<ferrovirt_network::Config, Error> {
+fn network_config(
+    paths: &Paths,
+    launcher: &Launcher,
+    unknown: UnknownPolicy,
+) -> Result<ferrovirt_network::Config, Error> {
     Ok(ferrovirt_network::Config {
         config_dir: paths.network.config_dir.clone(),
         status_dir: paths.network.run_dir.clone(),
@@ -276,7 +282,7 @@ fn network_config(paths: &Paths, unknown: UnknownPolicy) -> Result<ferrovirt_net
         boot_flag_dir: paths.network.run_dir.clone(),
         dnsmasq: "dnsmasq".into(),
         nft: "nft".into(),
-        launch_helper: helper("ferrovirt-launch")?,
+        launcher: launcher.clone(),
         lease_helper: helper("ferrovirt-lease")?,
         unknown,
         privileged: paths.privileged,
@@ -298,13 +304,29 @@ fn lxc_config(paths: &Paths) -> Result<LxcConfig, Error> {
     Ok(LxcConfig {
         run_dir: paths.lxc.run_dir.clone(),
         log_dir: paths.lxc.log_dir.clone(),
-        launch_helper: helper("ferrovirt-launch")?,
-        controller: helper("ferrovirt-lxc")?,
+        controller: Launcher::new(helper("ferrovirt-lxc")?),
     })
 }
 
-fn qemu_config(paths: &Paths, drivers: &Drivers, node: &Node) -> Result<QemuConfig, Error> {
+fn qemu_config(
+    paths: &Paths,
+    drivers: &Drivers,
+    node: &Node,
+    launcher: Launcher,
+) -> Result<QemuConfig, Error> {
     let qemu = &drivers.qemu;
+    // libvirt's places: those of the system are beside its own, as swtpm's log is no part of it.
+    let (swtpm_dir, swtpm_log_dir) = if paths.privileged {
+        (
+            paths.state_dir.join("swtpm"),
+            PathBuf::from("/var/log/swtpm/libvirt/qemu"),
+        )
+    } else {
+        (
+            paths.qemu.config_dir.join("swtpm"),
+            paths.qemu.log_dir.join("swtpm"),
+        )
+    };
     Ok(QemuConfig {
         state_dir: paths.qemu.state_dir.clone(),
         run_dir: paths.qemu.run_dir.clone(),
@@ -317,10 +339,14 @@ fn qemu_config(paths: &Paths, drivers: &Drivers, node: &Node) -> Result<QemuConf
         display_ports: qemu.display_ports,
         max_files: qemu.max_files,
         max_core: qemu.max_core,
-        launch_helper: helper("ferrovirt-launch")?,
+        launcher,
         emulator_dirs: Vec::new(),
         hugetlbfs: qemu.hugetlbfs.clone(),
         nvram: qemu.nvram.clone(),
+        swtpm_dir,
+        swtpm_log_dir,
+        swtpm_uid: qemu.swtpm_uid,
+        swtpm_gid: qemu.swtpm_gid,
         privileged: paths.privileged,
         hostname: node.hostname.clone(),
     })

@@ -41,7 +41,8 @@ pub trait Backend: Send + Sync + 'static {
     /// When the document asks for what this hypervisor does not have.
     fn complete(&self, doc: &mut Domain) -> impl Future<Output = Result<(), BackendError>> + Send;
 
-    /// The definition is about to be forgotten: what else there is of it goes, stays, or is in the way.
+    /// The definition is about to be forgotten: what else there is of it goes, stays, or is in the way. What a guest that is
+    /// `active` uses stays until its end ([`Backend::abandon`]).
     ///
     /// # Errors
     /// Something is in the way of which nobody said what becomes of it; the definition stays then.
@@ -49,9 +50,16 @@ pub trait Backend: Send + Sync + 'static {
         &self,
         doc: &Domain,
         leftovers: Leftovers,
+        active: bool,
     ) -> impl Future<Output = Result<(), BackendError>> + Send {
-        let _ = (doc, leftovers);
+        let _ = (doc, leftovers, active);
         std::future::ready(Ok(()))
+    }
+
+    /// A guest that has no definition has ended: what was stored for it goes, unless its document wants it kept.
+    fn abandon(&self, doc: &Domain) -> impl Future<Output = ()> + Send {
+        let _ = doc;
+        std::future::ready(())
     }
 
     /// The document of a guest that has no process, not yet or no more, where it differs from that of one that runs:

@@ -64,7 +64,10 @@ async fn undefine<B: Backend>(walk: &Walk<B>, leftovers: Leftovers) -> Result<()
         return Err(Error::Invalid("cannot undefine transient domain".to_owned()));
     }
     if let Some(config) = &seen.config {
-        walk.shared.backend.forget(config, leftovers).await?;
+        walk.shared
+            .backend
+            .forget(config, leftovers, seen.is_active())
+            .await?;
     }
     walk.shared.store.remove(&seen.name)?;
     walk.desk.change(|s| {

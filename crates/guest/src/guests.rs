@@ -20,6 +20,7 @@ use crate::error::{Error, Result};
 use crate::event::{Lifecycle, Listener};
 use crate::flags::StartFlags;
 use crate::handle::{GuestHandle, GuestReader};
+use crate::metadata;
 use crate::owner::{MAILBOX, Mail, Note, Owner};
 use crate::ports::Ports;
 use crate::registry::Claim;
@@ -260,6 +261,7 @@ impl<B: Power + Statistics + Tune + Plug> Guests<B> {
     async fn complete(&self, mut doc: Domain) -> Result<Domain> {
         store::check_name(&doc.name)?;
         doc.uuid.get_or_insert_with(Uuid::random);
+        metadata::check(&doc)?;
         self.shared.backend.complete(&mut doc).await?;
         Ok(doc)
     }

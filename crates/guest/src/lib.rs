@@ -45,6 +45,7 @@ mod stats;
 mod status;
 mod status_xml;
 mod store;
+mod threads;
 pub mod traffic;
 mod tuning;
 mod walk;
@@ -80,4 +81,5 @@ pub use stats::{
     InterfaceStats, Requests, StatsAsk, Traffic, VcpuStats,
 };
 pub use status::{Plugged, Status, Step};
+pub use threads::{ThreadChange, emulator_place, io_thread_place, vcpu_place};
 pub use tuning::{Tuned, Tuning};

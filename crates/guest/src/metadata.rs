@@ -2,7 +2,7 @@
 
 use ferrovirt_model::domain::Domain;
 
-use crate::error::{Error, Result};
+use crate::error::{BackendError, Error, Result};
 use crate::flags::Metadata;
 
 /// Changes the document.
@@ -20,6 +20,46 @@ pub(crate) fn apply(doc: &mut Domain, change: &Metadata) -> Result<()> {
         Metadata::Description(text) => doc.description = text.clone().filter(|t| !t.is_empty()),
         Metadata::Element { uri, key, xml } => {
             doc.metadata = set_element(doc.metadata.as_deref(), uri, key, xml.as_deref())?;
+        }
+    }
+    Ok(())
+}
+
+/// Whether all that stands in `<metadata>` can be found again: each program has one element, told by its namespace. libvirt
+/// drops the others without a word.
+///
+/// # Errors
+/// `Unsupported`, with the first one that cannot.
+pub(crate) fn check(doc: &Domain) -> Result<()> {
+    let Some(text) = doc.metadata.as_deref() else {
+        return Ok(());
+    };
+    let bad = |e: roxmltree::Error| Error::Xml(format!("metadata cannot be read: {e}"));
+    let refused = |what: String| {
+        Error::from(BackendError::Unsupported(format!(
+            "not supported: {what}, domain/metadata"
+        )))
+    };
+    let tree = roxmltree::Document::parse(text).map_err(bad)?;
+    let mut seen = Vec::new();
+    for child in tree.root_element().children() {
+        let name = child.tag_name();
+        match name.namespace() {
+            Some(uri) if seen.contains(&uri) => {
+                let what = format!("element '{}', a second one of namespace '{uri}'", name.name());
+                return Err(refused(what));
+            }
+            Some(uri) => seen.push(uri),
+            None if child.is_element() => {
+                return Err(refused(format!("element '{}' without a namespace", name.name())));
+            }
+            None if child
+                .text()
+                .is_some_and(|text| child.is_text() && !text.trim().is_empty()) =>
+            {
+                return Err(refused("text".to_owned()));
+            }
+            None => {}
         }
     }
     Ok(())

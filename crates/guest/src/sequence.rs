@@ -149,6 +149,9 @@ async fn unwind<B: Backend>(walk: &Walk<B>, run: &mut Run, why: ShutoffReason) {
     walk.mark(run, Phase::Release).await;
     walk.farewell(run, Some(why)).await;
 
+    if !walk.desk.look().persistent {
+        walk.backend().abandon(&run.doc).await;
+    }
     walk.off(run, why).await;
 }
 

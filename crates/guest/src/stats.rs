@@ -102,6 +102,8 @@ pub struct VcpuStats {
     pub wait: Option<u64>,
     /// Time that it has waited for a processor.
     pub delay: Option<u64>,
+    /// The host's processor on which it ran last.
+    pub processor: Option<u32>,
 }
 
 /// What has gone through a network card in one direction.

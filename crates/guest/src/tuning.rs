@@ -4,6 +4,7 @@ use ferrovirt_model::Kib;
 use ferrovirt_model::domain::{BlkioDevice, BlkioTune, CpuTune, Domain, MemTune, UNLIMITED, VcpuState};
 
 use crate::error::{Error, Result};
+use crate::threads::ThreadChange;
 
 /// A change of a guest's limits and shares. What is not said stays as it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,6 +23,8 @@ pub enum Tuning {
     Vcpus(u32),
     /// Processors that it can have; of the definition only.
     MaximumVcpus(u32),
+    /// Its threads: where they run, and which I/O threads there are.
+    Threads(Box<ThreadChange>),
 }
 
 /// What a guest is held to: what the kernel says of one that runs, what the document says of one that does not.
@@ -83,6 +86,7 @@ impl Tuning {
                 return Err(Error::Argument(text.to_owned()));
             }
             Tuning::MaximumVcpus(count) => maximum_vcpus(doc, *count)?,
+            Tuning::Threads(change) => change.apply(doc, live)?,
         }
         doc.memtune.take_if(|tune| tune.is_empty());
         doc.blkiotune.take_if(|tune| tune.is_empty());

@@ -481,6 +481,7 @@ mod tests {
                     name: "g1".to_owned(),
                 }),
                 give_back: true,
+                stays: false,
             })
             .unwrap();
         let seen = survey(&machine.places(), &taken);

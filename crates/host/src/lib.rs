@@ -28,7 +28,7 @@ pub mod usb;
 pub use error::Error;
 pub use holders::Holder;
 pub use ids::{Names, lookup as lookup_pci_ids};
-pub use pci::{Driver, Passthrough, PciAddress, Wanted, is_express};
+pub use pci::{Driver, Passthrough, PciAddress, VirtualFunction, Wanted, is_express};
 pub use places::Places;
 pub use taken::{Doing, Guest, Taken, TakenDevice, Use};
 pub use tree::{Change, Device, Event, Filter, Kind, Snapshot, Tree};

@@ -45,6 +45,10 @@ pub struct TakenDevice {
     pub usage: Use,
     /// Whether it goes back to the host when its guest ends: only what was taken for that guest does.
     pub give_back: bool,
+    /// Whether it stays in the register when its guest ends and it does not go back: somebody has detached it, and will want to
+    /// reattach it. What a guest manages, and was where it is before, is nobody's any more.
+    #[serde(default)]
+    pub stays: bool,
 }
 
 impl TakenDevice {
@@ -63,6 +67,9 @@ struct TakenUsb {
     bus: u32,
     device: u32,
     guest: Guest,
+    /// Whether the host had a driver for it.
+    #[serde(default)]
+    driven: bool,
 }
 
 /// What is written down.
@@ -76,7 +83,7 @@ struct Book {
 #[derive(Debug, Default)]
 struct Inner {
     pci: BTreeMap<PciAddress, TakenDevice>,
-    usb: BTreeMap<(u32, u32), Guest>,
+    usb: BTreeMap<(u32, u32), TakenUsb>,
     /// Devices that something is being done to at this moment.
     busy: BTreeMap<PciAddress, Work>,
 }
@@ -156,7 +163,7 @@ impl Taken {
             usb: book
                 .usb
                 .into_iter()
-                .map(|usb| ((usb.bus, usb.device), usb.guest))
+                .map(|usb| ((usb.bus, usb.device), usb))
                 .collect(),
             busy: BTreeMap::new(),
         };
@@ -252,7 +259,7 @@ impl Taken {
         let mut inner = self.inner();
         let mut book = Book {
             pci: inner.pci.values().cloned().collect(),
-            usb: inner.usb.iter().map(usb_entry).collect(),
+            usb: inner.usb.values().cloned().collect(),
         };
         let before = book.clone();
         let value = change(&mut book)?;
@@ -270,7 +277,7 @@ impl Taken {
         inner.usb = book
             .usb
             .into_iter()
-            .map(|usb| ((usb.bus, usb.device), usb.guest))
+            .map(|usb| ((usb.bus, usb.device), usb))
             .collect();
         Ok(value)
     }
@@ -318,11 +325,12 @@ impl Taken {
         })
     }
 
-    /// Reserves a USB device for a guest. It stays with the host's driver until the guest opens it.
+    /// Reserves a USB device for a guest. It stays with the host's driver until the guest opens it; `driven` says whether there is
+    /// one.
     ///
     /// # Errors
     /// [`Error::UsbInUse`], [`Error::Register`].
-    pub fn take_usb(&self, bus: u32, device: u32, guest: &Guest) -> Result<(), Error> {
+    pub fn take_usb(&self, bus: u32, device: u32, guest: &Guest, driven: bool) -> Result<(), Error> {
         self.change(|book| {
             let known = book.usb.iter().find(|usb| (usb.bus, usb.device) == (bus, device));
             match known {
@@ -336,6 +344,7 @@ impl Taken {
                         bus,
                         device,
                         guest: guest.clone(),
+                        driven,
                     });
                     Ok(())
                 }
@@ -367,15 +376,17 @@ impl Taken {
 
     /// The guest that has a USB device.
     pub fn guest_of_usb(&self, bus: u32, device: u32) -> Option<Guest> {
-        self.inner().usb.get(&(bus, device)).cloned()
+        self.inner().usb.get(&(bus, device)).map(|usb| usb.guest.clone())
     }
-}
 
-fn usb_entry(((bus, device), guest): (&(u32, u32), &Guest)) -> TakenUsb {
-    TakenUsb {
-        bus: *bus,
-        device: *device,
-        guest: guest.clone(),
+    /// A guest's USB devices, bus and number, that the host had drivers for.
+    pub fn driven_usb(&self, guest: &Guest) -> Vec<(u32, u32)> {
+        let inner = self.inner();
+        let theirs = inner
+            .usb
+            .iter()
+            .filter(|(_, usb)| usb.guest == *guest && usb.driven);
+        theirs.map(|(at, _)| *at).collect()
     }
 }
 
@@ -423,6 +434,7 @@ mod tests {
             address: address.parse().unwrap(),
             driver: "vfio-pci".to_owned(),
             give_back: usage != Use::Detached,
+            stays: usage == Use::Detached,
             usage,
         }
     }
@@ -435,11 +447,13 @@ mod tests {
         let nic = device("0000:01:00.0", Use::Guest(guest("g1")));
         taken.put(nic.clone()).unwrap();
         taken.put(device("0000:02:00.0", Use::Detached)).unwrap();
-        taken.take_usb(1, 2, &guest("g1")).unwrap();
+        taken.take_usb(1, 2, &guest("g1"), true).unwrap();
         let next = Taken::open(Some(path.clone()));
         assert_eq!((next.devices(), next.devices().len()), (taken.devices(), 2));
         assert_eq!(next.guest_of(nic.address), Some(guest("g1")));
         assert_eq!(next.guest_of_usb(1, 2), Some(guest("g1")));
+        assert_eq!(next.driven_usb(&guest("g1")), [(1, 2)]);
+        assert_eq!(next.driven_usb(&guest("g2")), []);
         next.leave_detached(nic.address).unwrap();
         assert!(next.is_detached(nic.address));
         next.forget(nic.address).unwrap();
@@ -462,14 +476,14 @@ mod tests {
         taken
             .put(device("0000:01:00.0", Use::Guest(guest("g1"))))
             .unwrap();
-        taken.take_usb(1, 2, &guest("g1")).unwrap();
-        let second = taken.take_usb(1, 2, &guest("g2")).unwrap_err();
+        taken.take_usb(1, 2, &guest("g1"), true).unwrap();
+        let second = taken.take_usb(1, 2, &guest("g2"), false).unwrap_err();
         assert_eq!(
             second.to_string(),
             "USB device 001:002 is in use by driver QEMU, domain g1"
         );
         taken.leave_usb(1, 2).unwrap();
-        taken.take_usb(1, 2, &guest("g2")).unwrap();
+        taken.take_usb(1, 2, &guest("g2"), false).unwrap();
         let address = "0000:01:00.0".parse().unwrap();
         let busy = taken.begin(address, "unbind", None).unwrap();
         assert!(

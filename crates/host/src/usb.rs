@@ -71,6 +71,47 @@ pub fn by_ids(places: &Places, vendor: u32, product: u32) -> Result<UsbDevice, E
     }
 }
 
+/// Whether the host has a driver for any part of a device.
+pub fn is_driven(places: &Places, device: UsbDevice) -> bool {
+    interfaces(places, device)
+        .iter()
+        .any(|dir| dir.join("driver").exists())
+}
+
+/// Has the host look for drivers of a device that a guest had. A QEMU that ends by itself gives it back; from one that is killed
+/// the kernel takes it and leaves it alone.
+///
+/// # Errors
+/// The kernel's refusal.
+pub fn give_back(places: &Places, device: UsbDevice) -> std::io::Result<()> {
+    let probe = places.sys.join("bus/usb/drivers_probe");
+    for dir in interfaces(places, device) {
+        let name = dir.file_name().and_then(|name| name.to_str());
+        if let Some(name) = name.filter(|_| !dir.join("driver").exists()) {
+            std::fs::write(&probe, name)?;
+        }
+    }
+    Ok(())
+}
+
+/// The directories of a device's interfaces: `1-3:1.0`.
+fn interfaces(places: &Places, device: UsbDevice) -> Vec<PathBuf> {
+    let dir = places.sys.join("bus/usb/devices");
+    let is = |own: &PathBuf, file: &str, number| sysfs::number(&own.join(file)) == Some(number);
+    let names = sysfs::names(&dir);
+    let own = { names.iter() }
+        .filter(|name| !name.contains(':'))
+        .map(|name| dir.join(name))
+        .find(|own| is(own, "busnum", device.bus) && is(own, "devnum", device.device));
+    let Some(own) = own.as_deref().and_then(|own| own.file_name()?.to_str()) else {
+        return Vec::new();
+    };
+    { names.iter() }
+        .filter(|name| name.split_once(':').is_some_and(|(of, _)| of == own))
+        .map(|name| dir.join(name))
+        .collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -10,6 +10,7 @@ mod error;
 mod links;
 mod pair;
 mod tap;
+mod vf;
 
 pub use address::{Address, Route};
 pub use bridge::BridgeSpec;
@@ -17,3 +18,4 @@ pub use error::LinkError;
 pub use links::Links;
 pub use pair::{MacvlanMode, VethSpec};
 pub use tap::{Tap, TapSpec};
+pub use vf::VfSettings;

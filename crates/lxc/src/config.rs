@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use ferrovirt_sys::launch::Launcher;
+
 /// Settings of the driver for containers.
 #[derive(Debug, Clone)]
 pub struct LxcConfig {
@@ -9,10 +11,8 @@ pub struct LxcConfig {
     pub run_dir: PathBuf,
     /// Logs: `/var/log/libvirt/lxc`.
     pub log_dir: PathBuf,
-    /// The program `ferrovirt-launch`.
-    pub launch_helper: PathBuf,
-    /// The program `ferrovirt-lxc`.
-    pub controller: PathBuf,
+    /// The program `ferrovirt-lxc`, which is its own launcher.
+    pub controller: Launcher,
 }
 
 impl LxcConfig {

@@ -77,9 +77,7 @@ pub async fn launch(
     })?;
     run.monitor = Some(socket.clone());
     // Who it is has to be on disk before it is there: a daemon that dies in between leaves nothing behind (R96).
-    let ready = ferrovirt_sys::launch::ready(&config.launch_helper, launch)
-        .await
-        .map_err(Error::from)?;
+    let ready = config.controller.ready(launch).await.map_err(Error::from)?;
     run.born(ready.id()).await?;
     let process = ready.go().await.map_err(Error::from)?;
     // As libvirt's: `virsh lxc-enter-namespace` enters the control groups of the process with the number that it is told.
@@ -121,6 +119,7 @@ pub async fn launch(
         init = born => init?,
         () = cancel.cancelled() => return Err(BackendError::Cancelled),
     };
+    config.controller.refill();
     Ok(Container::new(
         run.name(),
         process,
@@ -147,15 +146,11 @@ fn launch_orders(config: &LxcConfig, log: &GuestLog, socket: &Path, orders: &[u8
         .map_err(Error::io("Failed to open file", log.path()))?;
     let orders = sealed(orders).map_err(Error::io("Cannot write down", "the orders"))?;
     Ok(LaunchOrders {
-        env: vec![(
-            OsString::from("PATH"),
-            OsString::from("/usr/sbin:/usr/bin:/sbin:/bin"),
-        )],
         keep_capabilities: true,
         stdout: Some(stdout.into()),
         stderr: Some(stderr.into()),
         fds: vec![(orders, ORDERS_FD), (listener(socket)?, SOCKET_FD)],
-        ..LaunchOrders::new(&config.controller)
+        ..LaunchOrders::new(config.controller.path())
     })
 }
 

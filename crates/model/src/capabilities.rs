@@ -2,7 +2,7 @@
 
 use crate::{Kib, Uuid};
 use ferrovirt_xml::values::yes_no;
-use ferrovirt_xml::{Cursor, Element, Form, Writer, Xml, XmlError};
+use ferrovirt_xml::{Cursor, Element, Form, Shape, Writer, Xml, XmlError};
 
 /// The whole document.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -38,6 +38,11 @@ impl Element for Capabilities {
             out.element("guest", guest);
         }
         out.blank_line();
+    }
+
+    fn shape(shape: &mut Shape) {
+        shape.child::<Host>("host", "The host.");
+        shape.child::<Guest>("guest", "A kind of guests.");
     }
 }
 

@@ -39,6 +39,12 @@ pub fn describe() -> Host {
     }
 }
 
+/// The host's processors: those that there can be, and those that are on. Two small reads.
+pub fn processors() -> (Vec<u32>, Vec<u32>) {
+    let of = |what: &str| list(&read(format!("{CPUS}/{what}")).unwrap_or_else(|| "0".to_owned()));
+    (of("present"), of("online"))
+}
+
 /// A kernel list such as `0-3,8`.
 fn list(text: &str) -> Vec<u32> {
     let mut numbers = Vec::new();

@@ -6,6 +6,7 @@
 pub mod capabilities;
 pub mod cpuset;
 pub mod domain;
+pub mod domain_capabilities;
 pub mod host;
 pub mod mac;
 pub mod network;

@@ -1,6 +1,6 @@
 //! Sizes with units.
 
-use ferrovirt_xml::{Cursor, Element, Writer, XmlError, parse};
+use ferrovirt_xml::{Cursor, Element, Shape, Writer, XmlError, parse};
 
 /// An amount of memory in KiB, as libvirt stores it; what was given in smaller units is rounded up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -87,5 +87,10 @@ impl Element for Kib {
 
     fn content(&self, out: &mut Writer) {
         out.text(self.0);
+    }
+
+    fn shape(shape: &mut Shape) {
+        shape.attribute("unit", "Unit of the size.");
+        shape.text();
     }
 }

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use ferrovirt_sys::launch::Launcher;
 use ferrovirt_xml::UnknownPolicy;
 
 /// Settings of the network driver; the daemon fills them in from its own.
@@ -20,7 +21,7 @@ pub struct Config {
     /// The nft program, as a name or a path.
     pub nft: PathBuf,
     /// The program `ferrovirt-launch`.
-    pub launch_helper: PathBuf,
+    pub launcher: Launcher,
     /// The program `ferrovirt-lease`, dnsmasq's script.
     pub lease_helper: PathBuf,
     /// What happens to elements that nobody knows in documents from clients.

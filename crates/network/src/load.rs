@@ -30,7 +30,7 @@ pub(crate) async fn load(shared: &Arc<Shared>) -> Result<()> {
         .iter()
         .any(|status| status.progress().phase != Phase::Active)
     {
-        dnsmasq::settle(&shared.config.launch_helper).await;
+        dnsmasq::settle(&shared.config.launcher).await;
     }
     let mut undone = Vec::new();
     for (status, begin) in join_all(statuses.into_iter().map(|status| take_over(shared, status))).await {

@@ -18,13 +18,13 @@ use tokio::sync::mpsc;
 
 use crate::capabilities::{Emulator, Probes};
 use crate::config::QemuConfig;
-use crate::define::Firmwares;
+use crate::define::{Firmwares, OfHost};
 use crate::error::{Error, Result};
 use crate::live::socket::Ports;
 use crate::machine::{DEADLINE, Ending, Machine};
 use crate::prepare::Prepared;
 use crate::qmp::{Command, commands};
-use crate::{adopt, capabilities, define, hostdev, launch, live, prepare, release, statistics};
+use crate::{adopt, capabilities, define, hostdev, launch, live, prepare, release, statistics, swtpm};
 
 /// QEMU guests of this machine. Cheap to clone.
 #[derive(Clone)]
@@ -37,6 +37,7 @@ struct Inner {
     links: Links,
     passthrough: Passthrough,
     probes: Probes,
+    swtpms: swtpm::Finder,
     ports: Ports,
     /// Descriptors between `prepare` and `launch`, by the id of the run.
     prepared: Mutex<HashMap<i32, Prepared>>,
@@ -59,6 +60,7 @@ impl QemuBackend {
             links,
             passthrough,
             probes,
+            swtpms: swtpm::Finder::default(),
             ports,
             prepared: Mutex::default(),
             endings: Mutex::default(),
@@ -74,6 +76,19 @@ impl QemuBackend {
     /// Never because of one emulator: one that cannot be asked is left out.
     pub async fn capabilities(&self, host: Uuid) -> Result<String> {
         capabilities::document(&self.inner.probes, &self.inner.config, host).await
+    }
+
+    /// What guests of a machine type can have. Waits for the probe of its emulator.
+    ///
+    /// # Errors
+    /// Words that are none, an emulator that cannot be asked.
+    pub async fn domain_capabilities(
+        &self,
+        asked: &capabilities::Asked,
+    ) -> std::result::Result<String, BackendError> {
+        let config = self.config();
+        let firmwares = blocking::here(|| Firmwares::of_host(config.nvram.as_deref(), &config.state_dir));
+        Ok(capabilities::domain_document(&self.inner.probes, &firmwares, asked).await?)
     }
 
     /// Version of the emulator for this machine's own architecture, as libvirt writes it: 10.0.2 is 10000002.
@@ -110,6 +125,16 @@ impl QemuBackend {
         self.inner.probes.emulator(&path).await
     }
 
+    /// Who plays this guest's TPM, looked for only when it has one.
+    async fn swtpm(&self, doc: &Domain) -> Option<Arc<swtpm::Swtpm>> {
+        let asked = !doc.devices.tpms.is_empty();
+        if asked {
+            self.inner.swtpms.find().await
+        } else {
+            None
+        }
+    }
+
     async fn say<C: Command>(&self, guest: &Machine, command: &C) -> std::result::Result<(), BackendError> {
         guest
             .monitor()
@@ -132,13 +157,33 @@ impl Backend for QemuBackend {
             true => blocking::here(|| Firmwares::of_host(config.nvram.as_deref(), &config.state_dir)),
             false => Firmwares::default(),
         };
-        define::complete_with(doc, &emulator, &firmwares)?;
+        let host = OfHost {
+            firmwares,
+            swtpm: self.swtpm(doc).await,
+        };
+        define::complete_with(doc, &emulator, &host)?;
         Ok(())
     }
 
-    async fn forget(&self, doc: &Domain, leftovers: Leftovers) -> std::result::Result<(), BackendError> {
+    async fn forget(
+        &self,
+        doc: &Domain,
+        leftovers: Leftovers,
+        active: bool,
+    ) -> std::result::Result<(), BackendError> {
         blocking::here(|| live::nvram::forget(doc, leftovers.nvram))?;
+        if active {
+            swtpm::can_wait(doc, leftovers.tpm)?;
+        } else {
+            blocking::here(|| swtpm::forget(doc, self.config(), leftovers.tpm))?;
+        }
         Ok(())
+    }
+
+    async fn abandon(&self, doc: &Domain) {
+        if let Err(error) = blocking::here(|| swtpm::forget(doc, self.config(), None)) {
+            tracing::warn!("{error}");
+        }
     }
 
     async fn prepare(&self, run: &mut Run) -> std::result::Result<(), BackendError> {
@@ -152,8 +197,12 @@ impl Backend for QemuBackend {
     async fn launch(&self, run: &mut Run) -> std::result::Result<Machine, BackendError> {
         let emulator = self.emulator(&run.doc).await?;
         let prepared = lock(&self.inner.prepared).remove(&run.id).unwrap_or_default();
-        let machine =
-            launch::launch(run, &self.inner.config, &emulator, prepared, self.passthrough()).await?;
+        let swtpm = self.swtpm(&run.doc).await;
+        let host = launch::Host {
+            passthrough: self.passthrough(),
+            swtpm: swtpm.as_deref(),
+        };
+        let machine = launch::launch(run, &self.inner.config, &emulator, prepared, &host).await?;
         lock(&self.inner.endings).insert(run.id, machine.ending());
         Ok(machine)
     }
@@ -179,9 +228,12 @@ impl Backend for QemuBackend {
             None if run.process().is_some() => "crashed",
             None => "failed",
         };
+        if stage == ReleaseStage::Gone {
+            swtpm::release(run, &inner.config).await;
+        }
         blocking::here(|| release::release(run, stage, &inner.config, &inner.ports, reason));
         if stage == ReleaseStage::Labels {
-            hostdev::release(run, &inner.passthrough).await;
+            hostdev::release(run, &inner.passthrough, &inner.links).await;
         }
     }
 

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use ferrovirt_sys::launch::Launcher;
+
 /// Settings of the QEMU driver.
 #[derive(Debug, Clone)]
 pub struct QemuConfig {
@@ -28,13 +30,21 @@ pub struct QemuConfig {
     /// Size of a core dump in bytes; none: as the daemon.
     pub max_core: Option<u64>,
     /// `ferrovirt-launch`.
-    pub launch_helper: PathBuf,
+    pub launcher: Launcher,
     /// Where the emulators are looked for, before `PATH`; empty in the packaged daemon.
     pub emulator_dirs: Vec<PathBuf>,
     /// Where huge pages are mounted; `None`: wherever they are.
     pub hugetlbfs: Option<Vec<PathBuf>>,
     /// Firmware and the template of its store; `None`: what distributions have.
     pub nvram: Option<Vec<(PathBuf, PathBuf)>>,
+    /// What emulated TPMs store. `/var/lib/libvirt/swtpm`.
+    pub swtpm_dir: PathBuf,
+    /// What they log. `/var/log/swtpm/libvirt/qemu`.
+    pub swtpm_log_dir: PathBuf,
+    /// Their user.
+    pub swtpm_uid: u32,
+    /// Their group.
+    pub swtpm_gid: u32,
     /// Whether this is the daemon of the system: taps, cgroups and other users are possible.
     pub privileged: bool,
     /// The host's name, for the header of logs.
@@ -44,7 +54,7 @@ pub struct QemuConfig {
 impl QemuConfig {
     /// Settings of the system's daemon with everything below `root` (`/` for the real one), guests as root.
     #[must_use]
-    pub fn below(root: &std::path::Path, launch_helper: PathBuf) -> Self {
+    pub fn below(root: &std::path::Path, launcher: Launcher) -> Self {
         Self {
             state_dir: root.join("var/lib/libvirt/qemu"),
             run_dir: root.join("run/libvirt/qemu"),
@@ -57,10 +67,14 @@ impl QemuConfig {
             display_ports: (5900, 65535),
             max_files: None,
             max_core: None,
-            launch_helper,
+            launcher,
             emulator_dirs: Vec::new(),
             hugetlbfs: None,
             nvram: None,
+            swtpm_dir: root.join("var/lib/libvirt/swtpm"),
+            swtpm_log_dir: root.join("var/log/swtpm/libvirt/qemu"),
+            swtpm_uid: 0,
+            swtpm_gid: 0,
             privileged: true,
             hostname: "localhost".to_owned(),
         }

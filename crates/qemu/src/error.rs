@@ -19,6 +19,9 @@ pub enum Error {
     /// A device of the host.
     #[error("{0}")]
     Host(#[from] ferrovirt_host::Error),
+    /// What was asked for is no question.
+    #[error("{0}")]
+    Argument(String),
     /// The document contradicts itself.
     #[error("{0}")]
     Xml(String),
@@ -115,6 +118,7 @@ impl From<Error> for BackendError {
         let text = error.to_string();
         match error {
             Error::Unsupported(_) => Self::Unsupported(text),
+            Error::Argument(_) => Self::Argument(text),
             Error::Xml(_) => Self::Xml(text),
             Error::Host(error) => of_host(&error, text),
             Error::Monitor(QmpError::Timeout { .. }) | Error::Timeout(_) => Self::Timeout(text),

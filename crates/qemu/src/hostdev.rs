@@ -3,19 +3,22 @@
 //! register of [`Passthrough`], on disk before anything is touched (R96).
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use ferrovirt_guest::{BackendError, Run};
 use ferrovirt_host::usb::{self, UsbDevice};
 use ferrovirt_host::{Driver, Guest, Passthrough, PciAddress, Places, Wanted};
+use ferrovirt_link::Links;
 use ferrovirt_model::Kib;
 use ferrovirt_model::domain::{
     Domain, HostPciAddress, HostPciDriver, HostPciDriverName, HostUsbAddress, Hostdev, HostdevKind,
-    HostdevPci, HostdevStartupPolicy, HostdevUsb, OriginalStates,
+    HostdevPci, HostdevStartupPolicy, HostdevUsb, Interface, OriginalStates,
 };
 use ferrovirt_sys::blocking;
 
 use crate::config::QemuConfig;
 use crate::error::{Error, Result};
+use crate::host_card;
 use crate::live::hostdev::node_of_usb;
 use crate::ownership;
 
@@ -26,17 +29,38 @@ const BESIDE_MEMORY: u64 = 1 << 30;
 const DRIVER: &str = "QEMU";
 
 /// The guest, as the register has it.
-fn guest(name: &str) -> Guest {
+pub(crate) fn guest(name: &str) -> Guest {
     Guest {
         driver: DRIVER.to_owned(),
         name: name.to_owned(),
     }
 }
 
-fn address(address: &HostPciAddress) -> Result<PciAddress> {
+pub(crate) fn address(address: &HostPciAddress) -> Result<PciAddress> {
     let text = address.to_string();
     text.parse()
         .map_err(|_| Error::Xml(format!("'{text}' is not an address of a PCI device")))
+}
+
+/// All devices of the host that a guest has, in libvirt's order: cards come first.
+fn all(doc: &Domain) -> Vec<Hostdev> {
+    let cards = doc.devices.interfaces.iter().filter_map(Interface::as_hostdev);
+    cards.chain(doc.devices.hostdevs.iter().cloned()).collect()
+}
+
+/// What can be said before any device is looked at.
+///
+/// # Errors
+/// The guest wants a PCI device, and this machine can give none away.
+pub fn check(doc: &Domain, passthrough: &Passthrough) -> Result<()> {
+    let by_vfio = |hostdev: &Hostdev| match &hostdev.kind {
+        HostdevKind::Pci(pci) => driver_of(pci).is_ok_and(|driver| driver == Driver::Vfio),
+        _ => false,
+    };
+    match all(doc).iter().any(by_vfio) && !blocking::here(|| passthrough.is_possible()) {
+        true => Err(ferrovirt_host::Error::NoPassthrough.into()),
+        false => Ok(()),
+    }
 }
 
 /// Gets all devices of a guest ready and fills in what is found out. PCI devices that are not there are left out; the launch
@@ -44,11 +68,16 @@ fn address(address: &HostPciAddress) -> Result<PciAddress> {
 ///
 /// # Errors
 /// A device is in use, cannot be given away, or its driver does not let go of it.
-pub async fn prepare(run: &mut Run, passthrough: &Passthrough) -> std::result::Result<(), BackendError> {
+pub async fn prepare(
+    run: &mut Run,
+    passthrough: &Passthrough,
+    links: &Links,
+) -> std::result::Result<(), BackendError> {
     let guest = guest(run.name());
     if passthrough.is_possible() {
         run.doc.devices.hostdevs.iter_mut().for_each(name_driver);
     }
+    host_card::prepare(run, passthrough, links).await?;
     for hostdev in &mut run.doc.devices.hostdevs {
         // A driver that does not let go must not keep a destroy waiting: what is still on its way then goes back by itself.
         tokio::select! {
@@ -83,14 +112,14 @@ pub async fn attach(
 }
 
 /// A PCI device that does not say how it reaches the guest does so by VFIO.
-fn name_driver(hostdev: &mut Hostdev) {
+pub(crate) fn name_driver(hostdev: &mut Hostdev) {
     if let HostdevKind::Pci(pci) = &mut hostdev.kind {
         let driver = pci.driver.get_or_insert_default();
         driver.name.get_or_insert(HostPciDriverName::Vfio);
     }
 }
 
-async fn take(hostdev: &mut Hostdev, guest: &Guest, passthrough: &Passthrough) -> Result<()> {
+pub(crate) async fn take(hostdev: &mut Hostdev, guest: &Guest, passthrough: &Passthrough) -> Result<()> {
     match &mut hostdev.kind {
         HostdevKind::Pci(pci) => take_pci(pci, guest, passthrough).await,
         HostdevKind::Usb(usb) => blocking::here(|| take_usb(usb, guest, passthrough)),
@@ -98,8 +127,9 @@ async fn take(hostdev: &mut Hostdev, guest: &Guest, passthrough: &Passthrough) -
     }
 }
 
-async fn take_pci(pci: &mut HostdevPci, guest: &Guest, passthrough: &Passthrough) -> Result<()> {
-    let driver = match &pci.driver {
+/// Which driver a device needs meanwhile.
+fn driver_of(pci: &HostdevPci) -> Result<Driver> {
+    Ok(match &pci.driver {
         Some(HostPciDriver {
             name: Some(HostPciDriverName::Kvm),
             ..
@@ -116,11 +146,14 @@ async fn take_pci(pci: &mut HostdevPci, guest: &Guest, passthrough: &Passthrough
             model: Some(model), ..
         }) => Driver::Named(model.clone()),
         _ => Driver::Vfio,
-    };
+    })
+}
+
+async fn take_pci(pci: &mut HostdevPci, guest: &Guest, passthrough: &Passthrough) -> Result<()> {
     let wanted = Wanted {
         address: address(&pci.source.address)?,
         managed: pci.managed == Some(true),
-        driver,
+        driver: driver_of(pci)?,
     };
     let address = wanted.address;
     if !blocking::here(|| passthrough.is_there(address)) && passthrough.is_possible() {
@@ -138,7 +171,10 @@ async fn take_pci(pci: &mut HostdevPci, guest: &Guest, passthrough: &Passthrough
 fn take_usb(device: &mut HostdevUsb, guest: &Guest, passthrough: &Passthrough) -> Result<()> {
     match find_usb(device, passthrough.places()) {
         Ok(found) => {
-            passthrough.taken().take_usb(found.bus, found.device, guest)?;
+            let driven = usb::is_driven(passthrough.places(), found);
+            passthrough
+                .taken()
+                .take_usb(found.bus, found.device, guest, driven)?;
             device.source.address = Some(HostUsbAddress {
                 bus: found.bus,
                 device: found.device,
@@ -206,7 +242,7 @@ pub async fn hand_over(
     config: &QemuConfig,
     passthrough: &Passthrough,
 ) -> std::result::Result<(), BackendError> {
-    let nodes = blocking::here(|| nodes(&run.doc.devices.hostdevs, passthrough))?;
+    let nodes = blocking::here(|| nodes(&all(&run.doc), passthrough))?;
     ownership::take_nodes(run, config, nodes).await
 }
 
@@ -215,7 +251,7 @@ pub async fn hand_over(
 #[must_use]
 pub fn lock_limit(doc: &Domain) -> Option<u64> {
     let has_vfio = |hostdev: &Hostdev| matches!(hostdev.kind, HostdevKind::Pci(_));
-    let vfio = doc.devices.hostdevs.iter().any(has_vfio);
+    let vfio = all(doc).iter().any(has_vfio);
     let locked = doc.memory_backing.as_ref().is_some_and(|backing| backing.locked);
     let hard = doc.memtune.as_ref().and_then(|tune| tune.hard_limit);
     match hard.map(Kib::bytes) {
@@ -227,14 +263,16 @@ pub fn lock_limit(doc: &Domain) -> Option<u64> {
 }
 
 /// The guest has ended: everything goes back to where it was.
-pub async fn release(run: &mut Run, passthrough: &Passthrough) {
-    if run.doc.devices.hostdevs.is_empty() {
+pub async fn release(run: &mut Run, passthrough: &Passthrough, links: &Links) {
+    if all(&run.doc).is_empty() {
         return;
     }
     let guest = guest(run.name());
+    host_card::give_back(run, links, |_| true).await;
     if let Err(error) = passthrough.release(&guest).await {
         tracing::error!("guest '{}': {error}", run.name());
     }
+    give_back_usb(passthrough, &guest).await;
     let gone = |other: &Guest| *other == guest;
     if let Err(error) = blocking::here(|| passthrough.taken().leave_all_usb(gone)) {
         tracing::error!("guest '{}': {error}", run.name());
@@ -248,12 +286,41 @@ pub async fn release(run: &mut Run, passthrough: &Passthrough) {
     }
 }
 
+/// How long drivers of USB devices may take that come back to them.
+const USB_PATIENCE: Duration = Duration::from_secs(10);
+
+/// QEMU gives its USB devices back, unless it was killed. A driver that hangs must not keep the guest from its end.
+async fn give_back_usb(passthrough: &Passthrough, guest: &Guest) {
+    let driven = passthrough.taken().driven_usb(guest);
+    if driven.is_empty() {
+        return;
+    }
+    let places = passthrough.places().clone();
+    let work = tokio::task::spawn_blocking(move || {
+        for (bus, device) in driven {
+            // One that was pulled out meanwhile has nothing to come back to.
+            let Ok(found) = usb::by_address(&places, bus, device) else {
+                continue;
+            };
+            if let Err(error) = usb::give_back(&places, found) {
+                tracing::warn!("USB device {bus:03}:{device:03} has not got its driver back: {error}");
+            }
+        }
+    });
+    if tokio::time::timeout(USB_PATIENCE, work).await.is_err() {
+        tracing::warn!(
+            "guest '{}': a driver of a USB device does not come back",
+            guest.name
+        );
+    }
+}
+
 /// A running guest has a device no longer. The node of a group that another of its devices is in stays QEMU's.
 pub async fn detach(hostdev: &Hostdev, run: &mut Run, passthrough: &Passthrough) {
     let gone = blocking::here(|| nodes([hostdev], passthrough)).unwrap_or_default();
     let kept = blocking::here(|| {
-        let others = run.doc.devices.hostdevs.iter();
-        others
+        let others = all(&run.doc);
+        { others.iter() }
             .filter_map(|other| nodes([other], passthrough).ok())
             .flatten()
             .collect::<Vec<_>>()

@@ -21,7 +21,7 @@ use ferrovirt_model::domain::{
 };
 use ferrovirt_sys::blocking;
 use ferrovirt_sys::burst::Door;
-use ferrovirt_sys::cgroup::Scope;
+use ferrovirt_sys::cgroup::{Partition, Scope, create_scope_in};
 use ferrovirt_sys::launch::Orders;
 use ferrovirt_sys::process::ProcessId;
 use tokio::net::UnixStream;
@@ -36,14 +36,15 @@ use crate::machine::{DEADLINE, Machine};
 use crate::places::{Places, give};
 use crate::prepare::Prepared;
 use crate::qmp::{Monitor, QmpError, commands};
+use crate::swtpm::{self, Swtpm};
 use crate::threads::{self, Threads};
 use crate::{hostdev, processors, throttle, tuning};
 
 /// Where a run remembers the name of its control group.
 pub const SCOPE: &str = "scope";
 
-/// The group of groups in which guests are unless they say otherwise; told in the document of one that runs.
-const PARTITION: &str = "/machine";
+/// Where a run remembers the group of groups in which its own is.
+const PARTITION: &str = "partition";
 
 /// Moving a thread to another group takes the kernel a grace period of some 10 ms, in which nobody on this machine forks.
 /// Side by side it takes longer.
@@ -56,6 +57,15 @@ const PRECEDENCE: u32 = 16;
 /// First number of the descriptors that QEMU inherits.
 const FIRST_FD: i32 = 20;
 
+/// What of the host takes part in a start.
+#[derive(Debug)]
+pub struct Host<'a> {
+    /// Devices that are given away.
+    pub passthrough: &'a Passthrough,
+    /// Who plays TPMs.
+    pub swtpm: Option<&'a Swtpm>,
+}
+
 /// Starts the guest's process, CPUs stopped.
 ///
 /// # Errors
@@ -65,7 +75,7 @@ pub async fn launch(
     config: &QemuConfig,
     emulator: &Arc<Emulator>,
     prepared: Prepared,
-    passthrough: &Passthrough,
+    host: &Host<'_>,
 ) -> std::result::Result<Machine, BackendError> {
     let places = Places::of_run(config, run);
     let log = GuestLog::of(&config.log_dir, run.name());
@@ -81,6 +91,7 @@ pub async fn launch(
     let mut descriptors = prepared.descriptors;
     descriptors.extend(sockets);
     let mut given = given(&places, config, &run.doc);
+    given.tpm = live::tpm::emulated(&run.doc).map(|_| swtpm::socket_path(config, run.id, run.name()));
     let mut fds: Vec<(OwnedFd, i32)> = vec![(listener, FIRST_FD)];
     for (number, (alias, fd)) in (FIRST_FD + 1..).zip(descriptors) {
         given.descriptors.insert(alias, number);
@@ -104,17 +115,16 @@ pub async fn launch(
             .into(),
     );
     orders.stderr = Some(file.into());
-    hostdev::hand_over(run, config, passthrough).await?;
+    hostdev::hand_over(run, config, host.passthrough).await?;
     let scope = config.privileged.then(|| blocking::here(|| scope(run)));
     let scope = scope.flatten();
     blocking::here(|| tuning::limit_at_start(scope.as_ref(), &run.doc))?;
     if let Some(scope) = &scope {
         orders.cgroups.clone_from(&scope.entrances);
     }
+    swtpm::start(run, config, host.swtpm, &orders.cgroups).await?;
     // Who it is has to be on disk before it is QEMU: a daemon that dies in between leaves nothing behind (R96).
-    let ready = ferrovirt_sys::launch::ready(&config.launch_helper, orders)
-        .await
-        .map_err(Error::from)?;
+    let ready = config.launcher.ready(orders).await.map_err(Error::from)?;
     run.born(ready.id()).await?;
     let process = ready.go().await.map_err(Error::from)?;
     write_pid(&places, process)?;
@@ -132,6 +142,7 @@ pub async fn launch(
     complete(&mut run.doc, emulator, &found);
     hold(scope.as_ref(), &run.doc, process, &found.threads()).await?;
     machine.set_balloon(has_balloon(&run.doc));
+    config.launcher.refill();
     Ok(machine)
 }
 
@@ -192,14 +203,39 @@ fn orders(
 }
 
 /// Remembers which control group the run will have, for whoever has to remove it.
-pub fn name_scope(run: &mut Run) {
+///
+/// # Errors
+/// The document names no path of a partition.
+pub fn name_scope(run: &mut Run) -> Result<()> {
+    let partition = partition(&run.doc)?.path().to_owned();
     let name = ferrovirt_sys::cgroup::scope_name("qemu", run.id, run.name());
     run.facts.insert(SCOPE.to_owned(), name);
+    run.facts.insert(PARTITION.to_owned(), partition);
+    Ok(())
+}
+
+/// The group of groups that the document names; told in the document of a guest that runs.
+fn partition(doc: &Domain) -> Result<Partition> {
+    match &doc.resource {
+        Some(resource) => Partition::new(&resource.partition).map_err(Error::Unsupported),
+        None => Ok(Partition::default()),
+    }
+}
+
+/// The control group that a run was to have, where it is.
+pub fn scope_of(run: &Run) -> Option<Scope> {
+    let name = run.facts.get(SCOPE)?;
+    match run.facts.get(PARTITION) {
+        Some(path) => Scope::open_in(&Partition::new(path).ok()?, name),
+        None => Scope::open(name),
+    }
 }
 
 /// The guest's control group, where there are any (R15).
 fn scope(run: &mut Run) -> Option<Scope> {
-    let made = ferrovirt_sys::cgroup::create_scope("qemu", run.id, run.name());
+    // What is no partition was refused before anything was made.
+    let partition = partition(&run.doc).unwrap_or_default();
+    let made = create_scope_in(&partition, "qemu", run.id, run.name());
     let scope = made.unwrap_or_else(|error| {
         tracing::warn!(
             "guest '{}' runs without a control group of its own: {}",
@@ -209,7 +245,7 @@ fn scope(run: &mut Run) -> Option<Scope> {
         None
     })?;
     run.doc.resource.get_or_insert_with(|| Resource {
-        partition: PARTITION.to_owned(),
+        partition: partition.path().to_owned(),
     });
     weigh(&scope, PRECEDENCE);
     Some(scope)
@@ -300,14 +336,7 @@ struct Found {
 
 impl Found {
     fn threads(&self) -> Threads {
-        let number = |io: &commands::IoThread| io.id.strip_prefix("iothread")?.parse().ok();
-        let io = self.iothreads.iter();
-        Threads {
-            vcpus: { self.cpus.iter() }
-                .filter_map(|cpu| Some((u32::try_from(cpu.index).ok()?, cpu.thread_id)))
-                .collect(),
-            iothreads: io.filter_map(|io| Some((number(io)?, io.thread_id))).collect(),
-        }
+        Threads::of(&self.cpus, &self.iothreads)
     }
 }
 
@@ -473,7 +502,7 @@ async fn reports(monitor: &Monitor, doc: &Domain) -> std::result::Result<(), Qmp
             balloon.info.alias.as_deref().unwrap_or_default()
         ),
         property: "guest-stats-polling-interval",
-        value: period,
+        value: i64::from(period),
     };
     match monitor.execute(&command, DEADLINE).await {
         // Figures are no reason not to start.

@@ -12,6 +12,7 @@ pub mod command;
 mod config;
 pub mod define;
 mod error;
+mod host_card;
 mod hostdev;
 mod launch;
 pub mod live;
@@ -26,6 +27,7 @@ mod processors;
 pub mod qmp;
 mod release;
 mod statistics;
+pub mod swtpm;
 #[cfg(test)]
 mod testing;
 mod threads;

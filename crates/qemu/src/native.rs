@@ -11,7 +11,7 @@ use crate::backend::QemuBackend;
 use crate::command::{self, Given};
 use crate::config::QemuConfig;
 use crate::error::Result;
-use crate::live::{alias, socket};
+use crate::live::{alias, socket, tpm};
 use crate::places::Places;
 
 /// The id of a guest that does not run.
@@ -51,7 +51,13 @@ fn words(
     alias::assign(doc);
     socket::channels(doc, &places.channel_dir);
     displays(doc, config, &places.guest_dir);
+    // Held until the words are there: what cannot be opened cannot be started either.
+    let opened = tpm::open(doc)?;
+    let numbers = opened
+        .iter()
+        .map(|(name, fd)| (name.clone(), std::os::fd::AsRawFd::as_raw_fd(fd)));
     let given = Given {
+        descriptors: numbers.collect(),
         guest_dir: places.guest_dir.clone(),
         huge: crate::live::memory::huge_mounts(config.hugetlbfs.as_deref()),
         nodes: crate::live::memory::host_nodes(),

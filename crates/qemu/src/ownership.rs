@@ -273,10 +273,11 @@ pub fn give_back(step: &Step) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use ferrovirt_sys::launch::Launcher;
 
     #[test]
     fn r33_labels_come_and_go() {
-        let config = QemuConfig::below(Path::new("/nowhere"), PathBuf::new());
+        let config = QemuConfig::below(Path::new("/nowhere"), Launcher::new(""));
         let config = QemuConfig { gid: 1234, ..config };
         let mut doc = Domain::default();
         label(&mut doc, &config);

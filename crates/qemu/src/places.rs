@@ -138,10 +138,11 @@ pub fn give(path: &Path, config: &QemuConfig) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use ferrovirt_sys::launch::Launcher;
 
     #[test]
     fn r15_libvirts_places() {
-        let config = QemuConfig::below(Path::new("/"), PathBuf::new());
+        let config = QemuConfig::below(Path::new("/"), Launcher::new(""));
         let places = Places::of(&config, 7, "a-name-that-is-longer-than-that");
         assert_eq!(
             places.monitor(),

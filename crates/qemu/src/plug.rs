@@ -6,7 +6,7 @@ use std::time::Duration;
 use ferrovirt_guest::{BackendError, Plug, Run};
 use ferrovirt_model::domain::{
     BackingStore, Device, Disk, DiskBus, DiskDevice, DiskSource, DiskType, Domain, Hostdev, Interface,
-    LinkState,
+    InterfaceType, LinkState,
 };
 use serde_json::value::RawValue;
 use tokio::sync::broadcast::error::RecvError;
@@ -16,13 +16,13 @@ use crate::command;
 use crate::command::net::host_id;
 use crate::define;
 use crate::error::{Error, Result};
-use crate::hostdev;
 use crate::live::{alias, image, tap};
 use crate::machine::{DEADLINE, Machine, Release};
 use crate::ownership;
 use crate::qmp::commands::{BlockdevDel, CloseFd, DeviceDel, NetdevDel, QomList, SetLink};
 use crate::qmp::{Command, QmpError};
 use crate::throttle;
+use crate::{host_card, hostdev};
 
 /// How long a guest may take to let go of a device before the client gets its answer without that, as in libvirt.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -78,6 +78,10 @@ impl Plug for QemuBackend {
                 ownership::take_disk(run, self.config(), disk).await?;
                 Ok(attach_disk(guest, &run.doc, disk).await?)
             }
+            Device::Interface(card) if card.kind == InterfaceType::Hostdev => {
+                host_card::attach(card, run, self.config(), self.passthrough(), self.links()).await?;
+                Ok(attach_host_card(guest, &run.doc, card).await?)
+            }
             Device::Interface(card) => {
                 let tap = tap::make(self.links(), card).await?;
                 Ok(attach_card(guest, &run.doc, card, tap).await?)
@@ -107,6 +111,9 @@ impl Plug for QemuBackend {
                     forget(guest, &BlockdevDel { node_name }).await;
                 }
                 ferrovirt_sys::blocking::here(|| ownership::leave_disk(run, disk));
+            }
+            Device::Interface(card) if card.kind == InterfaceType::Hostdev => {
+                host_card::detach(card, run, self.passthrough(), self.links()).await;
             }
             // The tap goes with its last descriptor.
             Device::Interface(card) => {
@@ -245,6 +252,13 @@ async fn attach_disk(guest: &Machine, doc: &Domain, disk: &Disk) -> Result<()> {
 
 async fn attach_hostdev(guest: &Machine, doc: &Domain, hostdev: &Hostdev) -> Result<()> {
     match command::hostdev::device(doc, hostdev) {
+        Some(device) => tell(guest, "device_add", device.finish()).await,
+        None => Ok(()),
+    }
+}
+
+async fn attach_host_card(guest: &Machine, doc: &Domain, card: &Interface) -> Result<()> {
+    match command::hostdev::card(doc, card, None) {
         Some(device) => tell(guest, "device_add", device.finish()).await,
         None => Ok(()),
     }

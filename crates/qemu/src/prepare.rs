@@ -15,7 +15,7 @@ use ferrovirt_sys::blocking;
 use crate::config::QemuConfig;
 use crate::error::{Error, Result};
 use crate::live::socket::Ports;
-use crate::live::{alias, file_backends, image, nvram, socket, tap};
+use crate::live::{alias, file_backends, image, nvram, socket, tap, tpm};
 use crate::places::Places;
 use crate::{hostdev, launch, ownership};
 
@@ -43,21 +43,24 @@ pub async fn prepare(
     run.doc = inspected(run.doc.clone()).await?;
     let places = Places::of_run(config, run);
     alias::assign(&mut run.doc);
+    ownership::label(&mut run.doc, config);
+    hostdev::check(&run.doc, passthrough)?;
     settle_model(&mut run.doc);
     socket::channels(&mut run.doc, &places.channel_dir);
     socket::displays(&mut run.doc, ports, &config.vnc_listen)?;
     socket::own_displays(&mut run.doc, &places.guest_dir);
-    ownership::label(&mut run.doc, config);
     run.monitor = Some(places.monitor());
-    launch::name_scope(run);
+    launch::name_scope(run)?;
     run.journal(Step::new(STEP)).await?;
-    hostdev::prepare(run, passthrough).await?;
+    hostdev::prepare(run, passthrough, links).await?;
     let mut prepared = blocking::here(|| {
         places.make(config)?;
         places.make_memory(&run.doc, config)?;
         let again = run.facts.contains_key(ferrovirt_guest::RESET_NVRAM);
         nvram::make(&run.doc, config, again)?;
-        opened_files(&run.doc)
+        let mut prepared = opened_files(&run.doc)?;
+        prepared.descriptors.extend(tpm::open(&run.doc)?);
+        Ok::<_, Error>(prepared)
     })?;
     for interface in &mut run.doc.devices.interfaces {
         if let Some((fd, name)) = tap::make(links, interface).await? {

@@ -28,7 +28,7 @@ pub fn release(run: &mut Run, stage: ReleaseStage, config: &QemuConfig, ports: &
 fn gone(run: &mut Run, config: &QemuConfig, ports: &Ports, reason: &str) {
     for step in run.steps().iter().filter(|step| step.kind == prepare::STEP) {
         let log = GuestLog::of(&config.log_dir, run.name());
-        let scope = run.facts.get(launch::SCOPE).and_then(|name| Scope::open(name));
+        let scope = launch::scope_of(run);
         if reason == CRASHED && scope.as_ref().is_some_and(|scope| scope.oom_kills() > 0) {
             log.line(OOM);
         }

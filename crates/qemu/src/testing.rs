@@ -43,6 +43,7 @@ pub(crate) fn emulator() -> Emulator {
             .map(|name| CpuModel {
                 name: (*name).to_owned(),
                 missing: Some(vec![]),
+                alias_of: None,
             })
             .collect(),
         cpus_kvm: cpus
@@ -50,6 +51,7 @@ pub(crate) fn emulator() -> Emulator {
             .map(|name| CpuModel {
                 name: (*name).to_owned(),
                 missing: Some(vec![]),
+                alias_of: None,
             })
             .collect(),
         commands: BTreeSet::new(),

@@ -2,11 +2,15 @@
 //! which scheduler. Where control groups can tell threads apart, they hold them there; affinity does it everywhere.
 
 use ferrovirt_model::cpuset::CpuSet;
-use ferrovirt_model::domain::{Domain, NumaMode, Scheduler};
+use ferrovirt_model::domain::{Domain, IoThread, NumaMode, Scheduler};
+use ferrovirt_sys::blocking;
 use ferrovirt_sys::cgroup::{Part, Scope};
 use ferrovirt_sys::schedule::{self, Policy};
 
 use crate::error::{Error, Result};
+use crate::machine::{DEADLINE, Machine};
+use crate::qmp::{Monitor, commands};
+use crate::tuning;
 
 /// The threads, as QEMU names them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -15,6 +19,111 @@ pub(crate) struct Threads {
     pub(crate) vcpus: Vec<(u32, i32)>,
     /// Of I/O threads, with their numbers.
     pub(crate) iothreads: Vec<(u32, i32)>,
+}
+
+impl Threads {
+    /// Those that QEMU tells of.
+    pub(crate) fn of(cpus: &[commands::Cpu], iothreads: &[commands::IoThread]) -> Self {
+        let number = |io: &commands::IoThread| io.id.strip_prefix("iothread")?.parse().ok();
+        let vcpus = cpus
+            .iter()
+            .filter_map(|cpu| Some((u32::try_from(cpu.index).ok()?, cpu.thread_id)));
+        let iothreads = iothreads
+            .iter()
+            .filter_map(|io| Some((number(io)?, io.thread_id)));
+        Self {
+            vcpus: vcpus.collect(),
+            iothreads: iothreads.collect(),
+        }
+    }
+}
+
+/// Brings the I/O threads of a running guest, and the places of all threads, from one document to another.
+///
+/// # Errors
+/// QEMU or the kernel refuses; a part may have been done.
+pub(crate) async fn change(guest: &Machine, from: &Domain, to: &Domain) -> Result<()> {
+    let (old, new) = (from.io_threads(), to.io_threads());
+    let pins = |doc: &Domain| {
+        doc.cputune.as_ref().map(|tune| {
+            (
+                tune.vcpu_pins.clone(),
+                tune.emulator_pin.clone(),
+                tune.iothread_pins.clone(),
+            )
+        })
+    };
+    if old == new && pins(from) == pins(to) {
+        return Ok(());
+    }
+    let monitor = guest.monitor();
+    let same = |one: &IoThread, other: &IoThread| one.id == other.id;
+    for gone in old.iter().filter(|one| !new.iter().any(|other| same(one, other))) {
+        let id = format!("iothread{}", gone.id);
+        monitor.execute(&commands::ObjectDel { id }, DEADLINE).await?;
+    }
+    let mut added = Vec::new();
+    for thread in &new {
+        let before = old.iter().find(|one| same(one, thread));
+        if before.is_none() {
+            let id = format!("iothread{}", thread.id);
+            let object = commands::ObjectAdd {
+                qom_type: "iothread",
+                id,
+            };
+            monitor.execute(&object, DEADLINE).await?;
+            added.push(thread.id);
+        }
+        tell(monitor, before.unwrap_or(&IoThread::default()), thread).await?;
+    }
+    let (cpus, iothreads) = tokio::try_join!(
+        monitor.execute(&commands::QueryCpus {}, DEADLINE),
+        monitor.execute(&commands::QueryIoThreads {}, DEADLINE),
+    )?;
+    let found = Threads::of(&cpus, &iothreads);
+    let fresh: Vec<(u32, i32)> = { found.iothreads.iter().copied() }
+        .filter(|(number, _)| added.contains(number))
+        .collect();
+    blocking::here(|| {
+        let scope = guest.scope();
+        if let Some(scope) = scope.filter(|_| !fresh.is_empty()) {
+            scope
+                .place_threads(&[], &fresh)
+                .map_err(Error::io("cannot place I/O threads below", &scope.name))?;
+            tuning::share_with(scope, to, &fresh)?;
+        }
+        settle(scope, to, guest.process().pid, &found)
+    })
+}
+
+/// Tells QEMU what is new of an I/O thread. The most of a pool goes before its least where it grows.
+async fn tell(monitor: &Monitor, old: &IoThread, new: &IoThread) -> Result<()> {
+    let (before, after) = (
+        old.poll.clone().unwrap_or_default(),
+        new.poll.clone().unwrap_or_default(),
+    );
+    let number = |value: Option<u32>| value.map(i64::from);
+    let min = ("thread-pool-min", number(old.pool_min), number(new.pool_min));
+    let max = ("thread-pool-max", number(old.pool_max), number(new.pool_max));
+    let grows = max.2 > max.1;
+    let time = |value: Option<u64>| value.and_then(|value| i64::try_from(value).ok());
+    let all = [
+        ("poll-max-ns", time(before.max), time(after.max)),
+        ("poll-grow", number(before.grow), number(after.grow)),
+        ("poll-shrink", number(before.shrink), number(after.shrink)),
+        if grows { max } else { min },
+        if grows { min } else { max },
+    ];
+    for (property, _, value) in all.into_iter().filter(|(_, old, new)| old != new) {
+        let command = commands::QomSet {
+            path: format!("/objects/iothread{}", new.id),
+            property,
+            // What is not said any more is what QEMU takes then; only a least has another word for that.
+            value: value.unwrap_or(0),
+        };
+        monitor.execute(&command, DEADLINE).await?;
+    }
+    Ok(())
 }
 
 /// What holds for one thread, or for QEMU's own.

@@ -7,12 +7,13 @@ use ferrovirt_guest::{BackendError, Tune, Tuned};
 use ferrovirt_model::Kib;
 use ferrovirt_model::domain::{CpuTune, Domain};
 use ferrovirt_sys::blocking;
-use ferrovirt_sys::cgroup::{Bandwidth, CgroupError, Part, Scope};
+use ferrovirt_sys::cgroup::{Bandwidth, CgroupError, Part, Partition, Scope};
 
 use crate::backend::QemuBackend;
 use crate::error::{Error, Result};
 use crate::machine::{DEADLINE, Machine};
 use crate::qmp::commands::SetBalloon;
+use crate::threads;
 
 impl Tune for QemuBackend {
     async fn tune(
@@ -28,6 +29,7 @@ impl Tune for QemuBackend {
             limit(scope, &old, &new)?;
             share(scope, &old.cpu, &new.cpu, &parts)
         })?;
+        threads::change(guest, from, to).await?;
         if let Some(memory) = to
             .current_memory
             .filter(|_| to.current_memory != from.current_memory)
@@ -73,6 +75,11 @@ pub(crate) fn limit_at_start(scope: Option<&Scope>, doc: &Domain) -> Result<()> 
             doc.cputune.as_ref().is_some_and(of_group),
             "CPU tuning is not available on this host",
         ),
+        (
+            { doc.resource.as_ref() }
+                .is_some_and(|resource| resource.partition != Partition::default().path()),
+            "Resource partitions are not available on this host",
+        ),
     ] {
         if asked && scope.is_none() {
             return Err(Error::unsupported(text));
@@ -83,16 +90,36 @@ pub(crate) fn limit_at_start(scope: Option<&Scope>, doc: &Domain) -> Result<()> 
 
 /// Whether any of it needs a control group: pins and schedulers do not.
 fn of_group(tune: &CpuTune) -> bool {
-    let threads_only = CpuTune {
-        vcpu_pins: tune.vcpu_pins.clone(),
-        emulator_pin: tune.emulator_pin.clone(),
-        iothread_pins: tune.iothread_pins.clone(),
-        emulator_sched: tune.emulator_sched.clone(),
-        vcpu_scheds: tune.vcpu_scheds.clone(),
-        iothread_scheds: tune.iothread_scheds.clone(),
-        ..CpuTune::default()
+    group_part(tune) != CpuTune::default()
+}
+
+/// The shares and limits, without what is said of single threads.
+fn group_part(tune: &CpuTune) -> CpuTune {
+    CpuTune {
+        vcpu_pins: Vec::new(),
+        emulator_pin: None,
+        iothread_pins: Vec::new(),
+        emulator_sched: None,
+        vcpu_scheds: Vec::new(),
+        iothread_scheds: Vec::new(),
+        ..tune.clone()
+    }
+}
+
+/// I/O threads that came to a running guest have the limit of the others.
+///
+/// # Errors
+/// The kernel refuses.
+pub(crate) fn share_with(scope: &Scope, doc: &Domain, iothreads: &[(u32, i32)]) -> Result<()> {
+    let Some(tune) = &doc.cputune else {
+        return Ok(());
     };
-    *tune != threads_only
+    let wanted = bandwidth(tune.iothread_period, tune.iothread_quota);
+    let parts = iothreads.iter().map(|(number, _)| Part::IoThread(*number));
+    for part in parts.filter(|part| wanted != Bandwidth::default() && scope.has(*part)) {
+        scope.set_bandwidth(part, wanted)?;
+    }
+    Ok(())
 }
 
 /// Processors of a guest that starts, once its threads have groups of their own.
@@ -116,7 +143,7 @@ fn parts_of(doc: &Domain) -> Vec<Part> {
 
 /// Processors.
 fn share(scope: Option<&Scope>, old: &CpuTune, new: &CpuTune, own: &[Part]) -> Result<()> {
-    if old == new {
+    if group_part(old) == group_part(new) {
         return Ok(());
     }
     let scope = scope.ok_or(CgroupError::NoController("CPU"))?;

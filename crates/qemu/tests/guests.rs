@@ -14,6 +14,7 @@ use ferrovirt_link::Links;
 use ferrovirt_model::domain::Domain;
 use ferrovirt_model::{Form, UnknownPolicy};
 use ferrovirt_qemu::{QemuBackend, QemuConfig};
+use ferrovirt_sys::launch::Launcher;
 use ferrovirt_sys::process::ProcessId;
 use tokio::runtime::Runtime;
 
@@ -81,7 +82,7 @@ impl World {
     }
 
     fn config(&self) -> QemuConfig {
-        let mut config = QemuConfig::below(self.dir.path(), helper("ferrovirt-launch"));
+        let mut config = QemuConfig::below(self.dir.path(), Launcher::new(helper("ferrovirt-launch")));
         // Kept between the tests: the binary is the same.
         config.cache_dir = std::env::temp_dir().join("ferrovirt-test-capabilities");
         config

@@ -3,7 +3,7 @@
 
 use std::ffi::CString;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 use rustix::thread::{ThreadNameSpaceType, UnshareFlags};
 
@@ -200,9 +200,14 @@ pub fn new_session_keyring() -> io::Result<()> {
 /// For a child that never returns to its caller: closes every descriptor from 3 on but these. Objects of the parent's that own
 /// one must not be used or dropped any more.
 pub fn close_others(keep: &[BorrowedFd<'_>]) {
-    let mut keep: Vec<u32> = keep
-        .iter()
-        .filter_map(|fd| u32::try_from(fd.as_raw_fd()).ok())
+    let keep: Vec<_> = keep.iter().map(AsRawFd::as_raw_fd).collect();
+    close_all_but(&keep);
+}
+
+/// The same for numbers, which are of no object yet.
+pub(crate) fn close_all_but(keep: &[RawFd]) {
+    let mut keep: Vec<u32> = { keep.iter() }
+        .filter_map(|fd| u32::try_from(*fd).ok())
         .filter(|fd| *fd >= 3)
         .collect();
     keep.sort_unstable();

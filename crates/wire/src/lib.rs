@@ -42,4 +42,4 @@ pub use program::Procedure;
 pub use stream::{Packet, StreamKey};
 pub use triage::{Incoming, triage};
 pub use typed::{TypedParam, TypedValue};
-pub use xdr::{Decoder, Encoder, List, Xdr, XdrError};
+pub use xdr::{Decoder, Encoder, List, Opaque, Xdr, XdrError};

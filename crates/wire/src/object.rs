@@ -1,10 +1,15 @@
 //! Structures that several procedures share, field by field as they travel.
 
 use crate::typed::TypedParam;
-use crate::xdr::List;
+use crate::xdr::{List, Opaque};
 
 /// Most figures of one guest.
 pub const STATS_LIMIT: usize = 262_144;
+
+/// Most bytes of a map of processors.
+pub const CPUMAP_LIMIT: usize = 2048;
+/// Most bytes of the maps of all virtual CPUs.
+pub const CPUMAPS_LIMIT: usize = 8_388_608;
 
 /// Declares a structure whose XDR form is its fields in order.
 #[macro_export]
@@ -45,12 +50,24 @@ xdr_struct! {
     PoolRef { name: String, uuid: UuidBytes }
 }
 xdr_struct! {
+    /// Names a volume of a storage pool. Only the key counts.
+    VolumeRef { pool: String, name: String, key: String }
+}
+xdr_struct! {
     /// Names a port of a network.
     PortRef { net: NetworkRef, uuid: UuidBytes }
 }
 xdr_struct! {
     /// Names a device of the host.
     NodeDeviceRef { name: String }
+}
+xdr_struct! {
+    /// A virtual CPU; state 1 is running.
+    VcpuInfo { number: u32, state: i32, cpu_time: u64, cpu: i32 }
+}
+xdr_struct! {
+    /// An I/O thread, and on which of the host's processors it runs: a bit for each, the lowest of a byte first.
+    IoThreadInfo { iothread_id: u32, cpumap: Opaque<CPUMAP_LIMIT> }
 }
 xdr_struct! {
     /// One address of a guest's interface; `kind` 0 is IPv4, 1 is IPv6.

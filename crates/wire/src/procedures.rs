@@ -11,12 +11,12 @@ use crate::answer::Answer;
 use crate::error::{ErrorDomain, ErrorReply};
 use crate::frame::{Header, reply};
 use crate::object::{
-    DhcpLease, DomainRef, DomainStatsRecord, InterfaceAddresses, NetworkRef, NodeDeviceRef, PoolRef, PortRef,
-    UuidBytes,
+    CPUMAP_LIMIT, CPUMAPS_LIMIT, DhcpLease, DomainRef, DomainStatsRecord, InterfaceAddresses, IoThreadInfo,
+    NetworkRef, NodeDeviceRef, PoolRef, PortRef, UuidBytes, VcpuInfo, VolumeRef,
 };
 use crate::program::{Access, Extra, Needs, Priority, Procedure};
 use crate::typed::TypedParam;
-use crate::xdr::{Char, FixedText, List, Xdr};
+use crate::xdr::{Char, FixedText, List, Opaque, Xdr};
 
 /// Most objects of one kind in a list.
 pub const LIST_LIMIT: usize = 16_384;
@@ -242,6 +242,10 @@ procedures! {
     /// What kind of operating system a guest boots.
     19 DOMAIN_GET_OS_TYPE "virDomainGetOSType" Domain Hypervisor Read High Plain
         domain_get_os_type DomainGetOsTypeArgs { dom: DomainRef } -> DomainGetOsTypeResults { kind: String };
+    /// The virtual CPUs of a running guest, and where they run.
+    20 DOMAIN_GET_VCPUS "virDomainGetVcpus" Domain Hypervisor Read High Plain
+        domain_get_vcpus DomainGetVcpusArgs { dom: DomainRef, maxinfo: i32, maplen: i32 }
+            -> DomainGetVcpusResults { info: List<VcpuInfo, LIST_LIMIT>, cpumaps: Opaque<CPUMAPS_LIMIT> };
     /// Finds a running guest by its number.
     22 DOMAIN_LOOKUP_BY_ID "virDomainLookupByID" Domain Hypervisor Read High Plain
         domain_lookup_by_id DomainLookupByIdArgs { id: i32 } -> DomainLookupByIdResults { dom: DomainRef };
@@ -251,6 +255,10 @@ procedures! {
     /// Finds a guest by its uuid.
     24 DOMAIN_LOOKUP_BY_UUID "virDomainLookupByUUID" Domain Hypervisor Read High Plain
         domain_lookup_by_uuid DomainLookupByUuidArgs { uuid: UuidBytes } -> DomainLookupByUuidResults { dom: DomainRef };
+    /// Says where a virtual CPU of a running guest runs.
+    26 DOMAIN_PIN_VCPU "virDomainPinVcpu" Domain Hypervisor Write Low Plain
+        domain_pin_vcpu DomainPinVcpuArgs { dom: DomainRef, vcpu: u32, cpumap: Opaque<CPUMAP_LIMIT> }
+            -> DomainPinVcpuResults {};
     /// Asks a guest to reboot.
     27 DOMAIN_REBOOT "virDomainReboot" Domain Hypervisor Write Low Plain
         domain_reboot DomainRebootArgs { dom: DomainRef, flags: u32 } -> DomainRebootResults {};
@@ -335,6 +343,18 @@ procedures! {
     /// How a client may authenticate.
     66 AUTH_LIST "virAuthList" Rpc Connection Greeting High Plain
         auth_list AuthListArgs {} -> AuthListResults { types: List<i32, 20> };
+    /// Finds a storage pool by its name.
+    84 STORAGE_POOL_LOOKUP_BY_NAME "virStoragePoolLookupByName" Storage Storage Read High Plain
+        storage_pool_lookup_by_name StoragePoolLookupByNameArgs { name: String }
+            -> StoragePoolLookupByNameResults { pool: PoolRef };
+    /// Finds a volume by its key.
+    96 STORAGE_VOL_LOOKUP_BY_KEY "virStorageVolLookupByKey" Storage Storage Read High Plain
+        storage_vol_lookup_by_key StorageVolLookupByKeyArgs { key: String }
+            -> StorageVolLookupByKeyResults { vol: VolumeRef };
+    /// Finds a volume by its path.
+    97 STORAGE_VOL_LOOKUP_BY_PATH "virStorageVolLookupByPath" Storage Storage Read High Plain
+        storage_vol_lookup_by_path StorageVolLookupByPathArgs { path: String }
+            -> StorageVolLookupByPathResults { vol: VolumeRef };
     /// The connection's URI.
     110 CONNECT_GET_URI "virConnectGetURI" Domain Connection Read High Plain
         connect_get_uri ConnectGetUriArgs {} -> ConnectGetUriResults { uri: String };
@@ -476,6 +496,14 @@ procedures! {
     223 DOMAIN_GET_SCHEDULER_PARAMETERS_FLAGS "virDomainGetSchedulerParametersFlags" Domain Hypervisor Read Low Plain
         domain_get_scheduler_parameters_flags DomainGetSchedulerParametersFlagsArgs { dom: DomainRef, nparams: i32, flags: u32 }
             -> DomainGetSchedulerParametersFlagsResults { params: List<TypedParam, 16> };
+    /// Says where a virtual CPU runs.
+    225 DOMAIN_PIN_VCPU_FLAGS "virDomainPinVcpuFlags" Domain Hypervisor Write Low Plain
+        domain_pin_vcpu_flags DomainPinVcpuFlagsArgs { dom: DomainRef, vcpu: u32, cpumap: Opaque<CPUMAP_LIMIT>, flags: u32 }
+            -> DomainPinVcpuFlagsResults {};
+    /// Where virtual CPUs are to run.
+    230 DOMAIN_GET_VCPU_PIN_INFO "virDomainGetVcpuPinInfo" Domain Hypervisor Read Low Plain
+        domain_get_vcpu_pin_info DomainGetVcpuPinInfoArgs { dom: DomainRef, ncpumaps: i32, maplen: i32, flags: u32 }
+            -> DomainGetVcpuPinInfoResults { cpumaps: Opaque<CPUMAPS_LIMIT>, num: i32 };
     /// Forgets a guest's definition and, by its flags, more.
     231 DOMAIN_UNDEFINE_FLAGS "virDomainUndefineFlags" Domain Hypervisor Write High Plain
         domain_undefine_flags DomainUndefineFlagsArgs { dom: DomainRef, flags: u32 } -> DomainUndefineFlagsResults {};
@@ -501,6 +529,14 @@ procedures! {
     273 CONNECT_LIST_ALL_DOMAINS "virConnectListAllDomains" Domain Hypervisor Read High Plain
         connect_list_all_domains ConnectListAllDomainsArgs { need_results: i32, flags: u32 }
             -> ConnectListAllDomainsResults { domains: List<DomainRef, LIST_LIMIT>, ret: u32 };
+    /// Says where the hypervisor's own threads run.
+    279 DOMAIN_PIN_EMULATOR "virDomainPinEmulator" Domain Hypervisor Write Low Plain
+        domain_pin_emulator DomainPinEmulatorArgs { dom: DomainRef, cpumap: Opaque<CPUMAP_LIMIT>, flags: u32 }
+            -> DomainPinEmulatorResults {};
+    /// Where the hypervisor's own threads are to run.
+    280 DOMAIN_GET_EMULATOR_PIN_INFO "virDomainGetEmulatorPinInfo" Domain Hypervisor Read Low Plain
+        domain_get_emulator_pin_info DomainGetEmulatorPinInfoArgs { dom: DomainRef, maplen: i32, flags: u32 }
+            -> DomainGetEmulatorPinInfoResults { cpumaps: Opaque<CPUMAPS_LIMIT>, ret: i32 };
     /// The storage pools, filtered.
     281 CONNECT_LIST_ALL_STORAGE_POOLS "virConnectListAllStoragePools" Storage Storage Read High Plain
         connect_list_all_storage_pools ConnectListAllStoragePoolsArgs { need_results: i32, flags: u32 }
@@ -513,6 +549,10 @@ procedures! {
     285 CONNECT_LIST_ALL_NODE_DEVICES "virConnectListAllNodeDevices" NodeDevice Connection Read High Plain
         connect_list_all_node_devices ConnectListAllNodeDevicesArgs { need_results: i32, flags: u32 }
             -> ConnectListAllNodeDevicesResults { devices: List<NodeDeviceRef, DEVICE_LIMIT>, ret: u32 };
+    /// The host's processors.
+    293 NODE_GET_CPU_MAP "virNodeGetCPUMap" Domain Hypervisor Read Low Plain
+        node_get_cpu_map NodeGetCpuMapArgs { need_map: i32, need_online: i32, flags: u32 }
+            -> NodeGetCpuMapResults { cpumap: Opaque<CPUMAP_LIMIT>, online: u32, ret: i32 };
     /// Opens a channel of a guest as a stream.
     296 DOMAIN_OPEN_CHANNEL "virDomainOpenChannel" Domain Hypervisor Write Low Stream
         domain_open_channel DomainOpenChannelArgs { dom: DomainRef, name: Option<String>, flags: u32 }
@@ -545,6 +585,11 @@ procedures! {
     341 NETWORK_GET_DHCP_LEASES "virNetworkGetDHCPLeases" Network Networks Read Low Plain
         network_get_dhcp_leases NetworkGetDhcpLeasesArgs { net: NetworkRef, mac: Option<String>, need_results: i32, flags: u32 }
             -> NetworkGetDhcpLeasesResults { leases: List<DhcpLease, LEASE_LIMIT>, ret: u32 };
+    /// What guests of a machine type can have.
+    342 CONNECT_GET_DOMAIN_CAPABILITIES "virConnectGetDomainCapabilities" Domain Hypervisor Read Low Plain
+        connect_get_domain_capabilities ConnectGetDomainCapabilitiesArgs {
+            emulatorbin: Option<String>, arch: Option<String>, machine: Option<String>, virttype: Option<String>, flags: u32
+        } -> ConnectGetDomainCapabilitiesResults { capabilities: String };
     /// Groups of figures (by the bits of `stats`) of the named guests, or of those that the flags let through.
     344 CONNECT_GET_ALL_DOMAIN_STATS "virConnectGetAllDomainStats" Domain Hypervisor Read Low Plain
         connect_get_all_domain_stats ConnectGetAllDomainStatsArgs { doms: List<DomainRef, LIST_LIMIT>, stats: u32, flags: u32 }
@@ -553,10 +598,26 @@ procedures! {
     350 DOMAIN_DEFINE_XML_FLAGS "virDomainDefineXMLFlags" Domain Hypervisor Write High Plain
         domain_define_xml_flags DomainDefineXmlFlagsArgs { xml: String, flags: u32 }
             -> DomainDefineXmlFlagsResults { dom: DomainRef };
+    /// The I/O threads, and where they run.
+    351 DOMAIN_GET_IOTHREAD_INFO "virDomainGetIOThreadInfo" Domain Hypervisor Read Low Plain
+        domain_get_iothread_info DomainGetIothreadInfoArgs { dom: DomainRef, flags: u32 }
+            -> DomainGetIothreadInfoResults { info: List<IoThreadInfo, LIST_LIMIT>, ret: u32 };
+    /// Says where an I/O thread runs.
+    352 DOMAIN_PIN_IOTHREAD "virDomainPinIOThread" Domain Hypervisor Write Low Plain
+        domain_pin_iothread DomainPinIothreadArgs { dom: DomainRef, iothreads_id: u32, cpumap: Opaque<CPUMAP_LIMIT>, flags: u32 }
+            -> DomainPinIothreadResults {};
     /// The addresses of a guest's interfaces; source 0 leases, 1 guest agent, 2 ARP.
     353 DOMAIN_INTERFACE_ADDRESSES "virDomainInterfaceAddresses" Domain Hypervisor Read Low Plain
         domain_interface_addresses DomainInterfaceAddressesArgs { dom: DomainRef, source: u32, flags: u32 }
             -> DomainInterfaceAddressesResults { ifaces: List<InterfaceAddresses, 2048> };
+    /// One more I/O thread.
+    355 DOMAIN_ADD_IOTHREAD "virDomainAddIOThread" Domain Hypervisor Write Low Plain
+        domain_add_iothread DomainAddIothreadArgs { dom: DomainRef, iothread_id: u32, flags: u32 }
+            -> DomainAddIothreadResults {};
+    /// One less.
+    356 DOMAIN_DEL_IOTHREAD "virDomainDelIOThread" Domain Hypervisor Write Low Plain
+        domain_del_iothread DomainDelIothreadArgs { dom: DomainRef, iothread_id: u32, flags: u32 }
+            -> DomainDelIothreadResults {};
     /// Gives a guest that is off another name.
     358 DOMAIN_RENAME "virDomainRename" Domain Hypervisor Write Low Plain
         domain_rename DomainRenameArgs { dom: DomainRef, new_name: Option<String>, flags: u32 }
@@ -579,6 +640,10 @@ procedures! {
     392 DOMAIN_DETACH_DEVICE_ALIAS "virDomainDetachDeviceAlias" Domain Hypervisor Write Low Plain
         domain_detach_device_alias DomainDetachDeviceAliasArgs { dom: DomainRef, alias: String, flags: u32 }
             -> DomainDetachDeviceAliasResults {};
+    /// How an I/O thread works.
+    402 DOMAIN_SET_IOTHREAD_PARAMS "virDomainSetIOThreadParams" Domain Hypervisor Write Low Plain
+        domain_set_iothread_params DomainSetIothreadParamsArgs { dom: DomainRef, iothread_id: u32, params: List<TypedParam, 64>, flags: u32 }
+            -> DomainSetIothreadParamsResults {};
     /// The ports of a network.
     404 NETWORK_LIST_ALL_PORTS "virNetworkListAllPorts" Network Networks Read High Plain
         network_list_all_ports NetworkListAllPortsArgs { network: NetworkRef, need_results: i32, flags: u32 }

@@ -307,6 +307,42 @@ impl<T: Xdr, const MAX: usize> Xdr for List<T, MAX> {
     }
 }
 
+/// Bytes with their number before them, at most `MAX`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Opaque<const MAX: usize>(Vec<u8>);
+
+impl<const MAX: usize> Opaque<MAX> {
+    /// The bytes, unless there are too many.
+    pub fn new(bytes: Vec<u8>) -> Result<Self, XdrError> {
+        if bytes.len() > MAX {
+            Err(XdrError::TooLong {
+                length: bytes.len(),
+                limit: MAX,
+            })
+        } else {
+            Ok(Self(bytes))
+        }
+    }
+}
+
+impl<const MAX: usize> Deref for Opaque<MAX> {
+    type Target = [u8];
+    fn deref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl<const MAX: usize> Xdr for Opaque<MAX> {
+    fn encode(&self, out: &mut Encoder) {
+        out.count(self.0.len(), MAX);
+        out.padded(&self.0);
+    }
+    fn decode(input: &mut Decoder<'_>) -> Result<Self, XdrError> {
+        let length = input.count(MAX)?;
+        Ok(Self(input.padded(length)?.to_vec()))
+    }
+}
+
 /// One C character, which takes a whole word, sign extended.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Char(pub u8);

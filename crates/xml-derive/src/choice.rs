@@ -1,6 +1,6 @@
 //! Enums whose variants hold elements: chosen by the element's name, or by one of its attributes.
 
-use crate::options::variant_name;
+use crate::options::{about, variant_name};
 use proc_macro2::TokenStream;
 use quote::quote;
 use syn::{DataEnum, DeriveInput, Fields, Type, Variant};
@@ -13,9 +13,13 @@ pub fn by_name(input: &DeriveInput, data: &DataEnum) -> syn::Result<TokenStream>
         .iter()
         .map(variant_name)
         .collect::<syn::Result<Vec<_>>>()?;
-    let (mut decode, mut encode) = (Vec::new(), Vec::new());
+    let (mut decode, mut encode, mut shapes) = (Vec::new(), Vec::new(), Vec::new());
     for (variant, name) in data.variants.iter().zip(&names) {
-        let ident = &variant.ident;
+        let (ident, about) = (&variant.ident, about(&variant.attrs));
+        shapes.push(match inner(variant)? {
+            Some(inner) => quote!(shape.child::<#inner>(#name, #about);),
+            None => quote!(shape.flag(#name, #about);),
+        });
         if inner(variant)?.is_some() {
             decode.push(quote! { #name => ::core::option::Option::Some(cursor.read().map(Self::#ident)), });
             encode.push(quote! { Self::#ident(value) => out.element(#name, value), });
@@ -40,6 +44,10 @@ pub fn by_name(input: &DeriveInput, data: &DataEnum) -> syn::Result<TokenStream>
             fn encode(&self, out: &mut ::ferrovirt_xml::Writer) {
                 match self { #(#encode)* }
             }
+
+            fn shape(shape: &mut ::ferrovirt_xml::Shape) {
+                #(#shapes)*
+            }
         }
     })
 }
@@ -52,13 +60,14 @@ pub fn by_tag(input: &DeriveInput, data: &DataEnum, tag: &str) -> syn::Result<To
         .iter()
         .map(variant_name)
         .collect::<syn::Result<Vec<_>>>()?;
-    let (mut decode, mut attributes, mut content, mut words) =
-        (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let (mut decode, mut attributes, mut content, mut words, mut shapes) =
+        (Vec::new(), Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for (variant, name) in data.variants.iter().zip(&names) {
         let ident = &variant.ident;
         if let Some(inner) = inner(variant)? {
             let element = quote!(<#inner as ::ferrovirt_xml::Element>);
             decode.push(quote! { #name => Self::#ident(#element::decode(cursor)?), });
+            shapes.push(quote! { #element::shape(shape); });
             attributes.push(quote! { Self::#ident(value) => #element::attributes(value, out), });
             content.push(quote! { Self::#ident(value) => #element::content(value, out), });
             words.push(quote! { Self::#ident(_) => #name, });
@@ -101,6 +110,11 @@ pub fn by_tag(input: &DeriveInput, data: &DataEnum, tag: &str) -> syn::Result<To
 
             fn content(&self, out: &mut ::ferrovirt_xml::Writer) {
                 match self { #(#content)* }
+            }
+
+            fn shape(shape: &mut ::ferrovirt_xml::Shape) {
+                shape.attribute(#tag, "Which of its kinds.");
+                #(#shapes)*
             }
         }
     })

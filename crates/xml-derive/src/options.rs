@@ -279,6 +279,28 @@ impl Named {
     }
 }
 
+/// What the documentation of a field or variant says, in one line.
+pub fn about(attrs: &[Attribute]) -> String {
+    let lines = attrs.iter().filter(|a| a.path().is_ident("doc")).filter_map(|a| {
+        let syn::Meta::NameValue(meta) = &a.meta else {
+            return None;
+        };
+        let Expr::Lit(literal) = &meta.value else {
+            return None;
+        };
+        let syn::Lit::Str(text) = &literal.lit else {
+            return None;
+        };
+        Some(text.value().trim().to_owned())
+    });
+    lines.collect::<Vec<_>>().join(" ")
+}
+
+/// The type in `Option`, `Vec` or `Box`, or the type itself.
+pub fn bare(ty: &Type) -> &Type {
+    generic(ty).map_or(ty, |(_, inner)| bare(inner))
+}
+
 /// The name of a variant: `name`, or its identifier in kebab case.
 pub fn variant_name(variant: &Variant) -> syn::Result<String> {
     let mut name = None;

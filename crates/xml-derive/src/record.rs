@@ -1,10 +1,10 @@
 //! Structs: one element with its attributes, text and children. Each field gives one expression for reading and one
 //! statement for writing; what is written first (attributes) and later (text, children) is told apart by its role.
 
-use crate::options::{Count, Options, Role};
+use crate::options::{self, Count, Options, Role};
 use proc_macro2::{Ident, TokenStream};
 use quote::quote;
-use syn::{DataStruct, DeriveInput, Fields};
+use syn::{DataStruct, DeriveInput, Field, Fields};
 
 /// What one field adds to the functions.
 #[derive(Default)]
@@ -27,9 +27,11 @@ pub fn expand(input: &DeriveInput, data: &DataStruct, stay_open: bool) -> syn::R
         .iter()
         .filter_map(|field| field.ident.as_ref())
         .collect();
-    let mut parts = Vec::new();
+    let (mut parts, mut shapes) = (Vec::new(), Vec::new());
     for (field, ident) in fields.named.iter().zip(&idents) {
-        parts.push(expand_field(ident, &Options::of(field)?));
+        let options = Options::of(field)?;
+        parts.push(expand_field(ident, &options));
+        shapes.push(shape(field, &options));
     }
     let reading = |last: bool| {
         let chosen = parts
@@ -70,8 +72,40 @@ pub fn expand(input: &DeriveInput, data: &DataStruct, stay_open: bool) -> syn::R
                 let _ = &out;
                 #(#content)*
             }
+
+            fn shape(shape: &mut ::ferrovirt_xml::Shape) {
+                let _ = &shape;
+                #(#shapes)*
+            }
         }
     })
+}
+
+/// The statement that says what the field is in the document.
+fn shape(field: &Field, options: &Options) -> TokenStream {
+    let (about, ty) = (options::about(&field.attrs), options::bare(&field.ty));
+    match &options.role {
+        Role::Attribute(name) => quote!(shape.attribute(#name, #about);),
+        Role::ChildAttribute { child, attribute } => {
+            quote!(shape.child_attribute(#child, #attribute, #about);)
+        }
+        Role::Text => quote!(shape.text();),
+        Role::Child(name) => {
+            let name = options.write_name(name);
+            let child = quote!(shape.child::<#ty>(#name, #about););
+            match &options.within {
+                Some(outer) => quote!(shape.around(#outer, |shape| { #child });),
+                None => child,
+            }
+        }
+        Role::Flag(name) | Role::Raw(name) => quote!(shape.flag(#name, #about);),
+        Role::Choices => quote!(<#ty as ::ferrovirt_xml::Choice>::shape(shape);),
+        Role::Flatten => {
+            let ty = &field.ty;
+            quote!(<#ty as ::ferrovirt_xml::Element>::shape(shape);)
+        }
+        Role::Rest | Role::Skip => TokenStream::new(),
+    }
 }
 
 fn expand_field(ident: &Ident, options: &Options) -> Parts {

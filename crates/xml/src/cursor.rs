@@ -139,6 +139,11 @@ impl<'d> Cursor<'d> {
             .ok_or_else(|| self.missing("attribute", &format!("@{name}")))
     }
 
+    /// The value of an attribute, which is not claimed by that.
+    pub fn peek(&self, name: &str) -> Option<&'d str> {
+        self.node.attribute(name)
+    }
+
     /// Claims the text and parses it.
     ///
     /// # Errors

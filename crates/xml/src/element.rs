@@ -2,6 +2,7 @@
 
 use crate::cursor::Cursor;
 use crate::error::XmlError;
+use crate::shape::Shape;
 use crate::writer::Writer;
 use std::fmt::Display;
 use std::str::FromStr;
@@ -19,6 +20,9 @@ pub trait Element: Sized {
 
     /// Writes text and children.
     fn content(&self, out: &mut Writer);
+
+    /// Says what can be in it.
+    fn shape(shape: &mut Shape);
 
     /// Does the element count as not there? True for `<title/>`, whose content is a bare value.
     fn is_absent(_cursor: &Cursor<'_>) -> bool {
@@ -47,6 +51,10 @@ where
         out.text(self);
     }
 
+    fn shape(shape: &mut Shape) {
+        shape.text();
+    }
+
     fn is_absent(cursor: &Cursor<'_>) -> bool {
         !cursor.has_text()
     }
@@ -66,6 +74,9 @@ pub trait Choice: Sized {
 
     /// Writes the whole element.
     fn encode(&self, out: &mut Writer);
+
+    /// Says what each of them can hold.
+    fn shape(shape: &mut Shape);
 }
 
 /// Reads a value of any type with [`FromStr`]. Blanks around it are forgiven where the type cannot hold them.

@@ -108,6 +108,7 @@ mod escape;
 mod form;
 mod guard;
 mod rest;
+mod shape;
 #[cfg(test)]
 mod tests;
 mod tree;
@@ -120,6 +121,7 @@ pub use error::{Parsed, Unknown, UnknownPolicy, XmlError, what_is};
 pub use ferrovirt_xml_derive::Xml;
 pub use form::Form;
 pub use rest::Rest;
+pub use shape::{Described, Shape};
 pub use writer::Writer;
 
 use cursor::Reading;

@@ -1,2 +1,2 @@
-# ferrovirtd, as the recorder of the passthrough host starts it; its programs lie beside this file.
+# ferrovirtd, as the recorder in the host starts it; its programs are laid beside this file (test-vfio).
 T_START=("$T_DIR/ferrovirtd")

@@ -19,6 +19,7 @@ mod node_device;
 mod own;
 mod stats;
 mod storage;
+mod threads;
 mod tune;
 mod uri;
 
@@ -308,6 +309,18 @@ serve! {
     wait domain_set_memory_parameters(DomainSetMemoryParametersArgs) = tune::set_memory_parameters;
     wait domain_get_memory_parameters(DomainGetMemoryParametersArgs) = tune::memory_parameters;
     wait domain_set_vcpus_flags(DomainSetVcpusFlagsArgs) = tune::set_vcpus_flags;
+    read node_get_cpu_map(NodeGetCpuMapArgs) = threads::cpu_map;
+    wait domain_get_vcpus(DomainGetVcpusArgs) = threads::vcpus;
+    wait domain_pin_vcpu(DomainPinVcpuArgs) = threads::pin_vcpu;
+    wait domain_pin_vcpu_flags(DomainPinVcpuFlagsArgs) = threads::pin_vcpu_flags;
+    read domain_get_vcpu_pin_info(DomainGetVcpuPinInfoArgs) = threads::vcpu_pins;
+    wait domain_pin_emulator(DomainPinEmulatorArgs) = threads::pin_emulator;
+    read domain_get_emulator_pin_info(DomainGetEmulatorPinInfoArgs) = threads::emulator_pin;
+    read domain_get_iothread_info(DomainGetIothreadInfoArgs) = threads::io_threads;
+    wait domain_pin_iothread(DomainPinIothreadArgs) = threads::pin_io_thread;
+    wait domain_add_iothread(DomainAddIothreadArgs) = threads::add_io_thread;
+    wait domain_del_iothread(DomainDelIothreadArgs) = threads::remove_io_thread;
+    wait domain_set_iothread_params(DomainSetIothreadParamsArgs) = threads::set_io_thread;
     read domain_get_vcpus_flags(DomainGetVcpusFlagsArgs) = tune::vcpus_flags;
     wait domain_set_memory_flags(DomainSetMemoryFlagsArgs) = tune::set_memory_flags;
     wait domain_set_blkio_parameters(DomainSetBlkioParametersArgs) = tune::set_blkio_parameters;
@@ -322,6 +335,10 @@ serve! {
     wait domain_set_metadata(DomainSetMetadataArgs) = metadata::set;
     read domain_get_metadata(DomainGetMetadataArgs) = metadata::get;
     read connect_list_all_domains(ConnectListAllDomainsArgs) = domain::list_all;
+    read storage_pool_lookup_by_name(StoragePoolLookupByNameArgs) = storage::lookup_pool;
+    read storage_vol_lookup_by_key(StorageVolLookupByKeyArgs) = storage::lookup_by_key;
+    read storage_vol_lookup_by_path(StorageVolLookupByPathArgs) = storage::lookup_by_path;
+    wait connect_get_domain_capabilities(ConnectGetDomainCapabilitiesArgs) = node::domain_capabilities;
     read connect_list_all_storage_pools(ConnectListAllStoragePoolsArgs) = storage::list_all;
     read connect_list_all_networks(ConnectListAllNetworksArgs) = network::list_all;
     read connect_list_all_node_devices(ConnectListAllNodeDevicesArgs) = node_device::list_all;

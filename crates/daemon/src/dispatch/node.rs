@@ -74,6 +74,35 @@ pub(super) async fn capabilities(
     Ok(ConnectGetCapabilitiesResults { capabilities })
 }
 
+pub(super) async fn domain_capabilities(
+    session: &Session,
+    args: ConnectGetDomainCapabilitiesArgs,
+) -> Result<ConnectGetDomainCapabilitiesResults, ErrorReply> {
+    // Only models of other architectures have features that are out of use.
+    const DISABLE_DEPRECATED_FEATURES: u32 = 1;
+    super::only_flags(
+        args.flags,
+        DISABLE_DEPRECATED_FEATURES,
+        ErrorDomain::Qemu,
+        "qemuConnectGetDomainCapabilities",
+    )?;
+    let asked = ferrovirt_qemu::capabilities::Asked {
+        emulator: args.emulatorbin.map(Into::into),
+        arch: args.arch,
+        machine: args.machine,
+        virtualization: args.virttype,
+    };
+    let answer = session
+        .host
+        .guests
+        .qemu
+        .backend()
+        .domain_capabilities(&asked)
+        .await;
+    let capabilities = answer.map_err(|error| errors::guest(error.into()))?;
+    Ok(ConnectGetDomainCapabilitiesResults { capabilities })
+}
+
 fn emulator(error: ferrovirt_qemu::Error) -> ErrorReply {
     errors::guest(BackendError::from(error).into())
 }

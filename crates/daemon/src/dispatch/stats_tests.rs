@@ -104,6 +104,7 @@ fn told() -> GuestStats {
             time: Some(1),
             wait: Some(2),
             delay: Some(3),
+            ..VcpuStats::default()
         }],
         interfaces: vec![
             InterfaceStats::default(),

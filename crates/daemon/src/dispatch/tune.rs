@@ -70,7 +70,7 @@ async fn change(session: &Session, dom: &DomainRef, change: Tuning, affect: Affe
 }
 
 /// A parameter that is none, or has another type; each may be said once.
-fn check(params: &[TypedParam], known: &[(&str, &TypedValue)]) -> Answer<()> {
+pub(super) fn check(params: &[TypedParam], known: &[(&str, &TypedValue)]) -> Answer<()> {
     const TYPES: [&str; 8] = [
         "unknown", "int", "uint", "llong", "ullong", "double", "boolean", "string",
     ];

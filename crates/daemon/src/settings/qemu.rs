@@ -27,6 +27,10 @@ pub struct Qemu {
     pub hugetlbfs: Option<Vec<PathBuf>>,
     /// Firmware and the template of what it stores, in pairs; none: those that distributions have.
     pub nvram: Option<Vec<(PathBuf, PathBuf)>>,
+    /// User of emulated TPMs.
+    pub swtpm_uid: u32,
+    /// Group of emulated TPMs.
+    pub swtpm_gid: u32,
 }
 
 /// Ports that libvirt gives to displays.
@@ -115,8 +119,6 @@ const WITHOUT_EFFECT: &[&str] = &[
     "spice_tls",
     "spice_tls_x509_cert_dir",
     "storage_use_nbdkit",
-    "swtpm_group",
-    "swtpm_user",
     "virtiofsd_debug",
     "vnc_allow_host_audio",
     "vnc_auto_unix_socket",
@@ -147,6 +149,13 @@ impl Qemu {
         let gid = id(&mut reader, "group", Kind::Group)?
             .filter(|_| privileged)
             .unwrap_or(group);
+        let (tpm_user, tpm_group) = if privileged { tpm_defaults() } else { own_ids() };
+        let swtpm_uid = id(&mut reader, "swtpm_user", Kind::User)?
+            .filter(|_| privileged)
+            .unwrap_or(tpm_user);
+        let swtpm_gid = id(&mut reader, "swtpm_group", Kind::Group)?
+            .filter(|_| privileged)
+            .unwrap_or(tpm_group);
         let first = port(&mut reader, "remote_display_port_min")?.unwrap_or(DISPLAY_PORTS.0);
         let last = port(&mut reader, "remote_display_port_max")?.unwrap_or(DISPLAY_PORTS.1);
         if first > last {
@@ -170,6 +179,8 @@ impl Qemu {
             max_core: max_core(&mut reader)?,
             hugetlbfs: hugetlbfs(&mut reader)?,
             nvram: nvram(&mut reader)?,
+            swtpm_uid,
+            swtpm_gid,
         };
         Ok((it, reader.finish(WITHOUT_EFFECT)))
     }
@@ -289,6 +300,12 @@ fn defaults() -> (u32, u32) {
     (0, 0)
 }
 
+/// The user that distributions made for TPMs, or root.
+fn tpm_defaults() -> (u32, u32) {
+    let of = |kind| names::local(kind, "tss").unwrap_or(0);
+    (of(Kind::User), of(Kind::Group))
+}
+
 fn own_ids() -> (u32, u32) {
     (
         rustix::process::geteuid().as_raw(),
@@ -353,7 +370,7 @@ mod tests {
     #[test]
     fn what_has_no_effect_says_so() {
         let (_, warnings) = read(
-            "stdio_handler = \"logd\"\nswtpm_user = \"x\"\nusr = \"x\"\nstdio = 1\n",
+            "stdio_handler = \"logd\"\ndbus_daemon = \"x\"\nusr = \"x\"\nstdio = 1\n",
             true,
         )
         .unwrap();

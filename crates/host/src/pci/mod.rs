@@ -40,6 +40,34 @@ pub(crate) fn virtual_functions(dir: &Path) -> Vec<PciAddress> {
     links.filter_map(|name| name.parse().ok()).collect()
 }
 
+/// A virtual function of a network card, as the physical one knows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VirtualFunction {
+    /// The interface of the physical function.
+    pub interface: String,
+    /// Whether that is switched on.
+    pub is_up: bool,
+    /// The function's number there.
+    pub number: u32,
+}
+
+/// What a device is a virtual function of; `None` for any other, and where the physical one has no interface.
+pub(crate) fn virtual_function(places: &Places, address: PciAddress) -> Option<VirtualFunction> {
+    let physical = dir(places, address).join("physfn");
+    let functions = virtual_functions(&physical);
+    let position = functions.iter().position(|one| *one == address)?;
+    let interface = sysfs::names(&physical.join("net")).into_iter().next()?;
+    let flags = sysfs::hex(&physical.join("net").join(&interface).join("flags"))?;
+    Some(VirtualFunction {
+        is_up: flags & IFF_UP != 0,
+        number: u32::try_from(position).ok()?,
+        interface,
+    })
+}
+
+/// The flag of an interface that is switched on.
+const IFF_UP: u32 = 1;
+
 /// The number of a device's IOMMU group.
 pub(crate) fn group(dir: &Path) -> Option<u32> {
     sysfs::link_name(&dir.join("iommu_group"))?.parse().ok()

@@ -6,7 +6,10 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
-use super::{PciAddress, bind, driver, group, has_vfio, is_for_guests, members, present, reset, variant};
+use super::{
+    PciAddress, VirtualFunction, bind, driver, group, has_vfio, is_for_guests, members, present, reset,
+    variant, virtual_function,
+};
 use crate::error::Error;
 use crate::holders::{self, Holder};
 use crate::pci::config::{Config, HeaderType};
@@ -91,6 +94,11 @@ impl Passthrough {
         present(&self.places, address).is_ok()
     }
 
+    /// What a device is a virtual function of.
+    pub fn virtual_function(&self, address: PciAddress) -> Option<VirtualFunction> {
+        virtual_function(&self.places, address)
+    }
+
     /// Whether this machine can give devices to guests at all.
     pub fn is_possible(&self) -> bool {
         has_vfio(&self.places)
@@ -130,6 +138,7 @@ impl Passthrough {
                 driver: driver.clone(),
                 usage: Use::Detached,
                 give_back: known.is_some_and(|known| known.give_back),
+                stays: true,
             })?;
             bind::give(&places, address, &driver).inspect_err(|_| undo(&places, &taken, address))
         })
@@ -390,6 +399,7 @@ fn take(places: &Places, taken: &Taken, guest: &Guest, wanted: &Wanted) -> Resul
         driver: name.clone(),
         usage: Use::Guest(guest.clone()),
         give_back: known.as_ref().map_or(ours, |known| known.give_back),
+        stays: known.as_ref().map_or(!wanted.managed, |known| known.stays),
     })?;
     if !wanted.managed {
         return Ok(());
@@ -414,7 +424,8 @@ fn leave(places: &Places, taken: &Taken, guest: &Guest, address: PciAddress) -> 
             Err(error) => taken.leave_detached(address).and(Err(error)),
         },
         // At the driver that somebody else brought it to, if it is there still.
-        false => taken.leave_detached(address),
+        false if device.stays => taken.leave_detached(address),
+        false => taken.forget(address),
     }
 }
 

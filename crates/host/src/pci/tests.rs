@@ -103,6 +103,18 @@ async fn what_somebody_else_has_bound_stays_bound() {
     pass.prepare(&g1, &[managed(NIC)]).await.unwrap();
     pass.release(&g1).await.unwrap();
     assert_eq!(bound(&machine, NIC), "vfio-pci vfio-pci");
+    assert!(pass.taken().devices().is_empty(), "nobody has detached it");
+    // Who had brought it there takes it back; from then on it is a device like any other.
+    bind::give_back(pass.places(), at(NIC)).unwrap();
+    let named = Wanted {
+        driver: Driver::Named("e1000e".to_owned()),
+        ..managed(NIC)
+    };
+    for wanted in [named, managed(NIC)] {
+        pass.prepare(&g1, &[wanted]).await.unwrap();
+        pass.release(&g1).await.unwrap();
+        assert_eq!(bound(&machine, NIC), "e1000e (null)");
+    }
 }
 
 #[tokio::test]

@@ -3,5 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    ferrovirt_lxc::controller::main()
+    ferrovirt_sys::launch::main_of("ferrovirt-lxc", ferrovirt_lxc::controller::main)
 }

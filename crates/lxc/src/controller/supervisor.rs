@@ -67,6 +67,8 @@ struct Helper {
     until: Instant,
     /// What is tried when it fails: the signal that asks init for the same.
     instead: Option<Signal>,
+    /// It asks for the container's end.
+    ends: bool,
 }
 
 /// The controller.
@@ -429,6 +431,7 @@ impl Supervisor {
         let Some(init) = &self.init else {
             return self.answer(request, Err(Failure::new("the container does not run", 0)));
         };
+        let ends = matches!(ask, Ask::Shutdown(_) | Ask::Reboot(_));
         match clone::clone(&[], false) {
             Ok(Side::Child) => {
                 let result = plug::act(&self.orders, &init.handle, ask);
@@ -441,6 +444,7 @@ impl Supervisor {
                 request,
                 until: Instant::now() + CHILD_PATIENCE,
                 instead,
+                ends,
             }),
             Err(error) => {
                 let errno = error.raw_os_error().unwrap_or(0);
@@ -471,6 +475,16 @@ impl Supervisor {
         Ok(())
     }
 
+    /// The container has gone while children were at work. Who asked for that has got it, even if the child that told init has not
+    /// said so yet.
+    fn answer_for_helpers(&mut self) {
+        for helper in std::mem::take(&mut self.helpers) {
+            let _ = rustix::process::pidfd_send_signal(&helper.handle, Signal::KILL);
+            let gone = || Failure::new("the container does not run", 0);
+            self.answer(helper.request, helper.ends.then_some(()).ok_or_else(gone));
+        }
+    }
+
     fn end_slow_helpers(&mut self) {
         let now = Instant::now();
         for helper in self.helpers.iter_mut().filter(|helper| helper.until <= now) {
@@ -492,6 +506,7 @@ impl Supervisor {
             eprintln!("ferrovirt-lxc: {error}");
         }
         self.tell_if_running();
+        self.answer_for_helpers();
         for console in &mut self.consoles {
             console.finish();
         }

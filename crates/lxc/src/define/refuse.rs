@@ -293,7 +293,7 @@ fn time(clock: &Clock) -> [Part; 3] {
     ]
 }
 
-fn devices(devices: &Devices) -> [Part; 25] {
+fn devices(devices: &Devices) -> [Part; 26] {
     let Devices {
         emulator: _,
         disks,
@@ -306,6 +306,7 @@ fn devices(devices: &Devices) -> [Part; 25] {
         consoles: _,
         channels,
         inputs,
+        tpms,
         graphics,
         sounds,
         audios,
@@ -352,6 +353,7 @@ fn devices(devices: &Devices) -> [Part; 25] {
         ("devices/redirdev", !redirdevs.is_empty()),
         ("devices/redirfilter", redirfilter.is_some()),
         ("devices/shmem", !shmems.is_empty()),
+        ("devices/tpm", !tpms.is_empty()),
         ("devices/memory", !memories.is_empty()),
     ]
 }

@@ -14,26 +14,14 @@ pub(super) fn settle(labels: &mut [SecLabel]) -> Result<()> {
     {
         unnamed(only)?;
     }
-    let mut models: Vec<&str> = Vec::new();
-    for label in labels.iter() {
-        let Some(model) = label.model.as_deref() else {
-            return Err(Error::Xml(
-                "missing security model when using multiple labels".to_owned(),
-            ));
-        };
-        if models.contains(&model) {
-            return Err(Error::Xml(format!(
-                "seclabel for model {model} is already provided"
-            )));
-        }
-        if label.kind != SecLabelType::None {
-            return Err(Error::unsupported(format!(
-                "Unable to find security driver for model {model}"
-            )));
-        }
-        models.push(model);
+    // Of several, each has a model of its own: that was seen to while reading.
+    let unknown = labels.iter().find(|label| label.kind != SecLabelType::None);
+    match unknown.and_then(|label| label.model.as_deref()) {
+        Some(model) => Err(Error::unsupported(format!(
+            "Unable to find security driver for model {model}"
+        ))),
+        None => Ok(()),
     }
-    Ok(())
 }
 
 /// One that asks for nothing gets the name of the driver that does it.

@@ -215,8 +215,14 @@ fn refusals_have_libvirts_codes() {
     };
     let cpu = code(&container("<cpu mode='host-model'/>", ""));
     assert!(matches!(cpu, BackendError::Unsupported(_)), "{cpu}");
-    let label = code(&container("<seclabel type='none'/><seclabel type='none'/>", ""));
-    assert!(matches!(label, BackendError::Xml(_)), "{label}");
+    let labels = container("<seclabel type='none'/><seclabel type='none'/>", "");
+    let label = Domain::parse(&labels, UnknownPolicy::Refuse)
+        .unwrap_err()
+        .to_string();
+    assert!(
+        label.contains("missing security model when using multiple labels"),
+        "{label}"
+    );
 }
 
 #[test]

@@ -183,7 +183,10 @@ impl Cell {
             (listener.into(), SOCKET_FD),
             (master, 5),
         ];
-        let process = launch::launch(&program("ferrovirt-launch"), start).await.unwrap();
+        let process = launch::Launcher::new(start.program.clone())
+            .launch(start)
+            .await
+            .unwrap();
         let (controller, events) = Controller::connect(&path, PATIENCE).await.unwrap();
         let mut container = Container {
             cell: self,

@@ -1,7 +1,7 @@
 //! `<features><capabilities>`: which of Linux's capabilities a container keeps.
 
 use super::Switch;
-use ferrovirt_xml::{Cursor, Element, Writer, Xml, XmlError};
+use ferrovirt_xml::{Cursor, Element, Shape, Writer, Xml, XmlError};
 use std::collections::BTreeMap;
 
 /// What holds for capabilities that are not named.
@@ -124,6 +124,13 @@ impl Element for Capabilities {
     fn content(&self, out: &mut Writer) {
         for (capability, state) in &self.toggles {
             out.element(capability.as_str(), &Switch { state: *state });
+        }
+    }
+
+    fn shape(shape: &mut Shape) {
+        shape.attribute("policy", "What holds for those that are not named.");
+        for name in Capability::NAMES {
+            shape.child::<Switch>(name, "Kept or lost.");
         }
     }
 }

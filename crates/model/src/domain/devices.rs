@@ -3,7 +3,7 @@
 use super::{
     Audio, Backend, Channel, Console, Controller, Crypto, DeviceInfo, Disk, Filesystem, Graphics, Hostdev,
     Hub, Input, Interface, Iommu, Lease, MemBalloon, MemoryDevice, Panic, Parallel, Pstore, RedirFilter,
-    Redirdev, Rng, RngBackend, Serial, Shmem, Smartcard, Sound, Video, Vsock, Watchdog,
+    Redirdev, Rng, RngBackend, Serial, Shmem, Smartcard, Sound, Tpm, Video, Vsock, Watchdog,
 };
 use ferrovirt_xml::{Rest, Xml};
 
@@ -45,6 +45,9 @@ pub struct Devices {
     /// Input devices.
     #[xml(name = "input")]
     pub inputs: Vec<Input>,
+    /// Security chips.
+    #[xml(name = "tpm")]
+    pub tpms: Vec<Tpm>,
     /// Servers that show the screen.
     #[xml(name = "graphics")]
     pub graphics: Vec<Graphics>,
@@ -117,6 +120,7 @@ impl Devices {
         list.extend(self.own_consoles().map(|device| &device.info));
         list.extend(self.channels.iter().map(|device| &device.info));
         list.extend(self.inputs.iter().map(|device| &device.info));
+        list.extend(self.tpms.iter().map(|device| &device.info));
         list.extend(self.sounds.iter().map(|device| &device.info));
         list.extend(self.videos.iter().map(|device| &device.info));
         list.extend(self.hostdevs.iter().map(|device| &device.info));
@@ -154,6 +158,7 @@ impl Devices {
         );
         list.extend(self.channels.iter_mut().map(|device| &mut device.info));
         list.extend(self.inputs.iter_mut().map(|device| &mut device.info));
+        list.extend(self.tpms.iter_mut().map(|device| &mut device.info));
         list.extend(self.sounds.iter_mut().map(|device| &mut device.info));
         list.extend(self.videos.iter_mut().map(|device| &mut device.info));
         list.extend(self.hostdevs.iter_mut().map(|device| &mut device.info));

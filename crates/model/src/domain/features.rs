@@ -4,7 +4,7 @@ use super::capability::Capabilities;
 use super::hyperv::Hyperv;
 use crate::Kib;
 use ferrovirt_xml::values::{on_off, yes_no};
-use ferrovirt_xml::{Cursor, Element, Rest, Writer, Xml, XmlError, parse};
+use ferrovirt_xml::{Cursor, Element, Rest, Shape, Writer, Xml, XmlError, parse};
 
 /// `<features>`: what the machine has. Flags are elements without content; the rest is `state='on'` or `'off'`.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Xml)]
@@ -154,6 +154,11 @@ impl Element for Tseg {
 
     fn content(&self, out: &mut Writer) {
         out.text(self.pretty().0);
+    }
+
+    fn shape(shape: &mut Shape) {
+        shape.attribute("unit", "Unit of the size.");
+        shape.text();
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::address::DeviceInfo;
 use super::card::{CardBackend, CardDriver, CardTune, Teaming};
+use super::host_card::{HostCardAddress, HostCardDriver, Vlan};
 use super::ip::CardAddress;
 use crate::network::Route;
 use crate::{MacAddress, Uuid};
@@ -21,6 +22,8 @@ pub enum InterfaceType {
     Direct,
     /// Nothing: who runs the host plugs it in.
     Ethernet,
+    /// Nothing: it is a device of the host, which the guest gets for itself.
+    Hostdev,
     /// Other guests, by TCP: this one listens.
     Server,
     /// Other guests, by TCP: another one listens.
@@ -93,6 +96,9 @@ pub struct InterfaceSource {
     /// The port there.
     #[xml(attr)]
     pub port: Option<u16>,
+    /// The device of the host (type `hostdev`).
+    #[xml(name = "address")]
+    pub host: Option<HostCardAddress>,
     /// Our own address and port (type `udp`).
     pub local: Option<LocalAddress>,
     /// Addresses of the host's end (type `ethernet`).
@@ -146,14 +152,22 @@ pub struct Interface {
     /// What it is plugged into.
     #[xml(attr = "type")]
     pub kind: InterfaceType,
+    /// Is the device of the host taken from its driver at the start and given back at the end (type `hostdev`)?
+    #[xml(attr, with = "yes_no", when = "Interface::is_managed")]
+    pub managed: Option<bool>,
     /// May the guest decide itself which packets it gets?
     #[xml(attr = "trustGuestRxFilters", with = "yes_no")]
     pub trust_guest_rx_filters: Option<bool>,
     /// Its Ethernet address; `normalize` makes one where there is none.
     #[xml(child = "mac", attr = "address")]
     pub mac: Option<MacAddress>,
+    /// What drives the device of the host meanwhile (type `hostdev`).
+    #[xml(name = "driver")]
+    pub host_driver: Option<HostCardDriver>,
     /// What exactly it is plugged into.
     pub source: Option<InterfaceSource>,
+    /// In which VLANs its packets are (type `hostdev`).
+    pub vlan: Option<Vlan>,
     /// May the guest not speak with others that are isolated, too?
     #[xml(child = "port", attr = "isolated", with = "yes_no")]
     pub isolated: Option<bool>,
@@ -211,7 +225,10 @@ impl Interface {
         Self {
             kind,
             mac: None,
+            managed: None,
+            host_driver: None,
             source: None,
+            vlan: None,
             trust_guest_rx_filters: None,
             isolated: None,
             ips: Vec::new(),
@@ -245,6 +262,10 @@ impl Interface {
         self.target_dev().is_some_and(|dev| {
             dev.starts_with(GENERATED_PREFIX) || { direct }.any(|prefix| dev.starts_with(prefix))
         })
+    }
+
+    fn is_managed(&self, _: &Form) -> bool {
+        self.managed == Some(true)
     }
 
     fn shows_target(&self, form: &Form) -> bool {

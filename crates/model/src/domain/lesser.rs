@@ -4,7 +4,7 @@ use super::address::DeviceInfo;
 use super::chardev::Backend;
 use super::virtio_options::VirtioOptions;
 use ferrovirt_xml::values::on_off;
-use ferrovirt_xml::{Cursor, Element, Rest, Writer, Xml, XmlError, not_one_of, parse};
+use ferrovirt_xml::{Cursor, Element, Rest, Shape, Writer, Xml, XmlError, not_one_of, parse};
 
 /// What a watchdog does that nobody fed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Xml)]
@@ -136,6 +136,12 @@ impl Element for RngBackend {
             Self::Egd(backend) => backend.content(out),
             Self::Random(None) | Self::Builtin => {}
         }
+    }
+
+    fn shape(shape: &mut Shape) {
+        shape.attribute("model", "Where the numbers come from.");
+        shape.text();
+        Backend::shape(shape);
     }
 }
 

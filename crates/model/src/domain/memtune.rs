@@ -1,7 +1,7 @@
 //! `<memtune>`: how much of the host's memory a guest may take.
 
 use crate::Kib;
-use ferrovirt_xml::{Cursor, Element, Rest, Writer, Xml, XmlError, parse};
+use ferrovirt_xml::{Cursor, Element, Rest, Shape, Writer, Xml, XmlError, parse};
 
 /// What libvirt calls no limit; amounts from here on are not written.
 pub const UNLIMITED: Kib = Kib((1 << 53) - 1);
@@ -66,5 +66,10 @@ impl Element for MaxMemory {
 
     fn content(&self, out: &mut Writer) {
         self.size.content(out);
+    }
+
+    fn shape(shape: &mut Shape) {
+        shape.attribute("slots", "Places for memory modules.");
+        Kib::shape(shape);
     }
 }

@@ -3,7 +3,7 @@
 use super::address::DeviceInfo;
 use crate::Kib;
 use ferrovirt_xml::values::on_off;
-use ferrovirt_xml::{Cursor, Element, Rest, Writer, Xml, XmlError, parse};
+use ferrovirt_xml::{Cursor, Element, Rest, Shape, Writer, Xml, XmlError, parse};
 
 /// What the guest sees.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Xml)]
@@ -66,6 +66,11 @@ impl Element for ShmemSize {
 
     fn content(&self, out: &mut Writer) {
         out.text(self.0.mib());
+    }
+
+    fn shape(shape: &mut Shape) {
+        shape.attribute("unit", "Unit of the size.");
+        shape.text();
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::address::DeviceInfo;
 use super::chardev::Backend;
-use ferrovirt_xml::{Cursor, Element, Rest, Writer, Xml, XmlError};
+use ferrovirt_xml::{Cursor, Element, Rest, Shape, Writer, Xml, XmlError};
 
 /// Where the card is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Xml)]
@@ -23,6 +23,9 @@ pub struct MaybeBackend(pub Option<Backend>);
 impl Element for MaybeBackend {
     fn decode(cursor: &mut Cursor<'_>) -> Result<Self, XmlError> {
         let given = cursor.attribute("type", |text| Ok(text.to_owned()))?;
+        // virt-install gives a type to all of them, and libvirt passes over it.
+        let host = cursor.attribute("mode", |text| Ok(text == SmartcardMode::Host.as_str()))?;
+        let given = given.filter(|_| host != Some(true));
         given.map(|_| Backend::decode(cursor)).transpose().map(Self)
     }
 
@@ -36,6 +39,10 @@ impl Element for MaybeBackend {
         if let Some(backend) = &self.0 {
             backend.content(out);
         }
+    }
+
+    fn shape(shape: &mut Shape) {
+        Backend::shape(shape);
     }
 }
 

@@ -1,7 +1,7 @@
 //! `<sysinfo>` and `<genid>`: what firmware and guest are told of the machine.
 
 use crate::Uuid;
-use ferrovirt_xml::{Cursor, Element, Writer, Xml, XmlError, parse};
+use ferrovirt_xml::{Cursor, Element, Shape, Writer, Xml, XmlError, parse};
 
 /// `<entry name='…'>`: one value of an SMBIOS table.
 #[derive(Debug, Clone, PartialEq, Eq, Xml)]
@@ -95,5 +95,9 @@ impl Element for GenerationId {
         if let Some(uuid) = self.0 {
             out.text(uuid);
         }
+    }
+
+    fn shape(shape: &mut Shape) {
+        shape.text();
     }
 }

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use ferrovirt_model::network::Network;
 use ferrovirt_sys::burst::Door;
-use ferrovirt_sys::launch::{self, Orders};
+use ferrovirt_sys::launch::{Launcher, Orders};
 use ferrovirt_sys::pidfd::PidFd;
 use ferrovirt_sys::process::ProcessId;
 use tokio::io::AsyncReadExt;
@@ -47,7 +47,7 @@ const SIGKILL: i32 = 9;
 pub(crate) struct Dnsmasq {
     network: String,
     program: PathBuf,
-    launch_helper: PathBuf,
+    launcher: Launcher,
     lease_helper: PathBuf,
     files: Files,
 }
@@ -59,7 +59,7 @@ impl Dnsmasq {
         Dnsmasq {
             network: name.to_owned(),
             program: config.dnsmasq.clone(),
-            launch_helper: config.launch_helper.clone(),
+            launcher: config.launcher.clone(),
             lease_helper: config.lease_helper.clone(),
             files: Files {
                 conf: state("conf"),
@@ -119,9 +119,9 @@ impl Dnsmasq {
         let failed = |text: String| Error::Program(format!("dnsmasq for network '{}': {text}", self.network));
         let (stderr, complaints) = stderr_pipe().map_err(|error| failed(format!("no pipe: {error}")))?;
         let orders = self.orders(program, bridge, stderr);
-        let first = launch::launch(&self.launch_helper, orders)
-            .await
-            .map_err(|error| failed(error.to_string()))?;
+        let first = self.launcher.launch(orders).await;
+        self.launcher.refill();
+        let first = first.map_err(|error| failed(error.to_string()))?;
         let work = async {
             let mut text = Vec::new();
             // Ends when the last process has let go of its standard error: it serves, or it is over.
@@ -285,17 +285,27 @@ fn remove_if_there(path: &Path) -> io::Result<()> {
 
 /// Waits until what a daemon before was just launching when it died is launched, and can be found (R96). Bounded: a
 /// launcher takes milliseconds.
-pub(crate) async fn settle(launch_helper: &Path) {
+pub(crate) async fn settle(launcher: &Launcher) {
     for _ in 0..SETTLE_ROUNDS {
-        let helper = launch_helper.as_os_str().to_owned();
+        let helper = launcher.path().as_os_str().to_owned();
         let launching = crate::store::blocking("/proc".into(), "read", move |proc| {
             all_with(proc, |words| words.first() == Some(&helper.as_encoded_bytes()))
         });
-        if launching.unwrap_or_default().is_empty() {
+        let mut launching = launching.unwrap_or_default();
+        launching.retain(|process| !has_daemon(process.pid));
+        if launching.is_empty() {
             return;
         }
         tokio::time::sleep(SETTLE_PAUSE).await;
     }
+}
+
+/// Whether a launcher belongs to a daemon that lives: it waits for orders of that one.
+fn has_daemon(pid: i32) -> bool {
+    let exe = |pid: &str| std::fs::read_link(format!("/proc/{pid}/exe")).ok();
+    let parent = ferrovirt_sys::process::ancestors(pid).first().copied();
+    let its = parent.and_then(|parent| exe(&parent.to_string()));
+    its.is_some() && its == exe("self")
 }
 
 /// The words of a process' command line, of which a test says whether it is meant.

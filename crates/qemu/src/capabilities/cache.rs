@@ -11,7 +11,7 @@ use super::{Emulator, probe};
 use crate::error::{Error, Result};
 
 /// Raise this when what is asked changes.
-const FORMAT: u32 = 2;
+const FORMAT: u32 = 3;
 
 /// What makes an answer valid.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

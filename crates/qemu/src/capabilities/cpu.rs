@@ -41,7 +41,7 @@ fn rank(name: &str) -> usize {
 }
 
 /// libvirt's name for QEMU's name of a feature.
-fn libvirt_name(name: &str) -> String {
+pub(super) fn libvirt_name(name: &str) -> String {
     match name {
         "lahf-lm" | "cmp-legacy" | "fxsr-opt" | "tsc-adjust" | "nodeid-msr" | "perfctr-core"
         | "perfctr-nb" => name.replace('-', "_"),

@@ -6,10 +6,12 @@
 mod cache;
 mod cpu;
 mod document;
+mod domain;
 mod probe;
 
 pub use cpu::expand as expand_cpu;
 pub use document::document;
+pub use domain::{Asked, domain_document};
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -51,6 +53,8 @@ pub struct CpuModel {
     pub name: String,
     /// QEMU's names of the features the accelerator lacks for it; `None` when QEMU does not say.
     pub missing: Option<Vec<String>>,
+    /// The version of a model that the name stands for.
+    pub alias_of: Option<String>,
 }
 
 /// What one binary is.

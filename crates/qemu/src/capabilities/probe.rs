@@ -160,6 +160,7 @@ fn cpu(cpu: commands::CpuDefinition) -> CpuModel {
     CpuModel {
         name: cpu.name,
         missing: cpu.unavailable_features,
+        alias_of: cpu.alias_of,
     }
 }
 

@@ -1,7 +1,7 @@
 //! `-device` for devices of the host: `vfio-pci` and `usb-host`.
 
 use ferrovirt_model::domain::{
-    DeviceInfo, Domain, Hostdev, HostdevKind, HostdevPci, HostdevUsb, Rom, UsbGuestReset,
+    DeviceInfo, Domain, Hostdev, HostdevKind, HostdevPci, HostdevUsb, Interface, Rom, UsbGuestReset,
 };
 
 use super::json::Object;
@@ -11,6 +11,11 @@ use crate::live::hostdev::node_of_usb;
 
 /// All devices of the host.
 pub(super) fn all(context: &Context<'_>, args: &mut Arguments) {
+    for (at, interface) in context.doc.devices.interfaces.iter().enumerate() {
+        if let Some(device) = card(context.doc, interface, context.boot.network.filter(|_| at == 0)) {
+            args.device(device);
+        }
+    }
     for hostdev in &context.doc.devices.hostdevs {
         if let Some(device) = device(context.doc, hostdev) {
             args.device(device);
@@ -18,10 +23,22 @@ pub(super) fn all(context: &Context<'_>, args: &mut Arguments) {
     }
 }
 
+/// A network card that is a device of the host; `boot` is its turn, if it has none of its own.
+pub(crate) fn card(doc: &Domain, interface: &Interface, boot: Option<u32>) -> Option<Object> {
+    let mut hostdev = interface.as_hostdev()?;
+    hostdev.info.boot = hostdev.info.boot.or(boot);
+    let HostdevKind::Pci(device) = &hostdev.kind else {
+        return None;
+    };
+    let teaming = interface.teaming.as_ref();
+    let partner = teaming.and_then(|teaming| teaming.persistent.as_deref());
+    Some(pci(doc, &hostdev.info, device, partner))
+}
+
 /// One device; `None` for one that is missing and may be.
 pub(crate) fn device(doc: &Domain, hostdev: &Hostdev) -> Option<Object> {
     match &hostdev.kind {
-        HostdevKind::Pci(device) => Some(pci(doc, &hostdev.info, device)),
+        HostdevKind::Pci(device) => Some(pci(doc, &hostdev.info, device, None)),
         HostdevKind::Usb(device) if device.source.missing == Some(true) => None,
         HostdevKind::Usb(device) => Some(usb(doc, &hostdev.info, device)),
         // Refused when a guest is defined.
@@ -29,7 +46,7 @@ pub(crate) fn device(doc: &Domain, hostdev: &Hostdev) -> Option<Object> {
     }
 }
 
-fn pci(doc: &Domain, info: &DeviceInfo, device: &HostdevPci) -> Object {
+fn pci(doc: &Domain, info: &DeviceInfo, device: &HostdevPci, partner: Option<&str>) -> Object {
     let driver = match device.ramfb {
         Some(true) => "vfio-pci-nohotplug",
         _ => "vfio-pci",
@@ -38,6 +55,7 @@ fn pci(doc: &Domain, info: &DeviceInfo, device: &HostdevPci) -> Object {
     Object::driver(driver)
         .text("host", &device.source.address.to_string())
         .text("id", alias(info))
+        .maybe_text("failover_pair_id", partner)
         .maybe_number("bootindex", info.boot)
         .maybe_text("display", device.display.map(on_off))
         .maybe_boolean("ramfb", device.ramfb.filter(|on| *on))

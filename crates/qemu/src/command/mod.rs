@@ -29,6 +29,7 @@ mod smartcard;
 #[cfg(test)]
 mod tests;
 mod told;
+mod tpm;
 mod video;
 mod virtio;
 mod virtual_devices;
@@ -53,6 +54,8 @@ pub struct Given {
     pub monitor: Option<i32>,
     /// Numbers of inherited descriptors, by the alias of the device they belong to.
     pub descriptors: BTreeMap<String, i32>,
+    /// Where the guest's emulated TPM listens.
+    pub tpm: Option<PathBuf>,
     /// The host's mounts of huge pages.
     pub huge: Vec<HugeMount>,
     /// The host's NUMA nodes; `None`: nobody looked.
@@ -166,6 +169,7 @@ pub fn build(doc: &Domain, emulator: &Emulator, given: &Given) -> Result<Vec<Str
     chardev::parallels(&context, &mut args)?;
     chardev::channels(&context, &mut args)?;
     chardev::consoles(&context, &mut args)?;
+    tpm::all(&context, &mut args);
     input::all(&context, &mut args);
     audio::backends(&context, &mut args);
     display::all(&context, &mut args)?;

@@ -13,7 +13,12 @@ use crate::error::{Error, Result};
 /// All cards.
 pub(super) fn all(context: &mut Context<'_>, args: &mut Arguments) -> Result<()> {
     let doc = context.doc;
-    for interface in &doc.devices.interfaces {
+    for (at, interface) in doc.devices.interfaces.iter().enumerate() {
+        if interface.kind == InterfaceType::Hostdev {
+            continue; // it is one of the devices of the host
+        }
+        let first = context.boot.network.take_if(|_| at == 0);
+        let boot = interface.info.boot.or(first);
         let name = alias(&interface.info);
         let known = |key: &dyn Fn(&str, u32) -> String| {
             let numbers = (0..queues(interface)).map_while(|queue| context.given.of(&key(name, queue)));
@@ -24,7 +29,6 @@ pub(super) fn all(context: &mut Context<'_>, args: &mut Arguments) -> Result<()>
             taps.push("-1".to_owned());
         }
         args.add("-netdev", netdev(interface, &taps, &known(&vhost_key))?.finish());
-        let boot = interface.info.boot.or(context.boot.network.take());
         args.device(device(doc, interface, boot));
     }
     Ok(())

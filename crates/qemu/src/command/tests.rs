@@ -229,3 +229,18 @@ fn the_hosts_tables_are_told_where_the_host_shows_them() {
     let args = build(&doc, &emulator, &given).unwrap();
     assert!(args.iter().any(|arg| arg == "type=0,vendor=A,, B"), "{args:?}");
 }
+
+#[test]
+fn cards_of_the_host_stand_among_its_devices() {
+    let input = include_str!("../../tests/documents/host-cards.in");
+    let all = ours(input).unwrap();
+    let devices: Vec<&str> = { all.iter() }
+        .filter_map(|line| line.split_once("\"driver\":\"vfio-pci\",").map(|(_, rest)| rest))
+        .collect();
+    let expected = [
+        r#""host":"7fff:03:10.0","id":"hostdev0","bootindex":1,"bus":"pci.2","addr":"0x0"}"#,
+        r#""host":"7fff:03:10.2","id":"hostdev1","failover_pair_id":"ua-stays","bus":"pci.3","addr":"0x0"}"#,
+        r#""host":"7fff:03:02.1","id":"hostdev2","bus":"pci.4","addr":"0x0"}"#,
+    ];
+    assert_eq!(devices, expected, "{all:#?}");
+}

@@ -10,6 +10,8 @@ use crate::error::{Error, Result};
 
 /// Ports of a virtio-serial controller that says nothing.
 const SERIAL_PORTS: u32 = 31;
+/// More than that do not fit on any bus.
+const MOST_CONTROLLERS: u32 = 255;
 
 /// Gives ports to channels, and to USB devices.
 pub(super) fn settle(doc: &mut Domain) -> Result<()> {
@@ -18,7 +20,7 @@ pub(super) fn settle(doc: &mut Domain) -> Result<()> {
 }
 
 fn channels(doc: &mut Domain) -> Result<()> {
-    let ports: Vec<(u32, u32)> = doc
+    let mut ports: Vec<(u32, u32)> = doc
         .devices
         .controllers
         .iter()
@@ -45,6 +47,8 @@ fn channels(doc: &mut Domain) -> Result<()> {
         }
     }
     let virtio = |channel: &&mut Channel| channel.target.kind == ChannelTargetType::Virtio;
+    // Controllers for those that find no port on the others.
+    let mut added = Vec::new();
     for channel in doc.devices.channels.iter_mut().filter(virtio) {
         if given(&channel.info).is_some() {
             continue;
@@ -58,8 +62,21 @@ fn channels(doc: &mut Domain) -> Result<()> {
             .iter()
             .filter(|(controller, _)| wanted.is_none_or(|wanted| wanted == *controller))
             .flat_map(|(controller, count)| (1..*count).map(|port| (*controller, port)))
-            .find(|place| !taken.contains(place))
-            .ok_or_else(|| Error::Xml("Unable to find a free virtio-serial port".to_owned()))?;
+            .find(|place| !taken.contains(place));
+        let place = match (place, wanted) {
+            (Some(place), _) => place,
+            (None, Some(wanted)) => {
+                return Err(Error::Xml(format!(
+                    "Unable to find a free virtio-serial port on controller {wanted}"
+                )));
+            }
+            (None, None) => {
+                let index = free_index(&ports)?;
+                ports.push((index, SERIAL_PORTS));
+                added.push(index);
+                (index, 1)
+            }
+        };
         taken.insert(place);
         channel.info.address = Some(Address::VirtioSerial(VirtioSerialAddress {
             controller: place.0,
@@ -67,5 +84,14 @@ fn channels(doc: &mut Domain) -> Result<()> {
             port: place.1,
         }));
     }
+    for index in added {
+        super::controllers::ensure(doc, ControllerType::VirtioSerial, index, None);
+    }
     Ok(())
+}
+
+/// The first number that no controller has.
+fn free_index(ports: &[(u32, u32)]) -> Result<u32> {
+    let free = (0..=MOST_CONTROLLERS).find(|index| ports.iter().all(|(number, _)| number != index));
+    free.ok_or_else(|| Error::Xml("Unable to find a free virtio-serial port".to_owned()))
 }

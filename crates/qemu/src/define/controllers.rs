@@ -1,6 +1,8 @@
 //! Controllers: what the chipset has, and what devices need. Their order is libvirt's: by kind as they came,
 //! within a kind by number.
 
+use std::collections::BTreeSet;
+
 use ferrovirt_model::domain::{
     Address, ChannelTargetType, Controller, ControllerType, DiskBus, DiskDevice, Domain, DriveAddress,
     InputBus, SoundModel,
@@ -114,9 +116,20 @@ pub(super) fn insert(controllers: &mut Vec<Controller>, controller: Controller) 
     controllers.insert(place.unwrap_or(controllers.len()), controller);
 }
 
-fn sort(controllers: &mut Vec<Controller>) {
-    for controller in std::mem::take(controllers) {
-        insert(controllers, controller);
+/// USB controllers stand in the order of their numbers, companions behind the one whose they are.
+fn sort(controllers: &mut [Controller]) {
+    let usb = |controller: &Controller| controller.kind == ControllerType::Usb;
+    let rank = |controller: &Controller| {
+        let companion = controller.model.as_deref().and_then(start_port).is_some();
+        (controller.index, companion)
+    };
+    let places: Vec<usize> = (0..controllers.len())
+        .filter(|at| usb(&controllers[*at]))
+        .collect();
+    let mut sorted: Vec<Controller> = places.iter().map(|at| controllers[*at].clone()).collect();
+    sorted.sort_by_key(rank);
+    for (at, controller) in places.into_iter().zip(sorted) {
+        controllers[at] = controller;
     }
 }
 
@@ -263,7 +276,7 @@ fn for_disks(doc: &mut Domain) {
 /// virtio-serial controllers for channels and consoles.
 fn for_channels(doc: &mut Domain) {
     let virtio_console = |kind: Option<&str>| kind == Some("virtio");
-    let highest = doc
+    let infos = doc
         .devices
         .channels
         .iter()
@@ -275,16 +288,13 @@ fn for_channels(doc: &mut Domain) {
                 .iter()
                 .filter(|console| virtio_console(console.target.as_ref().and_then(|t| t.kind.as_deref())))
                 .map(|console| &console.info),
-        )
-        .map(|info| match &info.address {
-            Some(Address::VirtioSerial(address)) => address.controller,
-            _ => 0,
-        })
-        .max();
-    if let Some(highest) = highest {
-        for index in 0..=highest {
-            ensure(doc, ControllerType::VirtioSerial, index, None);
-        }
+        );
+    let wanted = infos.map(|info| match &info.address {
+        Some(Address::VirtioSerial(address)) => address.controller,
+        _ => 0,
+    });
+    for index in wanted.collect::<BTreeSet<_>>() {
+        ensure(doc, ControllerType::VirtioSerial, index, None);
     }
 }
 

@@ -92,6 +92,53 @@ impl Firmwares {
     }
 }
 
+/// What documents for one machine type can ask for.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Offer {
+    /// `<os firmware='efi'>` finds something.
+    pub efi: bool,
+    /// Secure boot can be asked for.
+    pub secure: bool,
+    /// Files that `<loader>` can name.
+    pub loaders: Vec<String>,
+}
+
+impl Firmwares {
+    /// What this host has for guests of this architecture and machine type.
+    #[must_use]
+    pub fn offer(&self, arch: &str, machine: &str) -> Offer {
+        let mut offer = Offer::default();
+        for descriptor in self
+            .descriptors
+            .iter()
+            .filter(|own| own.is_for_machine(arch, machine))
+        {
+            if !descriptor.interface_types.iter().any(|kind| kind == "uefi") {
+                continue;
+            }
+            let file = match &descriptor.mapping {
+                Mapping::Flash { executable, .. } => &executable.filename,
+                Mapping::Memory { filename } => filename,
+                Mapping::Other => continue,
+            };
+            offer.efi = true;
+            offer.secure |= descriptor.has("requires-smm") && descriptor.has("secure-boot");
+            if !offer.loaders.contains(file) {
+                offer.loaders.push(file.clone());
+            }
+        }
+        if offer.loaders.is_empty() {
+            let there = self
+                .pairs
+                .iter()
+                .map(|(code, _)| code)
+                .filter(|code| code.exists());
+            offer.loaders = there.map(|code| code.display().to_string()).collect();
+        }
+        offer
+    }
+}
+
 fn read(places: &[PathBuf]) -> Vec<Descriptor> {
     let mut files = std::collections::BTreeMap::new();
     for entry in places
@@ -142,7 +189,10 @@ impl Descriptor {
 
     fn is_for(&self, doc: &Domain) -> bool {
         let machine = doc.os.kind.machine.as_deref().unwrap_or_default();
-        let arch = super::architecture(doc);
+        self.is_for_machine(super::architecture(doc), machine)
+    }
+
+    fn is_for_machine(&self, arch: &str, machine: &str) -> bool {
         self.targets.iter().any(|target| {
             target.architecture == arch && target.machines.iter().any(|pattern| glob(pattern, machine))
         })

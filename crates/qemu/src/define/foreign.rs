@@ -87,7 +87,7 @@ fn of_kind(card: &Interface) -> Result<()> {
                 "virtio-net teaming persistent interface must be <model type='virtio'/>, not '{model}'"
             ));
         }
-        Some(TeamingType::Transient) => {
+        Some(TeamingType::Transient) if kind != InterfaceType::Hostdev => {
             return refused(format!(
                 "virtio-net teaming transient interface must be type='hostdev', not '{kind}'"
             ));
@@ -112,9 +112,8 @@ fn of_kind(card: &Interface) -> Result<()> {
 /// Path of a part, and whether the document has it.
 type Part = (&'static str, bool);
 
-fn whole(doc: &Domain) -> [Part; 3] {
+fn whole(doc: &Domain) -> [Part; 2] {
     [
-        ("resource", doc.resource.is_some()),
         ("idmap", doc.id_map.is_some()),
         ("lxc:namespace", doc.lxc_namespace.is_some()),
     ]
@@ -135,8 +134,16 @@ fn features(features: &Features) -> [Part; 1] {
     [("features/capabilities", features.capabilities.is_some())]
 }
 
-fn card(card: &Interface) -> [Part; 8] {
+fn card(card: &Interface) -> [Part; 12] {
+    let host = card.kind == InterfaceType::Hostdev;
     [
+        ("devices/interface/driver", host && card.driver.is_some()),
+        ("devices/interface/target", host && card.target.is_some()),
+        ("devices/interface/link", host && card.link.is_some()),
+        (
+            "devices/interface/source/@address",
+            host && { card.source.as_ref() }.is_some_and(|source| source.host.is_none()),
+        ),
         (
             "devices/interface/ip",
             !card.ips.is_empty() && card.kind != InterfaceType::User,

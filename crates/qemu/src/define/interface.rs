@@ -1,7 +1,7 @@
 //! Network cards: address and model.
 
 use ferrovirt_model::MacAddress;
-use ferrovirt_model::domain::{Domain, InterfaceTarget};
+use ferrovirt_model::domain::{Domain, InterfaceTarget, InterfaceType};
 
 use crate::capabilities::Emulator;
 use crate::error::{Error, Result};
@@ -29,8 +29,10 @@ pub(super) fn settle(doc: &mut Domain, emulator: &Emulator) -> Result<()> {
             .into_iter()
             .find(|model| emulator.has(device_of(model)))
             .unwrap_or("virtio");
-        // One that QEMU does not have is named by QEMU at the start.
-        interface.model.get_or_insert_with(|| default.to_owned());
+        // One that QEMU does not have is named by QEMU at the start; one of the host's is what it is.
+        if interface.kind != InterfaceType::Hostdev {
+            interface.model.get_or_insert_with(|| default.to_owned());
+        }
         // Names the daemon gives belong to a run.
         if interface.id_is_generated() {
             interface.target = None;

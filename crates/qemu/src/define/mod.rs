@@ -20,6 +20,7 @@ mod foreign;
 mod graphics;
 mod hostdev;
 mod interface;
+mod labels;
 mod lesser;
 mod machine;
 mod memory;
@@ -33,41 +34,56 @@ mod sound;
 #[cfg(test)]
 mod tests;
 mod told;
+mod tpm;
 mod tuning;
 mod usb;
 mod video;
 mod virtual_devices;
 
 pub use disk::{device_index, sort as sort_disks};
-pub use firmware::Firmwares;
+pub use firmware::{Firmwares, Offer};
 pub use machine::Chipset;
 
 pub(crate) use controllers::{scsi_device, usb_device};
 pub(crate) use interface::device_of as card_device;
 pub(crate) use smartcard::DATABASE;
 pub(crate) use sound::device_of as sound_device;
+pub(crate) use video::device_of as video_device;
+
+use std::sync::Arc;
 
 use ferrovirt_model::domain::Domain;
 
 use crate::capabilities::Emulator;
 use crate::error::Result;
+use crate::swtpm::Swtpm;
 
-/// Fills in what the document leaves open, on a host without descriptions of firmware.
+/// What the host has that documents ask for, beside the emulator.
+#[derive(Debug, Clone, Default)]
+pub struct OfHost {
+    /// Descriptions of firmware.
+    pub firmwares: Firmwares,
+    /// Who plays TPMs.
+    pub swtpm: Option<Arc<Swtpm>>,
+}
+
+/// Fills in what the document leaves open, on a host without any of that.
 ///
 /// # Errors
 /// As [`complete_with`].
 pub fn complete(doc: &mut Domain, emulator: &Emulator) -> Result<()> {
-    complete_with(doc, emulator, &Firmwares::default())
+    complete_with(doc, emulator, &OfHost::default())
 }
 
 /// Fills in what the document leaves open.
 ///
 /// # Errors
 /// The document asks for what this driver or this emulator does not have; the text names it.
-pub fn complete_with(doc: &mut Domain, emulator: &Emulator, firmwares: &Firmwares) -> Result<()> {
+pub fn complete_with(doc: &mut Domain, emulator: &Emulator, host: &OfHost) -> Result<()> {
     foreign::refuse(doc)?;
+    labels::settle(doc)?;
     let chipset = machine::settle(doc, emulator)?;
-    firmware::settle(doc, firmwares, chipset)?;
+    firmware::settle(doc, &host.firmwares, chipset)?;
     tuning::settle(doc)?;
     memory::settle_nodes(doc);
     cpu::settle(doc, emulator)?;
@@ -81,6 +97,7 @@ pub fn complete_with(doc: &mut Domain, emulator: &Emulator, firmwares: &Firmware
     hostdev::settle(&doc.devices.hostdevs)?;
     sound::settle(doc, emulator)?;
     smartcard::settle(doc, emulator)?;
+    tpm::settle(doc, emulator, host.swtpm.as_deref())?;
     shmem::settle(&mut doc.devices.shmems)?;
     memory::settle(doc, emulator)?;
     virtual_devices::settle(doc, chipset)?;

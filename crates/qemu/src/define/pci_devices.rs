@@ -1,7 +1,8 @@
 //! Which devices sit on PCI, in the order in which libvirt places them, and on what kind of bus each fits.
 
 use ferrovirt_model::domain::{
-    ControllerType, DeviceInfo, DiskBus, Domain, HostdevKind, InputBus, IommuModel, SoundModel,
+    ControllerType, DeviceInfo, DiskBus, Domain, Hostdev, HostdevKind, InputBus, InterfaceType, IommuModel,
+    SoundModel,
 };
 
 use super::hostdev;
@@ -33,6 +34,8 @@ pub(super) enum Device {
     Interface(usize),
     /// `<disk>`
     Disk(usize),
+    /// `<interface>` that is a device of the host
+    HostCard(usize),
     /// `<hostdev>`
     Hostdev(usize),
     /// `<memballoon>`
@@ -77,12 +80,18 @@ pub(super) fn all(doc: &Domain) -> Vec<Device> {
             .filter(move |(_, c)| (c.kind == ControllerType::Pci) == pci)
             .map(|(at, _)| Device::Controller(at))
     };
+    let cards = |of_host: bool| {
+        let all = d.interfaces.iter().enumerate();
+        all.filter(move |(_, card)| (card.kind == InterfaceType::Hostdev) == of_host)
+            .map(|(at, _)| at)
+    };
     let mut list: Vec<Device> = controllers(true).collect();
     list.extend((0..d.filesystems.len()).map(Device::Filesystem));
-    list.extend((0..d.interfaces.len()).map(Device::Interface));
+    list.extend(cards(false).map(Device::Interface));
     list.extend((0..d.sounds.len()).map(Device::Sound));
     list.extend(controllers(false));
     list.extend((0..d.disks.len()).map(Device::Disk));
+    list.extend(cards(true).map(Device::HostCard));
     list.extend((0..d.hostdevs.len()).map(Device::Hostdev));
     list.push(Device::Balloon);
     list.extend((0..d.rngs.len()).map(Device::Rng));
@@ -105,7 +114,7 @@ pub(super) fn info_mut(doc: &mut Domain, device: Device) -> Option<&mut DeviceIn
     let d = &mut doc.devices;
     match device {
         Device::Controller(at) => d.controllers.get_mut(at).map(|c| &mut c.info),
-        Device::Interface(at) => d.interfaces.get_mut(at).map(|c| &mut c.info),
+        Device::Interface(at) | Device::HostCard(at) => d.interfaces.get_mut(at).map(|c| &mut c.info),
         Device::Disk(at) => d.disks.get_mut(at).map(|c| &mut c.info),
         Device::Hostdev(at) => d.hostdevs.get_mut(at).map(|c| &mut c.info),
         Device::Balloon => d.memballoon.as_mut().map(|c| &mut c.info),
@@ -131,7 +140,7 @@ pub(super) fn info(doc: &Domain, device: Device) -> Option<&DeviceInfo> {
     let d = &doc.devices;
     match device {
         Device::Controller(at) => d.controllers.get(at).map(|c| &c.info),
-        Device::Interface(at) => d.interfaces.get(at).map(|c| &c.info),
+        Device::Interface(at) | Device::HostCard(at) => d.interfaces.get(at).map(|c| &c.info),
         Device::Disk(at) => d.disks.get(at).map(|c| &c.info),
         Device::Hostdev(at) => d.hostdevs.get(at).map(|c| &c.info),
         Device::Balloon => d.memballoon.as_ref().map(|c| &c.info),
@@ -192,11 +201,10 @@ fn express(doc: &Domain, device: Device) -> Option<Connect> {
             (disk.target.bus == Some(DiskBus::Virtio))
                 .then(|| virtio(disk.model.as_deref().unwrap_or("virtio")))
         }
-        Device::Hostdev(at) => match &d.hostdevs[at].kind {
-            HostdevKind::Pci(pci) if hostdev::is_express(&pci.source.address) => Some(Connect::Pcie),
-            HostdevKind::Pci(_) => Some(Connect::Pci),
-            _ => None,
-        },
+        Device::HostCard(at) => d.interfaces[at]
+            .as_hostdev()
+            .and_then(|hostdev| of_host(&hostdev)),
+        Device::Hostdev(at) => of_host(&d.hostdevs[at]),
         Device::Balloon => d
             .memballoon
             .as_ref()
@@ -236,6 +244,15 @@ fn express(doc: &Domain, device: Device) -> Option<Connect> {
         Device::Iommu(at) => (d.iommus[at].model == IommuModel::Virtio).then_some(Connect::Integrated),
         Device::Crypto(_) | Device::Pstore(_) => Some(Connect::Pci),
         Device::Memory(at) => (!d.memories[at].model.has_slot()).then_some(Connect::Pcie),
+    }
+}
+
+/// A device of the host wants the kind of slot that it has there.
+fn of_host(hostdev: &Hostdev) -> Option<Connect> {
+    match &hostdev.kind {
+        HostdevKind::Pci(pci) if hostdev::is_express(&pci.source.address) => Some(Connect::Pcie),
+        HostdevKind::Pci(_) => Some(Connect::Pci),
+        _ => None,
     }
 }
 

@@ -13,6 +13,7 @@ use crate::error::{Error, Result};
 /// Settles `<serial>`, `<parallel>`, `<console>`, `<channel>`.
 pub(super) fn settle(doc: &mut Domain) -> Result<()> {
     console_of_serial(doc);
+    firmware_speaks(doc)?;
     backends(doc)?;
     channels(&doc.devices.channels)?;
     serial_ports(&mut doc.devices.serials)?;
@@ -42,6 +43,16 @@ pub(super) fn settle(doc: &mut Domain) -> Result<()> {
                 )));
             }
         }
+    }
+    Ok(())
+}
+
+/// The firmware has a port to speak through; that of a console counts.
+fn firmware_speaks(doc: &Domain) -> Result<()> {
+    let speaks = doc.os.bios.as_ref().and_then(|bios| bios.use_serial) == Some(true);
+    if speaks && doc.devices.serials.is_empty() {
+        let text = "need at least one serial port to use BIOS serial output ('useserial')";
+        return Err(Error::Xml(text.to_owned()));
     }
     Ok(())
 }

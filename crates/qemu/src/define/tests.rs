@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use ferrovirt_model::domain::Domain;
+use ferrovirt_model::domain::{ControllerType, Domain};
 use ferrovirt_model::{Form, UnknownPolicy};
 
 use crate::testing;
@@ -100,10 +100,6 @@ const OF_CONTAINERS: &[(&str, &str)] = &[
     (
         "</os><idmap><uid start='0' target='1' count='2'/><gid start='0' target='1' count='2'/></idmap>",
         "domain/idmap",
-    ),
-    (
-        "</os><resource><partition>/machine</partition></resource>",
-        "domain/resource",
     ),
     (
         "</os><features><capabilities policy='deny'/></features>",
@@ -369,5 +365,45 @@ fn single_vcpus_fit_together() {
         let inside = format!("<vcpu>3</vcpu><vcpus>{vcpus}</vcpus>");
         let error = completed(&guest("pc", &inside, "")).map(|_| ()).unwrap_err();
         assert!(error.contains(words), "{vcpus}: {error}");
+    }
+}
+
+/// Numbers of the USB controllers of these models, as they stand in the document; `MODEL:NUMBER` has one already.
+fn numbers_of_usb(models: &str) -> String {
+    let element = |model: &str| match model.split_once(':') {
+        Some((model, index)) => format!("<controller type='usb' index='{index}' model='{model}'/>"),
+        None => format!("<controller type='usb' model='{model}'/>"),
+    };
+    let devices: String = models.split(' ').map(element).collect();
+    let doc = completed(&guest("pc", "", &devices)).unwrap();
+    let usb = doc
+        .devices
+        .controllers
+        .iter()
+        .filter(|c| c.kind == ControllerType::Usb);
+    let told: Vec<String> = usb
+        .map(|c| format!("{}:{}", c.model.as_deref().unwrap_or_default(), c.number()))
+        .collect();
+    told.join(" ")
+}
+
+#[test]
+fn parts_of_one_usb_2_controller_find_each_other() {
+    for (given, expected) in [
+        (
+            "ich9-ehci1 ich9-uhci1 ich9-uhci2 ich9-uhci3",
+            "ich9-ehci1:0 ich9-uhci1:0 ich9-uhci2:0 ich9-uhci3:0",
+        ),
+        (
+            "ich9-uhci2 ich9-uhci1 ich9-ehci1 ich9-uhci1 nec-xhci ich9-ehci1",
+            "ich9-ehci1:0 ich9-uhci2:0 ich9-uhci1:0 ich9-uhci1:1 nec-xhci:2 ich9-ehci1:3",
+        ),
+        (
+            "ich9-ehci1:3 ich9-uhci2:3 ich9-uhci1 ich9-uhci2",
+            "ich9-uhci2:0 ich9-ehci1:3 ich9-uhci2:3 ich9-uhci1:3",
+        ),
+        ("ehci ich9-uhci1 ich9-ehci1", "ehci:0 ich9-ehci1:1 ich9-uhci1:1"),
+    ] {
+        assert_eq!(numbers_of_usb(given), expected, "{given}");
     }
 }

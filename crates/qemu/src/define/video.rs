@@ -6,7 +6,7 @@ use crate::capabilities::Emulator;
 use crate::error::{Error, Result};
 
 /// Models we place and start, with QEMU's device for the card that shows the boot.
-fn device_of(model: &str) -> Option<&'static str> {
+pub(crate) fn device_of(model: &str) -> Option<&'static str> {
     Some(match model {
         "vga" => "VGA",
         "cirrus" => "cirrus-vga",

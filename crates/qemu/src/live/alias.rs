@@ -2,7 +2,7 @@
 
 use ferrovirt_model::domain::{
     Address, Controller, ControllerType, Device, DeviceInfo, Disk, DiskBus, DiskSource, Domain, DriveAddress,
-    MemoryModel,
+    InterfaceType, MemoryModel,
 };
 
 use super::is_lsilogic;
@@ -16,7 +16,9 @@ pub fn assign(doc: &mut Domain) {
     controllers(doc, chipset);
     disks(doc);
     let d = &mut doc.devices;
-    numbered("net", d.interfaces.iter_mut().map(|device| &mut device.info));
+    let (host, own): (Vec<_>, Vec<_>) =
+        { d.interfaces.iter_mut() }.partition(|card| card.kind == InterfaceType::Hostdev);
+    numbered("net", own.into_iter().map(|device| &mut device.info));
     numbered("serial", d.serials.iter_mut().map(|device| &mut device.info));
     numbered("parallel", d.parallels.iter_mut().map(|device| &mut device.info));
     numbered("channel", d.channels.iter_mut().map(|device| &mut device.info));
@@ -28,13 +30,18 @@ pub fn assign(doc: &mut Domain) {
             .filter(|v| v.model.kind != "none")
             .map(|device| &mut device.info),
     );
-    numbered("hostdev", d.hostdevs.iter_mut().map(|device| &mut device.info));
+    let host = host.into_iter().map(|card| &mut card.info);
+    numbered(
+        "hostdev",
+        host.chain(d.hostdevs.iter_mut().map(|device| &mut device.info)),
+    );
     numbered("sound", d.sounds.iter_mut().map(|device| &mut device.info));
     numbered(
         "smartcard",
         d.smartcards.iter_mut().map(|device| &mut device.info),
     );
     numbered("redir", d.redirdevs.iter_mut().map(|device| &mut device.info));
+    numbered("tpm", d.tpms.iter_mut().map(|device| &mut device.info));
     numbered("shmem", d.shmems.iter_mut().map(|device| &mut device.info));
     numbered("hub", d.hubs.iter_mut().map(|device| &mut device.info));
     numbered("fs", d.filesystems.iter_mut().map(|device| &mut device.info));
@@ -155,6 +162,9 @@ pub(crate) fn assign_to(doc: &Domain, device: &mut Device) {
                 set(&mut disk.info, name);
             }
             number_images(disk, &mut number);
+        }
+        Device::Interface(card) if card.kind == InterfaceType::Hostdev => {
+            set(&mut card.info, free(doc, "hostdev"));
         }
         Device::Interface(card) => set(&mut card.info, free(doc, "net")),
         Device::Hostdev(hostdev) => set(&mut hostdev.info, free(doc, "hostdev")),

@@ -11,6 +11,7 @@ pub mod memory;
 pub mod nvram;
 pub mod socket;
 pub mod tap;
+pub mod tpm;
 
 use ferrovirt_model::domain::{Backend, CharType, ControllerType, DeviceInfo, Domain, RngBackend};
 

@@ -155,7 +155,23 @@ command!(
         /// Name of the property.
         property: &'static str,
         /// The number.
-        value: u32,
+        value: i64,
+    }
+);
+command!(
+    /// Makes an object that needs nothing said but its name.
+    ObjectAdd = "object-add" -> Empty {
+        /// Its type.
+        qom_type: &'static str,
+        /// Its name.
+        id: String,
+    }
+);
+command!(
+    /// Takes an object away.
+    ObjectDel = "object-del" -> Empty {
+        /// Its name.
+        id: String,
     }
 );
 command!(

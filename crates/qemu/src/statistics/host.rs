@@ -11,6 +11,7 @@ use crate::machine::Machine;
 const USER: usize = 11;
 const SYSTEM: usize = 12;
 const RSS: usize = 21;
+const PROCESSOR: usize = 36;
 
 /// One field behind the name, which may hold anything; the first behind it is number 0.
 fn field(stat: &str, number: usize) -> Option<u64> {
@@ -64,9 +65,13 @@ pub(super) fn rss(pid: i32) -> Option<u64> {
 /// A virtual processor by its thread.
 pub(super) fn vcpu(pid: i32, number: u32, thread: i32) -> VcpuStats {
     let read = |file: &str| fs::read_to_string(format!("/proc/{pid}/task/{thread}/{file}")).ok();
+    let stat = read("stat");
     VcpuStats {
         number,
-        time: read("stat").as_deref().and_then(cpu_nanoseconds),
+        time: stat.as_deref().and_then(cpu_nanoseconds),
+        processor: { stat.as_deref() }
+            .and_then(|stat| field(stat, PROCESSOR))
+            .and_then(|number| u32::try_from(number).ok()),
         // A kernel that does not count has no such line: nothing was waited for.
         wait: read("sched").map(|sched| waited(&sched).unwrap_or(0)),
         delay: read("schedstat").as_deref().and_then(delayed),

@@ -1,6 +1,7 @@
 //! Which devices the processes of a scope may use. Version 1 has lists, version 2 asks a program ([`super::device_program`]).
 
-use std::fs::File;
+use std::fs::{self, File};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use super::bpf;
@@ -103,7 +104,7 @@ impl Scope {
     pub fn set_devices(&self, rules: &[DeviceRule]) -> Result<()> {
         if let Some(deny) = self.device_list(DENY) {
             set(&deny, "a")?;
-            return rules.iter().try_for_each(|rule| self.list(ALLOW, rule));
+            return self.list(ALLOW, rules);
         }
         self.replace_program(rules)
     }
@@ -116,22 +117,23 @@ impl Scope {
         if self.device_list(DENY).is_none() {
             return self.replace_program(to);
         }
-        let (gone, new): (Vec<_>, Vec<_>) = (
-            from.iter().filter(|rule| !to.contains(rule)).collect(),
-            to.iter().filter(|rule| !from.contains(rule)).collect(),
-        );
-        gone.into_iter().try_for_each(|rule| self.list(DENY, rule))?;
+        self.list(DENY, from.iter().filter(|rule| !to.contains(rule)))?;
         // A rule that is taken away takes along what narrower ones allowed.
-        new.into_iter()
-            .chain(to)
-            .try_for_each(|rule| self.list(ALLOW, rule))
+        self.list(ALLOW, to)
     }
 
-    fn list(&self, file: &str, rule: &DeviceRule) -> Result<()> {
-        let file = self
+    /// The kernel takes one rule with each write.
+    fn list<'a>(&self, file: &str, rules: impl IntoIterator<Item = &'a DeviceRule>) -> Result<()> {
+        let path = self
             .device_list(file)
             .ok_or(CgroupError::NoController("devices"))?;
-        set(&file, &rule.to_string())
+        let open = fs::OpenOptions::new().write(true).truncate(true).open(&path);
+        let mut list = open.map_err(CgroupError::write(&path))?;
+        for rule in rules {
+            let written = list.write_all(format!("{rule}\n").as_bytes());
+            written.map_err(CgroupError::write(&path))?;
+        }
+        Ok(())
     }
 
     /// A list of version 1, of the innermost group: one that has groups below it cannot forbid all devices.
@@ -221,13 +223,13 @@ mod tests {
         tree.scope().set_devices(&[null]).unwrap();
         assert_eq!(
             (tree.get(&inner(DENY)), tree.get(&inner(ALLOW))),
-            ("a".into(), "c 1:3 rwm".into())
+            ("a".into(), "c 1:3 rwm\n".into())
         );
         let zero = DeviceRule::new(DeviceKind::Character, 1, 5, Access::ALL);
         tree.scope().change_devices(&[null], &[zero]).unwrap();
         assert_eq!(
             (tree.get(&inner(DENY)), tree.get(&inner(ALLOW))),
-            ("c 1:3 rwm".into(), "c 1:5 rwm".into())
+            ("c 1:3 rwm\n".into(), "c 1:5 rwm\n".into())
         );
     }
 }

@@ -29,6 +29,11 @@ impl Hierarchy {
         self.controllers.is_empty()
     }
 
+    /// Whether (in version 1) it has this controller.
+    pub(crate) fn has(&self, controller: &str) -> bool {
+        self.controllers.iter().any(|name| name == controller)
+    }
+
     /// Whether (in version 1) it is one of those that say which processors a thread gets, and how much of them.
     pub(crate) fn gives_out_processors(&self) -> bool {
         let is_one = |name: &String| matches!(name.as_str(), "cpu" | "cpuacct" | "cpuset");

@@ -219,7 +219,10 @@ fn create_one(hierarchy: &Hierarchy, partition: &Partition, name: &str) -> io::R
         if let Some(parent) = group.parent().filter(|_| hierarchy.is_v2()) {
             hierarchy::pass_on_controllers(parent);
         }
-        make_group(group)?;
+        match hierarchy.has("cpuset") {
+            true => make_group(group)?,
+            false => make_directory(group)?,
+        }
     }
     Ok((scope, hierarchy::entrance(&entered)))
 }
@@ -237,10 +240,7 @@ fn entrance(hierarchy: &Hierarchy, scope: &Path) -> PathBuf {
 
 /// Makes a group, or finds it made, that processes can enter.
 pub(crate) fn make_group(group: &Path) -> io::Result<()> {
-    match fs::create_dir(group) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
-        _ => {}
-    }
+    make_directory(group)?;
     // A new group of the cpuset controller (version 1) has no processors and no memory, and nobody can enter it.
     for file in ["cpuset.cpus", "cpuset.mems"] {
         let Ok(own) = fs::read_to_string(group.join(file)) else {
@@ -255,6 +255,13 @@ pub(crate) fn make_group(group: &Path) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+fn make_directory(group: &Path) -> io::Result<()> {
+    match fs::create_dir(group) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+        _ => Ok(()),
+    }
 }
 
 /// A hierarchy that is read-only, closed to this user, or not a real one.
@@ -335,10 +342,11 @@ fn child_groups(group: &Path) -> Vec<PathBuf> {
     let Ok(entries) = fs::read_dir(group) else {
         return Vec::new();
     };
-    entries
-        .flatten()
+    // The entry says what it is; to look at each of a group's many files costs as much as all the rest.
+    let is_group = |entry: &fs::DirEntry| entry.file_type().is_ok_and(|kind| kind.is_dir());
+    { entries.flatten() }
+        .filter(is_group)
         .map(|entry| entry.path())
-        .filter(|path| path.is_dir())
         .collect()
 }
 

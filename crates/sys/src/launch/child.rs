@@ -6,17 +6,23 @@ use std::io::{self, PipeReader, Read, Write};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
+use std::process::ExitCode;
 
 use super::orders::{Answer, Orders};
 use crate::frame::HEADER;
-use crate::{signals, socket};
+use crate::{clone, signals, socket};
 
 /// What failed, with the kernel's number.
 type Failure = (String, i32);
 
 /// Never returns: the process becomes the program, or it says why not on `report` and exits. It begins with the word on
-/// `wait`, and exits when nobody is left to give it.
-pub(super) fn become_program(orders: Orders, report: OwnedFd, mut wait: PipeReader) -> ! {
+/// `wait`, and exits when nobody is left to give it. With `begin` this process is the program already.
+pub(super) fn become_program(
+    orders: Orders,
+    report: OwnedFd,
+    mut wait: PipeReader,
+    begin: Option<fn() -> ExitCode>,
+) -> ! {
     if !matches!(wait.read(&mut [0]), Ok(1)) {
         // SAFETY: ends the process at once; nothing of the parent's is flushed a second time.
         unsafe { libc::_exit(126) }
@@ -29,9 +35,17 @@ pub(super) fn become_program(orders: Orders, report: OwnedFd, mut wait: PipeRead
         .fold(3, |high, n| high.max(n.saturating_add(1)));
     let answer = match lift(report, lowest_free) {
         Ok(report) => {
-            let answer = match prepare(orders, lowest_free) {
-                Ok(program) => Answer::NoExec(program.exec()),
-                Err((step, errno)) => Answer::Failed { step, errno },
+            let kept: Vec<RawFd> = orders.fds.iter().map(|(_, number)| *number).collect();
+            let answer = match (prepare(orders, lowest_free), begin) {
+                (Ok(program), Some(begin)) => {
+                    program.show();
+                    // As an exec would: with the rest goes `report`, which says that all went well.
+                    clone::close_all_but(&kept);
+                    let failed = begin() != ExitCode::SUCCESS;
+                    clone::exit_now(failed.into());
+                }
+                (Ok(program), None) => Answer::NoExec(program.exec()),
+                (Err((step, errno)), _) => Answer::Failed { step, errno },
             };
             tell(report, &answer);
             answer
@@ -120,6 +134,26 @@ impl Program {
             .map(|(name, value)| pair(name, value))
             .collect::<Result<_, _>>()?;
         Ok(Program { path, args, env })
+    }
+
+    /// Shows path and arguments where an exec would (`/proc/PID/cmdline`). Who may not do that is shown as its launcher.
+    fn show(&self) {
+        let text: Vec<u8> = self
+            .args
+            .iter()
+            .flat_map(|arg| arg.as_bytes_with_nul())
+            .copied()
+            .collect();
+        let text: &'static [u8] = text.leak();
+        let range = text.as_ptr_range();
+        for (what, at) in [
+            (libc::PR_SET_MM_ARG_START, range.start),
+            (libc::PR_SET_MM_ARG_END, range.end),
+        ] {
+            // SAFETY: the kernel notes the address and reads there for others as long as this process lives; that memory is never
+            // freed.
+            unsafe { libc::prctl(libc::PR_SET_MM, what, at, 0, 0) };
+        }
     }
 
     /// Returns only when it failed, with the kernel's number.

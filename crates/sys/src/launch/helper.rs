@@ -16,16 +16,26 @@ use crate::socket;
 
 /// The main function of `ferrovirt-launch`.
 pub fn main() -> ExitCode {
-    match serve() {
+    run("ferrovirt-launch", None)
+}
+
+/// The main function of a program that is its own launcher: what it starts is itself, which begins with `begin` as if it had been
+/// executed: with the ordered arguments in sight, the ordered descriptors and no others. The environment is the launcher's.
+pub fn main_of(name: &str, begin: fn() -> ExitCode) -> ExitCode {
+    run(name, Some(begin))
+}
+
+fn run(name: &str, begin: Option<fn() -> ExitCode>) -> ExitCode {
+    match serve(begin) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("ferrovirt-launch: {error} (this program is started by the daemon, not by hand)");
+            eprintln!("{name}: {error} (this program is started by the daemon, not by hand)");
             ExitCode::FAILURE
         }
     }
 }
 
-fn serve() -> io::Result<()> {
+fn serve(begin: Option<fn() -> ExitCode>) -> io::Result<()> {
     let socket = socket::take_from_stdin()?;
     let (message, fds) = socket::receive_message(&socket)?;
     let orders = Orders::decode(&message, fds).map_err(socket::broken)?;
@@ -33,7 +43,7 @@ fn serve() -> io::Result<()> {
         let message = answer.encode().map_err(socket::broken)?;
         socket::send_all(&socket, &message, &[])
     };
-    let born = bear(orders)?;
+    let born = bear(orders, begin)?;
     tell(Answer::Ready(born.id))?;
     // A daemon that is gone has written nothing down: the child ends with the pipe that it waits at.
     if socket::receive(&socket, &mut [0], &mut Vec::new())? == 0 {
@@ -53,14 +63,14 @@ struct Born {
 }
 
 /// A new session without terminal, then a fork: the program is no session leader and can get no terminal by accident.
-fn bear(mut orders: Orders) -> io::Result<Born> {
+fn bear(mut orders: Orders, begin: Option<fn() -> ExitCode>) -> io::Result<Born> {
     rustix::process::setsid()?;
     let (word, report) = io::pipe()?;
     let (wait, go) = io::pipe()?;
     match split(&mut orders.cgroups)? {
         Side::Child => {
             drop((word, go));
-            child::become_program(orders, OwnedFd::from(report), wait)
+            child::become_program(orders, OwnedFd::from(report), wait, begin)
         }
         Side::Parent(pid, _) => {
             drop((report, wait));

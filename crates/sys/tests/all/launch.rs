@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use std::os::fd::OwnedFd;
 
-use ferrovirt_sys::launch::{LaunchError, Orders, launch, ready};
+use ferrovirt_sys::launch::{LaunchError, Launcher, Orders};
 use ferrovirt_sys::pidfd::PidFd;
 use ferrovirt_sys::process::ProcessId;
 use ferrovirt_sys::{process, signals};
@@ -22,7 +22,7 @@ fn helper() -> PathBuf {
 /// Launches in turn with the other tests of this program.
 async fn start(orders: Orders) -> Result<ProcessId, LaunchError> {
     let _turn = turn().await;
-    launch(&helper(), orders).await
+    Launcher::new(helper()).launch(orders).await
 }
 
 /// Runs a shell script through the launcher to its end; what it wrote.
@@ -207,7 +207,8 @@ async fn r6_what_cannot_be_started_is_named() {
             ..
         })
     ));
-    let error = launch("/no/such/helper".as_ref(), Orders::new("/bin/true"))
+    let error = { Launcher::new("/no/such/helper") }
+        .launch(Orders::new("/bin/true"))
         .await
         .unwrap_err();
     assert!(
@@ -228,7 +229,7 @@ async fn r96_who_it_is_is_known_before_it_does_anything() {
         orders
     };
     let _turn = turn().await;
-    let waiting = ready(&helper(), orders()).await.unwrap();
+    let waiting = Launcher::new(helper()).ready(orders()).await.unwrap();
     let id = waiting.id();
     assert!(id.is_alive());
     // Nobody tells it to go on: it ends, and has done nothing.
@@ -238,7 +239,7 @@ async fn r96_who_it_is_is_known_before_it_does_anything() {
         .await
         .unwrap();
     assert!(!dir.path().join("it").exists());
-    let waiting = ready(&helper(), orders()).await.unwrap();
+    let waiting = Launcher::new(helper()).ready(orders()).await.unwrap();
     let id = waiting.id();
     assert_eq!(waiting.go().await.unwrap(), id);
     for _ in 0..200 {
@@ -249,4 +250,48 @@ async fn r96_who_it_is_is_known_before_it_does_anything() {
     }
     assert!(dir.path().join("it").exists() && id.is_alive());
     signals::send(id, 9).unwrap();
+}
+
+/// The launcher of ours that waits for orders, if there is one.
+fn waiting() -> Option<ProcessId> {
+    let own = i32::try_from(std::process::id()).unwrap();
+    let is_launcher = |process: &ProcessId| {
+        let line = fs::read(format!("/proc/{}/cmdline", process.pid)).unwrap_or_default();
+        line.starts_with(helper().as_os_str().as_encoded_bytes())
+    };
+    process::descendants(own).into_iter().find(is_launcher)
+}
+
+async fn until_waiting() -> ProcessId {
+    for _ in 0..500 {
+        if let Some(process) = waiting() {
+            return process;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("no launcher waits");
+}
+
+#[tokio::test]
+async fn a_launcher_waits_for_the_next_start_and_is_not_needed_for_it() {
+    let _turn = turn().await;
+    let launcher = Launcher::new(helper());
+    let orders = || Orders::new("/bin/true");
+    launcher.launch(orders()).await.unwrap();
+    assert_eq!(waiting(), None, "none is started before somebody wants it");
+    launcher.refill();
+    let first = until_waiting().await;
+    launcher.refill();
+    launcher.launch(orders()).await.unwrap();
+    assert!(!first.is_alive(), "it has done its work");
+    launcher.refill();
+    let second = until_waiting().await;
+    assert_ne!(second, first);
+    // Whoever kills it does no harm.
+    PidFd::open(second).unwrap().kill(9).unwrap();
+    launcher.launch(orders()).await.unwrap();
+    launcher.refill();
+    let third = until_waiting().await;
+    drop(launcher);
+    assert!(!third.is_alive(), "it goes with the daemon");
 }

@@ -19,7 +19,8 @@ pub(super) fn normalize(controllers: &mut Vec<Controller>) -> Result<(), XmlErro
                     .iter()
                     .any(|other| other.kind == kind && other.index == Some(index))
             };
-            controllers[at].index = (0..).find(|index| !taken(*index));
+            let free = || (0..).find(|index| !taken(*index));
+            controllers[at].index = group(&controllers[..at], &controllers[at]).or_else(free);
         }
     }
     // USB controllers share a number with their companions.
@@ -33,6 +34,22 @@ pub(super) fn normalize(controllers: &mut Vec<Controller>) -> Result<(), XmlErro
         }
     }
     Ok(())
+}
+
+/// The parts of the one USB 2 controller that shares its ports among four devices.
+const USB2: [&str; 4] = ["ich9-ehci1", "ich9-uhci1", "ich9-uhci2", "ich9-uhci3"];
+
+/// The number of the controller that such a part belongs to: that of the USB controller before it, if that is one, too, and
+/// lacks this part.
+fn group(before: &[Controller], part: &Controller) -> Option<u32> {
+    let is_part = |controller: &Controller| {
+        controller.kind == ControllerType::Usb && { controller.model.as_deref() }
+            .is_some_and(|model| USB2.contains(&model))
+    };
+    let usb = || before.iter().filter(|other| other.kind == ControllerType::Usb);
+    let last = usb().next_back().filter(|last| is_part(last) && is_part(part))?;
+    let has_it = usb().any(|other| other.index == last.index && other.model == part.model);
+    last.index.filter(|_| !has_it)
 }
 
 /// Where libvirt puts a controller: after those of its kind with numbers up to its own (a companion after its master), else last.

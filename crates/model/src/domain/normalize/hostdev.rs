@@ -1,7 +1,9 @@
 //! `<hostdev>`: its mode fits its kind, its device is named, and no device of the host is there twice.
 
 use super::{inconsistent, ip, unsupported};
-use crate::domain::{Hostdev, HostdevKind, HostdevMode, HostdevPci, HostdevUsb};
+use crate::domain::{
+    Devices, HostPciAddress, Hostdev, HostdevKind, HostdevMode, HostdevPci, HostdevUsb, Interface,
+};
 use ferrovirt_xml::XmlError;
 
 /// One device.
@@ -22,9 +24,12 @@ pub(super) fn normalize(hostdev: &mut Hostdev) -> Result<(), XmlError> {
 }
 
 /// No device of a bus is there twice.
-pub(super) fn check_unique(hostdevs: &[Hostdev]) -> Result<(), XmlError> {
-    let of_bus: Vec<&HostdevKind> = hostdevs
-        .iter()
+pub(super) fn check_unique(devices: &Devices) -> Result<(), XmlError> {
+    let cards: Vec<Hostdev> = { devices.interfaces.iter() }
+        .filter_map(Interface::as_hostdev)
+        .collect();
+    let of_bus: Vec<&HostdevKind> = { cards.iter() }
+        .chain(&devices.hostdevs)
         .filter(|hostdev| hostdev.mode == HostdevMode::Subsystem)
         .map(|hostdev| &hostdev.kind)
         .collect();
@@ -37,7 +42,17 @@ pub(super) fn check_unique(hostdevs: &[Hostdev]) -> Result<(), XmlError> {
 
 fn normalize_pci(pci: &mut HostdevPci) -> Result<(), XmlError> {
     pci.managed.get_or_insert(false);
-    let address = &pci.source.address;
+    check_address(&pci.source.address)?;
+    if pci.ramfb == Some(true) && pci.display != Some(true) {
+        return Err(unsupported(
+            "'ramfb' attribute of a host device is only supported with display='on'",
+        ));
+    }
+    Ok(())
+}
+
+/// Where a device of the host can be.
+pub(super) fn check_address(address: &HostPciAddress) -> Result<(), XmlError> {
     let limits = [
         ("domain", address.domain, 0xffff_u32),
         ("bus", address.bus, 0xff),
@@ -51,11 +66,6 @@ fn normalize_pci(pci: &mut HostdevPci) -> Result<(), XmlError> {
     if (address.domain, address.bus, address.slot) == (0, 0, 0) {
         let text = "Invalid PCI address 0000:00:00, at least one of domain, bus, or slot must be > 0";
         return Err(inconsistent(text));
-    }
-    if pci.ramfb == Some(true) && pci.display != Some(true) {
-        return Err(unsupported(
-            "'ramfb' attribute of a host device is only supported with display='on'",
-        ));
     }
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! Network cards: what each kind needs.
 
-use super::{inconsistent, ip, unsupported};
+use super::{host_card as host, inconsistent, ip, unsupported};
 use crate::MacAddress;
 use crate::domain::{
     CardBackend, CardDriver, CardTune, GuestOffloads, HostOffloads, Interface, InterfaceGuest,
@@ -41,6 +41,7 @@ pub(super) fn normalize(card: &mut Interface) -> Result<(), XmlError> {
     {
         *model = (*known).to_owned();
     }
+    host::normalize(card)?;
     check_source(card)?;
     check_driver(card)?;
     normalize_source(card)?;
@@ -103,6 +104,7 @@ fn check_source(card: &Interface) -> Result<(), XmlError> {
         InterfaceType::Network => Some(("network", given(&source.network))),
         InterfaceType::Bridge => Some(("bridge", given(&source.bridge))),
         InterfaceType::Direct => Some(("dev", given(&source.dev))),
+        InterfaceType::Hostdev => Some(("address", source.host.is_some())),
         InterfaceType::Udp if source.port.is_some() && source.local.is_none() => {
             return Err(inconsistent(
                 "'<local>' element missing for 'udp' socket interface",

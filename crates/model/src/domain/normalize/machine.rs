@@ -14,10 +14,6 @@ pub(super) fn normalize(doc: &mut Domain) -> Result<(), XmlError> {
         id.get_or_insert_with(Uuid::random);
     }
     normalize_os(&mut doc.os)?;
-    if doc.os.bios.as_ref().and_then(|bios| bios.use_serial) == Some(true) && doc.devices.serials.is_empty() {
-        let text = "need at least one serial port to use BIOS serial output ('useserial')";
-        return Err(inconsistent(text));
-    }
     let uuid = doc.uuid;
     let smbios = |info: &&SysInfo| matches!(info, SysInfo::Smbios(_));
     if doc.sysinfos.iter().filter(smbios).count() > 1 {

@@ -13,6 +13,7 @@ mod disk_source;
 mod disk_tune;
 mod display;
 mod features;
+mod host_card;
 mod hostdev;
 mod input;
 mod interface;
@@ -22,7 +23,7 @@ mod memory;
 mod qemu_namespace;
 mod shmem;
 
-use super::{BootDevice, Cpu, Device, Domain, LxcNamespace, REDIR_ANY, RngBackend, SecLabelType};
+use super::{BootDevice, Cpu, Device, Domain, LxcNamespace, REDIR_ANY, RngBackend, SecLabelType, Tpm};
 use crate::Uuid;
 use ferrovirt_xml::XmlError;
 
@@ -129,7 +130,7 @@ impl Domain {
             .try_for_each(container::normalize_filesystem)?;
         devices.interfaces.iter_mut().try_for_each(interface::normalize)?;
         devices.hostdevs.iter_mut().try_for_each(hostdev::normalize)?;
-        hostdev::check_unique(&devices.hostdevs)?;
+        hostdev::check_unique(devices)?;
         chardev::normalize(devices, self.os.kind.kind == "hvm")?;
         devices
             .graphics
@@ -138,6 +139,7 @@ impl Domain {
         display::normalize_videos(&mut devices.videos)?;
         devices.inputs.iter_mut().try_for_each(input::normalize)?;
         audio::normalize(&mut devices.sounds, &mut devices.audios)?;
+        devices.tpms.iter_mut().try_for_each(Tpm::normalize)?;
         devices.shmems.iter_mut().try_for_each(shmem::normalize)?;
         // What fits any device need not be said.
         for rule in { devices.redirfilter.iter_mut() }.flat_map(|filter| &mut filter.rules) {
@@ -196,7 +198,25 @@ impl Domain {
         }
     }
 
+    /// Each security driver has one label, and where there are several each says whose it is.
+    fn check_labels(&self) -> Result<(), XmlError> {
+        let mut seen = Vec::new();
+        for model in self.seclabels.iter().filter_map(|label| label.model.as_deref()) {
+            if seen.contains(&model) {
+                return Err(unsupported(format!(
+                    "seclabel for model {model} is already provided"
+                )));
+            }
+            seen.push(model);
+        }
+        if self.seclabels.len() > 1 && seen.len() < self.seclabels.len() {
+            return Err(inconsistent("missing security model when using multiple labels"));
+        }
+        Ok(())
+    }
+
     fn normalize_labels(&mut self) -> Result<(), XmlError> {
+        self.check_labels()?;
         for label in &mut self.seclabels {
             let dynamic = label.kind == SecLabelType::Dynamic;
             match (label.kind, label.relabel) {

@@ -120,3 +120,55 @@ fn a_device_of_the_host_is_found_by_what_it_is() {
         Err(NotFound::None("host usb device 002.002 not found".to_owned()))
     );
 }
+
+const CARD: &str = "<interface type='hostdev' managed='yes'><mac address='52:54:00:aa:bb:cc'/><driver name='vfio'/><source>\
+                    <address type='pci' domain='0' bus='7' slot='0x10' function='0'/></source><vlan><tag id='42'/></vlan></interface>";
+
+#[test]
+fn a_card_of_the_host_is_written_as_libvirt_writes_it() {
+    let doc = read(&with_devices(CARD));
+    let whole = doc.to_xml(&Form::LIVE);
+    let lines: Vec<&str> = whole.lines().map(str::trim).collect();
+    let expected = "<interface type='hostdev' managed='yes'><mac address='52:54:00:aa:bb:cc'/><driver name='vfio'/><source>\
+                    <address type='pci' domain='0x0000' bus='0x07' slot='0x10' function='0x0'/></source>\
+                    <vlan><tag id='42'/></vlan></interface>";
+    assert!(lines.concat().contains(expected), "{whole}");
+    let hostdev = doc.devices.interfaces[0].as_hostdev().unwrap();
+    let HostdevKind::Pci(pci) = &hostdev.kind else {
+        panic!()
+    };
+    assert_eq!(pci.source.address.to_string(), "0000:07:10.0");
+    assert_eq!(pci.managed, Some(true));
+    let unmanaged = read(&with_devices(&CARD.replace("'yes'", "'no'")));
+    assert!(!unmanaged.to_xml(&Form::LIVE).contains("managed"));
+}
+
+#[test]
+fn only_cards_of_the_host_have_what_belongs_to_them() {
+    let other = CARD.replace("type='hostdev'", "type='user'");
+    let without = |text: &str, part: &str| text.replace(part, "");
+    let managed = " managed='yes'";
+    let driver = "<driver name='vfio'/>";
+    let vlan = "<vlan><tag id='42'/></vlan>";
+    let cases = [
+        (other.clone(), "attribute 'managed'"),
+        (without(&other, managed), "element 'driver'"),
+        (without(&without(&other, managed), driver), "element 'vlan'"),
+        (
+            without(&without(&without(&other, managed), driver), vlan),
+            "element 'address'",
+        ),
+        (CARD.replace("id='42'", "id='4096'"), "vlan tag id 4096 too large"),
+        (CARD.replace("0x10", "0x20"), "Invalid PCI address slot='0x20'"),
+        (CARD.replace("type='pci' ", "type='usb' "), "usb"),
+        (format!("{CARD}{CARD}"), "Hostdev already exists"),
+        (
+            "<interface type='hostdev'><mac address='52:54:00:aa:bb:cc'/></interface>".to_owned(),
+            "No <source> 'address'",
+        ),
+    ];
+    for (devices, words) in cases {
+        let said = refused(&devices);
+        assert!(said.contains(words), "{devices}: {said}");
+    }
+}

@@ -13,6 +13,7 @@ use ferrovirt_hook::{Engine, EngineConfig, Origin};
 use ferrovirt_model::UnknownPolicy;
 use ferrovirt_model::network::Network;
 use ferrovirt_network::{Config, Error, NetworkHandle, Networks};
+use ferrovirt_sys::launch::Launcher;
 use tempfile::TempDir;
 
 /// Set in the process that runs a test's body.
@@ -147,7 +148,7 @@ pub fn daemon_with(root: &Path, edit: impl FnOnce(&mut Config)) -> (Networks, En
         boot_flag_dir: root.join("run"),
         dnsmasq: "dnsmasq".into(),
         nft: "nft".into(),
-        launch_helper: target.join("ferrovirt-launch"),
+        launcher: Launcher::new(target.join("ferrovirt-launch")),
         lease_helper: env!("CARGO_BIN_EXE_ferrovirt-lease").into(),
         unknown: UnknownPolicy::Refuse,
         privileged: true,
