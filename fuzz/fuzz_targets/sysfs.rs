@@ -28,13 +28,19 @@ const FILES: &[(&str, &[u8])] = &[
     ("CARD/net/eth0/address", b"52:54:00:00:00:01\n"),
     ("CARD/net/eth0/operstate", b"up\n"),
     ("CARD/net/eth0/speed", b"1000\n"),
-    ("CARD/drm/card0/uevent", b"DEVTYPE=drm_minor\nMAJOR=226\nMINOR=0\nDEVNAME=dri/card0\n"),
+    (
+        "CARD/drm/card0/uevent",
+        b"DEVTYPE=drm_minor\nMAJOR=226\nMINOR=0\nDEVNAME=dri/card0\n",
+    ),
     ("CARD/host0/uevent", b"DEVTYPE=scsi_host\n"),
     ("CARD/host0/scsi_host/host0/unique_id", b"1\n"),
     ("CARD/host0/fc_host/host0/node_name", b"0x2000\n"),
     ("DISK/uevent", b"DEVTYPE=scsi_device\n"),
     ("DISK/type", b"0\n"),
-    ("DISK/block/sda/uevent", b"DEVTYPE=disk\nMAJOR=8\nMINOR=0\nDEVNAME=sda\n"),
+    (
+        "DISK/block/sda/uevent",
+        b"DEVTYPE=disk\nMAJOR=8\nMINOR=0\nDEVNAME=sda\n",
+    ),
     ("DISK/block/sda/size", b"2048\n"),
     ("DISK/block/sda/removable", b"0\n"),
     ("DISK/block/sda/queue/logical_block_size", b"512\n"),
@@ -44,8 +50,14 @@ const FILES: &[(&str, &[u8])] = &[
     ("sys/devices/usb1/1-2/idVendor", b"046d\n"),
     ("sys/devices/usb1/1-2/idProduct", b"c52b\n"),
     ("sys/devices/usb1/1-2/product", b"stick\n"),
-    ("sys/devices/usb1/1-2/1-2:1.0/uevent", b"DEVTYPE=usb_interface\nINTERFACE=3/1/2\n"),
-    ("run/udev/data/b8:0", b"E:ID_TYPE=disk\nE:ID_SERIAL=x\nS:disk/by-id/x\n"),
+    (
+        "sys/devices/usb1/1-2/1-2:1.0/uevent",
+        b"DEVTYPE=usb_interface\nINTERFACE=3/1/2\n",
+    ),
+    (
+        "run/udev/data/b8:0",
+        b"E:ID_TYPE=disk\nE:ID_SERIAL=x\nS:disk/by-id/x\n",
+    ),
     ("run/udev/data/+pci:0000:00:01.0", b"E:ID_MODEL_FROM_DATABASE=x\n"),
     ("proc/iomem", b"e0000000-e02fffff : BOOTFB\n"),
     ("proc/self/mountinfo", b"1 1 8:0 / / rw - ext4 /dev/sda rw\n"),
@@ -83,6 +95,14 @@ fn root() -> &'static PathBuf {
     })
 }
 
+/// What has to work for there to be a machine at all.
+fn must<T, E: std::fmt::Debug>(outcome: Result<T, E>) -> T {
+    match outcome {
+        Ok(value) => value,
+        Err(error) => panic!("the machine cannot be made: {error:?}"),
+    }
+}
+
 /// The machine, made once.
 fn make() {
     static MADE: OnceLock<()> = OnceLock::new();
@@ -100,7 +120,10 @@ fn try_make() -> std::io::Result<()> {
         fs::write(file, content)?;
     }
     for (at, to) in LINKS {
-        let (at, depth) = (place(at), place(at).components().count() - root().components().count());
+        let (at, depth) = (
+            place(at),
+            place(at).components().count() - root().components().count(),
+        );
         fs::create_dir_all(at.parent().unwrap_or(root()))?;
         let to = place(to);
         let below = to.strip_prefix(root()).unwrap_or(&to);
@@ -143,6 +166,6 @@ fuzz_target!(|input: &[u8]| {
     }
     for file in written {
         let (path, content) = FILES[file];
-        fs::write(place(path), content).expect("a file");
+        must(fs::write(place(path), content));
     }
 });

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use ferrovirt_guest::Snapshot;
 use ferrovirt_host::{Guest, Passthrough, PciAddress, Places, Taken, Tree};
-use ferrovirt_model::domain::{Domain, HostdevKind};
+use ferrovirt_model::domain::{Domain, HostdevKind, Interface};
 
 use crate::bulletin::Bulletin;
 use crate::host::Host;
@@ -63,13 +63,12 @@ pub fn of_guest(guest: &Snapshot) -> Vec<PciAddress> {
 }
 
 fn of_document(doc: &Domain) -> impl Iterator<Item = PciAddress> {
-    doc.devices
-        .hostdevs
-        .iter()
-        .filter_map(|hostdev| match &hostdev.kind {
-            HostdevKind::Pci(pci) => pci.source.address.to_string().parse().ok(),
-            _ => None,
-        })
+    let cards = doc.devices.interfaces.iter().filter_map(Interface::as_hostdev);
+    let all = cards.chain(doc.devices.hostdevs.iter().cloned());
+    all.filter_map(|hostdev| match hostdev.kind {
+        HostdevKind::Pci(pci) => pci.source.address.to_string().parse().ok(),
+        _ => None,
+    })
 }
 
 #[cfg(test)]
@@ -84,11 +83,14 @@ mod tests {
               <address type='pci' domain='0x0000' bus='0x09' slot='0x00' function='0x0'/>
             </hostdev>
             <hostdev mode='subsystem' type='usb'><source><address bus='1' device='2'/></source></hostdev>
+            <interface type='hostdev'>
+              <source><address type='pci' domain='0x0000' bus='0x07' slot='0x10' function='0x0'/></source>
+            </interface>
           </devices></domain>";
         let parsed = Domain::parse(text, ferrovirt_model::UnknownPolicy::Refuse).unwrap();
         let found: Vec<String> = of_document(&parsed.value)
             .map(|address| address.to_string())
             .collect();
-        assert_eq!(found, ["0000:01:1f.2"]);
+        assert_eq!(found, ["0000:07:10.0", "0000:01:1f.2"]);
     }
 }

@@ -35,7 +35,12 @@ pub async fn prepare(
         let function = function(&card, &hostdev, passthrough)?;
         let before = settings(function.as_ref(), links).await?;
         hostdev::name_driver(&mut hostdev);
-        hostdev::take(&mut hostdev, &hostdev::guest(run.name()), passthrough).await?;
+        let guest = hostdev::guest(run.name());
+        // As with other devices: a driver that does not let go must not keep a destroy waiting.
+        tokio::select! {
+            taken = hostdev::take(&mut hostdev, &guest, passthrough) => taken?,
+            () = run.cancel.cancelled() => return Err(BackendError::Cancelled),
+        }
         keep_driver(&mut card, &hostdev);
         if let (Some(function), Some(before)) = (&function, before) {
             set(&card, function, before, run, links).await?;
