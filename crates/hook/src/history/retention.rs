@@ -305,7 +305,8 @@ mod tests {
         let connection = filled(&dir, 150, 0, 0);
         assert_eq!(horizon(&connection).unwrap(), Some(100));
         assert_eq!(delete_before(&connection, 100).unwrap(), 100);
-        assert_eq!(horizon(&connection).unwrap(), Some(150));
+        // Of what is left, a quarter: these may be large ones, and the newest must stay.
+        assert_eq!(horizon(&connection).unwrap(), Some(113));
     }
 
     #[test]
