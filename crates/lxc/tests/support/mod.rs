@@ -188,6 +188,16 @@ impl Cell {
             .await
             .unwrap();
         let (controller, events) = Controller::connect(&path, PATIENCE).await.unwrap();
+        // It has not been executed anew, and says all the same whose controller it is.
+        let line = fs::read(format!("/proc/{}/cmdline", process.pid)).unwrap();
+        assert_eq!(
+            String::from_utf8_lossy(&line),
+            format!(
+                "{}\0--name\0{}\0test\0",
+                env!("CARGO_BIN_EXE_ferrovirt-lxc"),
+                self.orders.name
+            )
+        );
         let mut container = Container {
             cell: self,
             process,

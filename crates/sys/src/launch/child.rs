@@ -9,6 +9,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use super::orders::{Answer, Orders};
+use super::title;
 use crate::frame::HEADER;
 use crate::{clone, signals, socket};
 
@@ -38,7 +39,7 @@ pub(super) fn become_program(
             let kept: Vec<RawFd> = orders.fds.iter().map(|(_, number)| *number).collect();
             let answer = match (prepare(orders, lowest_free), begin) {
                 (Ok(program), Some(begin)) => {
-                    program.show();
+                    title::show(&program.args);
                     // As an exec would: with the rest goes `report`, which says that all went well.
                     clone::close_all_but(&kept);
                     let failed = begin() != ExitCode::SUCCESS;
@@ -134,26 +135,6 @@ impl Program {
             .map(|(name, value)| pair(name, value))
             .collect::<Result<_, _>>()?;
         Ok(Program { path, args, env })
-    }
-
-    /// Shows path and arguments where an exec would (`/proc/PID/cmdline`). Who may not do that is shown as its launcher.
-    fn show(&self) {
-        let text: Vec<u8> = self
-            .args
-            .iter()
-            .flat_map(|arg| arg.as_bytes_with_nul())
-            .copied()
-            .collect();
-        let text: &'static [u8] = text.leak();
-        let range = text.as_ptr_range();
-        for (what, at) in [
-            (libc::PR_SET_MM_ARG_START, range.start),
-            (libc::PR_SET_MM_ARG_END, range.end),
-        ] {
-            // SAFETY: the kernel notes the address and reads there for others as long as this process lives; that memory is never
-            // freed.
-            unsafe { libc::prctl(libc::PR_SET_MM, what, at, 0, 0) };
-        }
     }
 
     /// Returns only when it failed, with the kernel's number.

@@ -15,6 +15,7 @@ mod child;
 mod helper;
 mod launcher;
 mod orders;
+mod title;
 
 pub use crate::error::LaunchError;
 pub(crate) use child::pointers;
