@@ -257,6 +257,8 @@ const SEEN_AND_HEARD: &[Wanted] = &[
 #[test]
 fn processors_memory_features_and_the_lesser_devices() {
     in_world(NEEDS, |w| {
+        // Shared memory stays there when its guest has gone.
+        w.sh("mount -t tmpfs tmpfs /dev/shm");
         w.daemon_start();
         all_start(w, MACHINE);
         if let Some(device) = host_device(w) {
