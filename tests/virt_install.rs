@@ -6,7 +6,7 @@ use ferrovirt_tests::{Net, Tool, World, in_world};
 
 const NEEDS: &[Tool] = &[Tool::Virsh, Tool::Qemu, Tool::QemuImg, Tool::VirtInstall];
 /// virt-install makes a pool of the directory that a disk is in, but for those below `/dev`.
-const DISKS: &str = "/dev/world";
+const DISKS: &str = "/dev/shm/world";
 
 /// One guest: words for virt-install, and what QEMU must have been told.
 struct Wanted {
@@ -21,7 +21,7 @@ const fn wanted(words: &'static str, told: &'static [&'static str]) -> Wanted {
 /// A directory for disks, with an image for each use.
 fn disks(w: &World) {
     w.sh(&format!(
-        "mkdir -p {DISKS} && mount -t tmpfs tmpfs {DISKS} && cd {DISKS} && qemu-img create -q -f qcow2 system.qcow2 64M && \
+        "mount -t tmpfs tmpfs /dev/shm && mkdir {DISKS} && cd {DISKS} && qemu-img create -q -f qcow2 system.qcow2 64M && \
          truncate -s 4M data.raw media.iso"
     ));
 }
@@ -154,9 +154,9 @@ fn disks_cards_and_controllers() {
 
 const DISKS_AND_CARDS: &[Wanted] = &[
     wanted(
-        "--osinfo linux2022 --network none --disk /dev/world/system.qcow2,bus=virtio,driver.queues=2,driver.iothread=1,\
+        "--osinfo linux2022 --network none --disk /dev/shm/world/system.qcow2,bus=virtio,driver.queues=2,driver.iothread=1,\
          driver.packed=on,iotune.read_bytes_sec=1000000,discard=unmap,driver.detect_zeroes=unmap,boot_order=2 --iothreads 2 \
-         --disk device=cdrom,bus=sata --disk /dev/world/data.raw,format=raw,readonly=yes,shareable=yes,bus=usb,removable=yes",
+         --disk device=cdrom,bus=sata --disk /dev/shm/world/data.raw,format=raw,readonly=yes,shareable=yes,bus=usb,removable=yes",
         &[
             "\"num-queues\":2",
             "\"iothread\":\"iothread1\"",
@@ -168,8 +168,8 @@ const DISKS_AND_CARDS: &[Wanted] = &[
         ],
     ),
     wanted(
-        "--osinfo win10 --network none --disk /dev/world/system.qcow2,bus=scsi,serial=abc,cache=writeback,io=threads \
-         --cdrom /dev/world/media.iso --controller type=scsi,model=virtio-scsi,driver.iothread=1 --iothreads 1",
+        "--osinfo win10 --network none --disk /dev/shm/world/system.qcow2,bus=scsi,serial=abc,cache=writeback,io=threads \
+         --cdrom /dev/shm/world/media.iso --controller type=scsi,model=virtio-scsi,driver.iothread=1 --iothreads 1",
         &[
             "scsi-hd",
             "\"serial\":\"abc\"",
@@ -257,6 +257,8 @@ const SEEN_AND_HEARD: &[Wanted] = &[
 #[test]
 fn processors_memory_features_and_the_lesser_devices() {
     in_world(NEEDS, |w| {
+        // Shared memory stays there when its guest has gone.
+        w.sh("mount -t tmpfs tmpfs /dev/shm");
         w.daemon_start();
         all_start(w, MACHINE);
         if let Some(device) = host_device(w) {
