@@ -34,7 +34,7 @@ demo: deps build
 test: deps build
 	cargo test --workspace --no-fail-fast
 
-## make test-vfio devices given to guests, in a host in QEMU with an IOMMU; builds it first (tests/hosts; 50 minutes)
+## make test-vfio devices given to guests, in a host in QEMU with an IOMMU; builds it first (tests/hosts, tests/vfio)
 test-vfio: deps build
 	tests/hosts/test-vfio $(VFIO_GROUPS)
 	tests/vfio/test-desktop

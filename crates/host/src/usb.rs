@@ -118,6 +118,28 @@ mod tests {
     use crate::testing::Machine;
 
     #[test]
+    fn what_a_killed_qemu_had_gets_its_drivers_back() {
+        let machine = Machine::new();
+        machine.usb("1-3", [1, 2], [0x627, 1]);
+        machine.usb("1-30", [1, 3], [0x627, 2]);
+        machine.file("sys/bus/usb/devices/1-3:1.0/bInterfaceNumber", "00");
+        machine.file("sys/bus/usb/devices/1-30:1.0/bInterfaceNumber", "00");
+        machine.file("sys/bus/usb/drivers_probe", "");
+        let places = machine.places();
+        let tablet = by_address(&places, 1, 2).unwrap();
+        let probed = || std::fs::read_to_string(places.sys.join("bus/usb/drivers_probe")).unwrap();
+        machine.file("sys/bus/usb/drivers/usbhid/module", "");
+        machine.link("sys/bus/usb/devices/1-3:1.0/driver", "sys/bus/usb/drivers/usbhid");
+        assert!(is_driven(&places, tablet));
+        give_back(&places, tablet).unwrap();
+        assert_eq!(probed(), "", "it has one");
+        std::fs::remove_file(places.sys.join("bus/usb/devices/1-3:1.0/driver")).unwrap();
+        assert!(!is_driven(&places, tablet));
+        give_back(&places, tablet).unwrap();
+        assert_eq!(probed(), "1-3:1.0", "and no other device's");
+    }
+
+    #[test]
     fn devices_are_found_by_place_and_by_kind() {
         let machine = Machine::new();
         machine.usb("usb1", [1, 1], [0x1d6b, 2]);

@@ -5,6 +5,7 @@ use std::time::Duration;
 use ferrovirt_guest::{Affect, StatsAsk, ThreadChange, Tuning, emulator_place, io_thread_place, vcpu_place};
 use ferrovirt_model::cpuset::CpuSet;
 use ferrovirt_model::host;
+use ferrovirt_sys::blocking;
 use ferrovirt_wire::object::{IoThreadInfo, VcpuInfo};
 use ferrovirt_wire::procedures::*;
 use ferrovirt_wire::{DomainRef, ErrorCode, ErrorDomain, ErrorReply, List, Opaque, TypedParam, TypedValue};
@@ -64,6 +65,11 @@ fn place(place: Option<&CpuSet>, present: &[u32], length: usize) -> Vec<u8> {
     }
 }
 
+/// The host's processors: those that there can be, and those that are on.
+fn processors() -> (Vec<u32>, Vec<u32>) {
+    blocking::here(host::processors)
+}
+
 /// As many bytes as a client has room for, and no more than a map can need.
 fn room(length: i32) -> usize {
     usize::try_from(length).unwrap_or(0).min(CPUMAP_BYTES)
@@ -80,7 +86,7 @@ fn bytes_for(present: &[u32]) -> usize {
 
 pub(super) fn cpu_map(_: &Session, args: NodeGetCpuMapArgs) -> Answer<NodeGetCpuMapResults> {
     only_flags(args.flags, 0, ErrorDomain::Domain, "nodeGetCPUMap")?;
-    let (present, online) = host::processors();
+    let (present, online) = processors();
     let length = if args.need_map == 0 {
         0
     } else {
@@ -118,7 +124,7 @@ pub(super) async fn vcpus(session: &Session, args: DomainGetVcpusArgs) -> Answer
     };
     let told = handle.stats(&seen, &ask).await.vcpus;
     let most = usize::try_from(args.maxinfo).unwrap_or(0).min(LIST_LIMIT);
-    let (present, _) = host::processors();
+    let (present, _) = processors();
     let length = room(args.maplen);
     let mut maps = Vec::new();
     let mut info = Vec::new();
@@ -172,7 +178,7 @@ pub(super) fn vcpu_pins(
     let seen = session.guest(&args.dom)?.snapshot();
     let (_, document) = affect::asked(&seen, affect, "virDomainGetVcpuPinInfo")?;
     let count = u32::try_from(args.ncpumaps).unwrap_or(0).min(document.vcpu.count);
-    let (present, _) = host::processors();
+    let (present, _) = processors();
     let length = room(args.maplen);
     let maps = (0..count).flat_map(|vcpu| place(vcpu_place(&document, vcpu), &present, length));
     Ok(DomainGetVcpuPinInfoResults {
@@ -203,7 +209,7 @@ pub(super) fn emulator_pin(
     let affect = affect::of(args.flags, 0, "qemuDomainGetEmulatorPinInfo")?;
     let seen = session.guest(&args.dom)?.snapshot();
     let (_, document) = affect::asked(&seen, affect, "virDomainGetEmulatorPinInfo")?;
-    let (present, _) = host::processors();
+    let (present, _) = processors();
     Ok(DomainGetEmulatorPinInfoResults {
         cpumaps: opaque(place(emulator_place(&document), &present, room(args.maplen)))?,
         ret: 1,
@@ -217,7 +223,7 @@ pub(super) fn io_threads(
     let affect = affect::of(args.flags, 0, "qemuDomainGetIOThreadInfo")?;
     let seen = session.guest(&args.dom)?.snapshot();
     let (_, document) = affect::asked(&seen, affect, "virDomainGetIOThreadInfo")?;
-    let (present, _) = host::processors();
+    let (present, _) = processors();
     let info = document.io_threads().into_iter().map(|thread| {
         let place = place(
             io_thread_place(&document, thread.id),

@@ -10,14 +10,8 @@ pub(super) fn has_iothread(doc: &Domain, number: u32) -> bool {
 /// Can other processes see all of the guest's memory? A NUMA node may say otherwise than the guest.
 pub(super) fn shares_memory(doc: &Domain) -> bool {
     let whole = doc.memory_backing.as_ref().and_then(|backing| backing.access);
-    let cells = doc
-        .cpu
-        .iter()
-        .filter_map(|cpu| cpu.numa.as_ref())
-        .flat_map(|numa| &numa.cells);
-    let mut of_nodes = cells.map(|cell| cell.access.or(whole)).peekable();
-    match of_nodes.peek() {
-        None => whole == Some(MemoryAccess::Shared),
-        Some(_) => of_nodes.all(|access| access == Some(MemoryAccess::Shared)),
+    match doc.numa_cells() {
+        [] => whole == Some(MemoryAccess::Shared),
+        cells => { cells.iter() }.all(|cell| cell.access.or(whole) == Some(MemoryAccess::Shared)),
     }
 }
