@@ -40,6 +40,7 @@ mod nodedev;
 mod own_program;
 mod page;
 mod peripherals;
+mod private_dev;
 mod recipes;
 mod recipes_gpu;
 mod restart;

@@ -50,6 +50,33 @@ fn r38_a_new_daemon_takes_running_guests_over() {
 }
 
 #[test]
+fn r38_a_guest_that_does_not_answer_is_not_given_up() {
+    in_world(NEEDS, |w| {
+        w.daemon_start();
+        w.define(&Guest::new("g"));
+        w.define(&Guest::new("h"));
+        w.virsh("start g").ok();
+        w.virsh("start h").ok();
+        let (g, h) = (w.qemu_pid("g").unwrap(), w.qemu_pid("h").unwrap());
+        w.daemon_kill();
+        // As if its disk was away.
+        w.signal(g, "STOP");
+        w.signal(h, "STOP");
+        w.daemon_start();
+        assert!(w.virsh("list --all").ok().contains(" g "));
+        w.virsh("destroy h").ok();
+        assert_eq!(w.virsh("domstate h").ok().trim(), "shut off");
+        assert_eq!(w.qemu_pid("g"), Some(g));
+        w.signal(g, "CONT");
+        w.wait_for("the guest is taken over", Duration::from_secs(60), || {
+            w.virsh("suspend g").code == 0
+        });
+        assert_eq!(w.qemu_pid("g"), Some(g), "it is the same process");
+        w.virsh("destroy g").ok();
+    });
+}
+
+#[test]
 fn r38_a_failing_reconnect_ends_the_guest() {
     in_world(NEEDS, |w| {
         w.record(&["qemu"]);

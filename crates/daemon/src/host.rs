@@ -12,6 +12,7 @@ use ferrovirt_link::Links;
 use ferrovirt_lxc::{LxcBackend, LxcConfig};
 use ferrovirt_network::{Autostart, Networks};
 use ferrovirt_qemu::{QemuBackend, QemuConfig, device_rules};
+use ferrovirt_sys::capability;
 use ferrovirt_sys::launch::Launcher;
 use ferrovirt_sys::program;
 use ferrovirt_xml::UnknownPolicy;
@@ -346,6 +347,7 @@ fn qemu_config(
             None => device_rules::USUAL.iter().map(PathBuf::from).collect(),
         },
         device_rules: qemu.device_rules && paths.privileged,
+        private_dev: private_dev(qemu.private_dev, paths.privileged)?,
         hugetlbfs: qemu.hugetlbfs.clone(),
         nvram: qemu.nvram.clone(),
         swtpm_dir,
@@ -355,6 +357,19 @@ fn qemu_config(
         privileged: paths.privileged,
         hostname: node.hostname.clone(),
     })
+}
+
+/// Whether guests have a `/dev` of their own.
+fn private_dev(wanted: Option<bool>, privileged: bool) -> Result<bool, Error> {
+    let possible = privileged && capability::may_mount();
+    match wanted {
+        Some(true) if !possible => Err(Error::Driver {
+            driver: "qemu",
+            text: "'namespaces' of qemu.conf has 'mount', and this daemon may not mount anything".to_owned(),
+        }),
+        Some(wanted) => Ok(wanted),
+        None => Ok(possible),
+    }
 }
 
 #[cfg(test)]

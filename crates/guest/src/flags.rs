@@ -17,6 +17,9 @@ pub struct StartFlags {
 /// Among the facts of a run: what the firmware stores is made anew.
 pub const RESET_NVRAM: &str = "reset-nvram";
 
+/// Among the facts of a run: the guest's process has a `/dev` of its own.
+pub const PRIVATE_DEV: &str = "private-dev";
+
 /// What becomes of a guest's files when its definition goes: removed, kept, or nothing is said.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Leftovers {

@@ -65,7 +65,9 @@ pub use error::{BackendError, Error, Result};
 pub use event::{DiskFailure, Event, Lifecycle, Listener, What};
 // Part of the `Backend` trait; a hypervisor knows nothing else of hooks.
 pub use ferrovirt_hook::Driver;
-pub use flags::{Affect, DestroyFlags, Leftovers, Metadata, RESET_NVRAM, ShutdownMode, StartFlags};
+pub use flags::{
+    Affect, DestroyFlags, Leftovers, Metadata, PRIVATE_DEV, RESET_NVRAM, ShutdownMode, StartFlags,
+};
 pub use guests::Guests;
 pub use handle::GuestHandle;
 pub use plug::DeviceChange;

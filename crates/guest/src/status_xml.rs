@@ -12,6 +12,7 @@ use ferrovirt_sys::process::ProcessId;
 use ferrovirt_xml::{Form, UnknownPolicy};
 use roxmltree::Node;
 
+use crate::flags::PRIVATE_DEV;
 use crate::state::{PausedReason, Phase, Reason};
 use crate::status::{Plugged, Status, Step};
 
@@ -50,6 +51,9 @@ pub(crate) fn write(status: &Status) -> String {
             "  <monitor{} type='unix'/>\n",
             attribute("path", &path.to_string_lossy())
         ));
+    }
+    if status.facts.contains_key(PRIVATE_DEV) {
+        text("  <namespaces>\n    <mount/>\n  </namespaces>\n");
     }
     if status.fake_reboot {
         text("  <fakereboot/>\n");
@@ -159,7 +163,7 @@ pub(crate) fn read(text: &str) -> Result<Status, BadStatus> {
         monitor: child(root, "monitor")
             .and_then(|n| n.attribute("path"))
             .map(PathBuf::from),
-        facts: run.map(|run| pairs(run, "fact")).unwrap_or_default(),
+        facts: run.map_or_else(|| facts_of(root), |run| pairs(run, "fact")),
         steps: run.map(steps).unwrap_or_default(),
         ports: match run {
             Some(run) => ports(run)?,
@@ -173,6 +177,15 @@ pub(crate) fn read(text: &str) -> Result<Status, BadStatus> {
             .collect(),
         doc: Arc::new(doc),
     })
+}
+
+/// What libvirtd says in elements of its own.
+fn facts_of(root: Node<'_, '_>) -> BTreeMap<String, String> {
+    let namespaces = child(root, "namespaces");
+    let is_private = namespaces.is_some_and(|namespaces| child(namespaces, "mount").is_some());
+    { is_private.then(|| (PRIVATE_DEV.to_owned(), "yes".to_owned())) }
+        .into_iter()
+        .collect()
 }
 
 fn child<'a, 'i>(node: Node<'a, 'i>, name: &'static str) -> Option<Node<'a, 'i>> {

@@ -12,8 +12,9 @@ use crate::machine::Machine;
 use crate::places::Places;
 use crate::qmp::commands;
 
-/// For a QEMU that was left alone; it answers at once or has a reason not to.
-const DEADLINE: Duration = Duration::from_secs(30);
+/// A QEMU that does not answer has a reason: its disk may be on a server that is away for days. While its process is there the guest is
+/// not given up; whoever wants it gone destroys it, which ends this, too.
+const DEADLINE: Duration = Duration::from_secs(u32::MAX as u64);
 
 /// Connects to the guest of a status file.
 ///

@@ -37,6 +37,8 @@ pub struct QemuConfig {
     pub device_acl: Vec<PathBuf>,
     /// Whether guests may open no others than those and their own.
     pub device_rules: bool,
+    /// Whether guests see no others, in a `/dev` of their own.
+    pub private_dev: bool,
     /// Where huge pages are mounted; `None`: wherever they are.
     pub hugetlbfs: Option<Vec<PathBuf>>,
     /// Firmware and the template of its store; `None`: what distributions have.
@@ -75,6 +77,7 @@ impl QemuConfig {
             emulator_dirs: Vec::new(),
             device_acl: crate::device_rules::USUAL.iter().map(PathBuf::from).collect(),
             device_rules: true,
+            private_dev: true,
             hugetlbfs: None,
             nvram: None,
             swtpm_dir: root.join("var/lib/libvirt/swtpm"),

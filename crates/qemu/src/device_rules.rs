@@ -47,13 +47,19 @@ const BOTH: Access = Access {
     mknod: false,
 };
 
-/// The rules of a guest with this document. What is not there, or is no device, has none.
-pub fn of(doc: &Domain, config: &QemuConfig, passthrough: &Passthrough) -> Vec<DeviceRule> {
+/// What a guest with this document may open: the usual devices and its own.
+pub(crate) fn nodes(doc: &Domain, config: &QemuConfig, passthrough: &Passthrough) -> Vec<(PathBuf, Access)> {
     let usual = config.device_acl.iter().cloned().map(|path| (path, BOTH));
     let mut nodes: Vec<(PathBuf, Access)> = usual.collect();
     nodes.extend(doc.devices.disks.iter().flat_map(images));
     nodes.extend(named(doc).into_iter().map(|path| (path, BOTH)));
     nodes.extend(of_host(doc, passthrough).into_iter().map(|path| (path, BOTH)));
+    nodes
+}
+
+/// The rules of a guest with this document. What is not there, or is no device, has none.
+pub fn of(doc: &Domain, config: &QemuConfig, passthrough: &Passthrough) -> Vec<DeviceRule> {
+    let nodes = nodes(doc, config, passthrough);
     let mut rules: Vec<DeviceRule> = Vec::new();
     let found = nodes
         .iter()
@@ -128,12 +134,7 @@ fn all_of(doc: &Domain) -> Vec<DeviceRule> {
         AudioType::Oss => Some(OSS),
         _ => None,
     });
-    let drawn = doc.devices.graphics.iter().filter_map(|graphics| {
-        let gl = graphics.gl.as_ref();
-        let draws = graphics.kind == GraphicsType::EglHeadless || gl.and_then(|gl| gl.enable) == Some(true);
-        let named = gl.is_some_and(|gl| gl.rendernode.is_some());
-        (draws && !named).then_some(DRM)
-    });
+    let drawn = draws(doc).then_some(DRM);
     let majors = std::iter::once(PTYS).chain(sounds).chain(drawn);
     majors
         .map(|major| DeviceRule {
@@ -143,6 +144,15 @@ fn all_of(doc: &Domain) -> Vec<DeviceRule> {
             access: BOTH,
         })
         .collect()
+}
+
+/// Whether QEMU draws with a graphics card that the document does not name.
+pub(crate) fn draws(doc: &Domain) -> bool {
+    doc.devices.graphics.iter().any(|graphics| {
+        let gl = graphics.gl.as_ref();
+        let draws = graphics.kind == GraphicsType::EglHeadless || gl.and_then(|gl| gl.enable) == Some(true);
+        draws && gl.is_none_or(|gl| gl.rendernode.is_none())
+    })
 }
 
 /// Sets the rules of a guest that starts.

@@ -32,13 +32,13 @@ use crate::config::QemuConfig;
 use crate::error::{Error, Plain, Result};
 use crate::live::{self, char_devices, host_smbios, socket};
 use crate::log;
-use crate::machine::{DEADLINE, Machine};
+use crate::machine::{Machine, WORK_DEADLINE};
 use crate::places::{Places, give};
 use crate::prepare::Prepared;
 use crate::qmp::{Monitor, QmpError, commands};
 use crate::swtpm::{self, Swtpm};
 use crate::threads::{self, Threads};
-use crate::{device_rules, hostdev, processors, throttle, tuning};
+use crate::{device_rules, hostdev, private_dev, processors, throttle, tuning};
 
 /// Where a run remembers the name of its control group.
 pub const SCOPE: &str = "scope";
@@ -116,6 +116,8 @@ pub async fn launch(
     );
     orders.stderr = Some(file.into());
     hostdev::hand_over(run, config, host.passthrough).await?;
+    orders.dev = private_dev::is_on(run)
+        .then(|| blocking::here(|| private_dev::nodes(&run.doc, config, host.passthrough)));
     let scope = config.privileged.then(|| blocking::here(|| scope(run)));
     let scope = scope.flatten();
     blocking::here(|| tuning::limit_at_start(scope.as_ref(), &run.doc))?;
@@ -364,11 +366,11 @@ async fn greet(machine: &Machine, doc: &Domain, threads: bool) -> std::result::R
     let monitor = machine.monitor();
     let ptys = char_devices(doc).any(|(_, backend)| backend.kind == CharType::Pty);
     let ((), chardevs, cpus, iothreads, (), (), (), (), ()) = tokio::try_join!(
-        monitor.negotiate(DEADLINE),
+        monitor.negotiate(WORK_DEADLINE),
         async {
             // Nobody asks where a terminal is when there is none.
             if ptys {
-                monitor.execute(&commands::QueryChardev {}, DEADLINE).await
+                monitor.execute(&commands::QueryChardev {}, WORK_DEADLINE).await
             } else {
                 Ok(Vec::new())
             }
@@ -376,14 +378,14 @@ async fn greet(machine: &Machine, doc: &Domain, threads: bool) -> std::result::R
         async {
             processors::add(monitor, doc).await?;
             if threads {
-                monitor.execute(&commands::QueryCpus {}, DEADLINE).await
+                monitor.execute(&commands::QueryCpus {}, WORK_DEADLINE).await
             } else {
                 Ok(Vec::new())
             }
         },
         async {
             if threads && doc.iothreads.is_some() {
-                monitor.execute(&commands::QueryIoThreads {}, DEADLINE).await
+                monitor.execute(&commands::QueryIoThreads {}, WORK_DEADLINE).await
             } else {
                 Ok(Vec::new())
             }
@@ -409,7 +411,7 @@ async fn actions(monitor: &Monitor, doc: &Domain) -> std::result::Result<(), Qmp
             shutdown: None,
             panic: None,
         };
-        monitor.execute(&command, DEADLINE).await?;
+        monitor.execute(&command, WORK_DEADLINE).await?;
     }
     Ok(())
 }
@@ -427,7 +429,7 @@ async fn settings(monitor: &Monitor, doc: &Domain) -> std::result::Result<(), Qm
     {
         let name = interface.info.alias.clone().unwrap_or_default();
         monitor
-            .execute(&commands::SetLink { name, up: false }, DEADLINE)
+            .execute(&commands::SetLink { name, up: false }, WORK_DEADLINE)
             .await?;
     }
     Ok(())
@@ -451,13 +453,13 @@ async fn passwords(monitor: &Monitor, graphics: &Graphics) -> std::result::Resul
         password,
         connected: command::display::connected(graphics),
     };
-    monitor.execute(&command, DEADLINE).await?;
+    monitor.execute(&command, WORK_DEADLINE).await?;
     if let Some(until) = graphics.passwd_valid_to.as_deref().and_then(valid_to) {
         let command = commands::ExpirePassword {
             protocol: "vnc",
             time: until.to_string(),
         };
-        monitor.execute(&command, DEADLINE).await?;
+        monitor.execute(&command, WORK_DEADLINE).await?;
     }
     Ok(())
 }
@@ -484,7 +486,7 @@ async fn memory(monitor: &Monitor, doc: &Domain) -> std::result::Result<(), QmpE
                 &commands::SetBalloon {
                     value: current.bytes(),
                 },
-                DEADLINE,
+                WORK_DEADLINE,
             )
             .await?;
     }
@@ -505,7 +507,7 @@ async fn reports(monitor: &Monitor, doc: &Domain) -> std::result::Result<(), Qmp
         property: "guest-stats-polling-interval",
         value: i64::from(period),
     };
-    match monitor.execute(&command, DEADLINE).await {
+    match monitor.execute(&command, WORK_DEADLINE).await {
         // Figures are no reason not to start.
         Err(error @ QmpError::Refused { .. }) => {
             tracing::warn!("guest '{}' will not report on its memory: {error}", doc.name);

@@ -24,6 +24,7 @@ mod ownership;
 mod places;
 mod plug;
 mod prepare;
+mod private_dev;
 mod processors;
 pub mod qmp;
 mod release;

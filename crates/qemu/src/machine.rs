@@ -21,6 +21,9 @@ use crate::qmp::{Event, Monitor};
 
 /// For an answer of a monitor: QEMU may be busy with a disk, but not for ever.
 pub const DEADLINE: Duration = Duration::from_secs(30);
+/// For what QEMU answers after work: at a start it may fill all of a guest's memory first, and a device of the host that comes
+/// later has all of it locked. Whoever cannot wait destroys the guest, which ends this, too.
+pub const WORK_DEADLINE: Duration = Duration::from_secs(3600);
 /// How long a process may take to go after SIGTERM, and then after SIGKILL.
 const AFTER_TERM: Duration = Duration::from_secs(10);
 const AFTER_KILL: Duration = Duration::from_secs(30);

@@ -14,6 +14,7 @@ use ferrovirt_sys::blocking;
 use crate::config::QemuConfig;
 use crate::error::{Error, Plain, Result};
 use crate::live;
+use crate::private_dev;
 
 /// Kind of the steps of this module.
 pub const STEP: &str = "owner";
@@ -58,10 +59,10 @@ pub fn unlabel(doc: &mut Domain) {
 }
 
 /// Whose a file shall be; none: QEMU's user's.
-type Owner = Option<(u32, u32)>;
+pub(crate) type Owner = Option<(u32, u32)>;
 
 /// Files that the guest's process opens itself.
-fn files(doc: &Domain) -> Vec<(PathBuf, Owner)> {
+pub(crate) fn files(doc: &Domain) -> Vec<(PathBuf, Owner)> {
     let mut files = Vec::new();
     for disk in &doc.devices.disks {
         files.extend(images(disk));
@@ -151,7 +152,7 @@ pub(crate) fn ids(label: &str) -> Option<(u32, u32)> {
 }
 
 /// Whether somebody wants these files left alone.
-fn is_off(doc: &Domain, config: &QemuConfig) -> bool {
+pub(crate) fn is_off(doc: &Domain, config: &QemuConfig) -> bool {
     !config.dynamic_ownership
         || !config.privileged
         || doc.seclabels.iter().any(|label| {
@@ -160,7 +161,7 @@ fn is_off(doc: &Domain, config: &QemuConfig) -> bool {
         })
 }
 
-/// Gives the guest's files to QEMU's user; each change is in the journal first.
+/// Gives the guest's files to QEMU's user; each change is in the journal first. Devices of which QEMU has nodes of its own stay as they are.
 ///
 /// # Errors
 /// A file is missing, or its owner cannot be changed.
@@ -225,7 +226,8 @@ async fn take_files(
     for (path, owner) in files {
         let (uid, gid) = owner.unwrap_or((config.uid, config.gid));
         let meta = blocking::here(|| std::fs::metadata(&path)).map_err(Error::io("unable to stat", &path))?;
-        if off || (meta.uid() == uid && meta.gid() == gid) {
+        let is_its_own = || blocking::here(|| private_dev::holds(run, &path));
+        if off || (meta.uid() == uid && meta.gid() == gid) || is_its_own() {
             continue;
         }
         let step = Step::new(STEP)

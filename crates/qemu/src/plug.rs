@@ -8,6 +8,7 @@ use ferrovirt_model::domain::{
     BackingStore, Device, Disk, DiskBus, DiskDevice, DiskSource, DiskType, Domain, Hostdev, Interface,
     InterfaceType, LinkState,
 };
+use ferrovirt_sys::blocking;
 use ferrovirt_sys::cgroup::DeviceRule;
 use serde_json::value::RawValue;
 use tokio::sync::broadcast::error::RecvError;
@@ -19,8 +20,9 @@ use crate::define;
 use crate::device_rules;
 use crate::error::{Error, Result};
 use crate::live::{alias, image, tap};
-use crate::machine::{DEADLINE, Machine, Release};
+use crate::machine::{DEADLINE, Machine, Release, WORK_DEADLINE};
 use crate::ownership;
+use crate::private_dev;
 use crate::qmp::commands::{BlockdevDel, CloseFd, DeviceDel, NetdevDel, QomList, SetLink};
 use crate::qmp::{Command, QmpError};
 use crate::throttle;
@@ -78,12 +80,12 @@ impl Plug for QemuBackend {
         match device {
             Device::Disk(disk) => {
                 ownership::take_disk(run, self.config(), disk).await?;
-                self.allow(run, &Device::Disk(disk.clone()));
+                self.allow(run, &Device::Disk(disk.clone()))?;
                 Ok(attach_disk(guest, &run.doc, disk).await?)
             }
             Device::Interface(card) if card.kind == InterfaceType::Hostdev => {
                 host_card::attach(card, run, self.config(), self.passthrough(), self.links()).await?;
-                self.allow(run, &Device::Interface(card.clone()));
+                self.allow(run, &Device::Interface(card.clone()))?;
                 Ok(attach_host_card(guest, &run.doc, card).await?)
             }
             Device::Interface(card) => {
@@ -92,7 +94,7 @@ impl Plug for QemuBackend {
             }
             Device::Hostdev(hostdev) => {
                 hostdev::attach(hostdev, run, self.config(), self.passthrough()).await?;
-                self.allow(run, &Device::Hostdev(hostdev.clone()));
+                self.allow(run, &Device::Hostdev(hostdev.clone()))?;
                 Ok(attach_hostdev(guest, &run.doc, hostdev).await?)
             }
             Device::Filesystem(_) | Device::Other(_) => Ok(check(device)?),
@@ -111,12 +113,13 @@ impl Plug for QemuBackend {
 
     async fn withdraw(&self, guest: &Machine, run: &mut Run, device: &Device) {
         let allowed = device_rules::with(run, device, self.config(), self.passthrough());
+        let had = blocking::here(|| private_dev::with(run, device, self.config(), self.passthrough()));
         match device {
             Device::Disk(disk) => {
                 for node_name in nodes(disk) {
                     forget(guest, &BlockdevDel { node_name }).await;
                 }
-                ferrovirt_sys::blocking::here(|| ownership::leave_disk(run, disk));
+                blocking::here(|| ownership::leave_disk(run, disk));
             }
             Device::Interface(card) if card.kind == InterfaceType::Hostdev => {
                 host_card::detach(card, run, self.passthrough(), self.links()).await;
@@ -131,6 +134,7 @@ impl Plug for QemuBackend {
         }
         let staying = self.rules(run);
         device_rules::change(run, &allowed, &staying, self.config());
+        private_dev::keep(run, &had, self.config(), self.passthrough());
     }
 
     async fn update(
@@ -168,13 +172,14 @@ impl Plug for QemuBackend {
 impl QemuBackend {
     /// The rules of a running guest's control group.
     fn rules(&self, run: &Run) -> Vec<DeviceRule> {
-        ferrovirt_sys::blocking::here(|| device_rules::of(&run.doc, self.config(), self.passthrough()))
+        blocking::here(|| device_rules::of(&run.doc, self.config(), self.passthrough()))
     }
 
     /// One device more may be opened.
-    fn allow(&self, run: &Run, device: &Device) {
+    fn allow(&self, run: &Run, device: &Device) -> std::result::Result<(), BackendError> {
         let to = device_rules::with(run, device, self.config(), self.passthrough());
         device_rules::change(run, &self.rules(run), &to, self.config());
+        private_dev::add(run, device, self.config(), self.passthrough())
     }
 }
 
@@ -250,7 +255,10 @@ async fn tell(guest: &Machine, command: &'static str, arguments: String) -> Resu
         command: command.to_owned(),
         source,
     })?;
-    guest.monitor().raw(command, Some(&arguments), DEADLINE).await?;
+    guest
+        .monitor()
+        .raw(command, Some(&arguments), WORK_DEADLINE)
+        .await?;
     Ok(())
 }
 

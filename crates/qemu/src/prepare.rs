@@ -6,7 +6,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
-use ferrovirt_guest::{BackendError, Run, Step};
+use ferrovirt_guest::{BackendError, PRIVATE_DEV, Run, Step};
 use ferrovirt_host::Passthrough;
 use ferrovirt_link::Links;
 use ferrovirt_model::domain::{Domain, ModelFallback};
@@ -51,6 +51,9 @@ pub async fn prepare(
     socket::own_displays(&mut run.doc, &places.guest_dir);
     run.monitor = Some(places.monitor());
     launch::name_scope(run)?;
+    if config.private_dev && config.privileged {
+        run.facts.insert(PRIVATE_DEV.to_owned(), "yes".to_owned());
+    }
     run.journal(Step::new(STEP)).await?;
     hostdev::prepare(run, passthrough, links).await?;
     let mut prepared = blocking::here(|| {

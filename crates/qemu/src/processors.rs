@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use ferrovirt_model::domain::Domain;
 
-use crate::machine::DEADLINE;
+use crate::machine::WORK_DEADLINE;
 use crate::qmp::commands::{AddCpu, CpuSlot, QueryHotpluggableCpus};
 use crate::qmp::{Monitor, QmpError};
 
@@ -28,7 +28,7 @@ pub(crate) async fn add(monitor: &Monitor, doc: &Domain) -> Result<(), QmpError>
     if wanted.is_empty() {
         return Ok(());
     }
-    let slots = monitor.execute(&QueryHotpluggableCpus {}, DEADLINE).await?;
+    let slots = monitor.execute(&QueryHotpluggableCpus {}, WORK_DEADLINE).await?;
     let slots = numbered(slots);
     for id in wanted {
         // A number that QEMU has no slot for was refused with the topology.
@@ -40,7 +40,7 @@ pub(crate) async fn add(monitor: &Monitor, doc: &Domain) -> Result<(), QmpError>
             id: format!("vcpu{id}"),
             place: slot.props.clone(),
         };
-        monitor.execute(&command, DEADLINE).await?;
+        monitor.execute(&command, WORK_DEADLINE).await?;
     }
     Ok(())
 }

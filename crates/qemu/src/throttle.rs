@@ -4,7 +4,7 @@ use ferrovirt_model::domain::{Disk, DiskBus, Limits};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
-use crate::machine::DEADLINE;
+use crate::machine::WORK_DEADLINE;
 use crate::qmp::{Monitor, QmpError};
 
 const COMMAND: &str = "block_set_io_throttle";
@@ -21,7 +21,7 @@ pub(crate) async fn tell(monitor: &Monitor, disk: &Disk) -> Result<(), QmpError>
         command: COMMAND.to_owned(),
         source,
     })?;
-    monitor.raw(COMMAND, Some(&arguments), DEADLINE).await?;
+    monitor.raw(COMMAND, Some(&arguments), WORK_DEADLINE).await?;
     Ok(())
 }
 

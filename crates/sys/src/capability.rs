@@ -25,6 +25,11 @@ pub fn limit(set: u64) -> io::Result<()> {
     Ok(())
 }
 
+/// Whether this process may change what is mounted (`CAP_SYS_ADMIN`).
+pub fn may_mount() -> bool {
+    rustix::thread::capabilities(None).is_ok_and(|sets| sets.effective.contains(CapabilitySet::SYS_ADMIN))
+}
+
 /// This process itself keeps no more than these, and hands on none as inheritable.
 ///
 /// # Errors

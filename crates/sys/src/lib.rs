@@ -6,7 +6,7 @@
 //! * [`burst`]: much of the same work at once, a few at a time
 //! * [`pipe`]: pipes of which only one end blocks
 //! * [`socket`]: sockets that carry descriptors
-//! * [`cgroup`], [`tap`], [`vsock`]: the host's side of a guest
+//! * [`cgroup`], [`tap`], [`vsock`], [`private_dev`]: the host's side of a guest
 //! * [`clone`](mod@clone), [`channel`], [`mount`], [`capability`], [`netns`], [`seccomp`]: what a container is made of
 //! * [`blocking`]: work that waits, in the middle of what may not
 //! * [`durable`]: files that are there after a power failure
@@ -42,6 +42,7 @@ pub mod mount;
 pub mod netns;
 pub mod pidfd;
 pub mod pipe;
+pub mod private_dev;
 pub mod process;
 pub mod program;
 pub mod schedule;

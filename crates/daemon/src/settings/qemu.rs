@@ -27,6 +27,8 @@ pub struct Qemu {
     pub device_acl: Option<Vec<PathBuf>>,
     /// Whether guests may open no others than those and their own.
     pub device_rules: bool,
+    /// Whether guests see no others, in a `/dev` of their own; none: where that is possible.
+    pub private_dev: Option<bool>,
     /// Where huge pages are mounted; none: wherever they are.
     pub hugetlbfs: Option<Vec<PathBuf>>,
     /// Firmware and the template of what it stores, in pairs; none: those that distributions have.
@@ -88,7 +90,6 @@ const WITHOUT_EFFECT: &[&str] = &[
     "migration_host",
     "migration_port_max",
     "migration_port_min",
-    "namespaces",
     "nbd_tls",
     "nbd_tls_x509_cert_dir",
     "nbd_tls_x509_secret_uuid",
@@ -181,6 +182,7 @@ impl Qemu {
             max_core: max_core(&mut reader)?,
             device_acl: device_acl(&mut reader)?,
             device_rules: has_device_rules(&mut reader)?,
+            private_dev: private_dev(&mut reader)?,
             hugetlbfs: hugetlbfs(&mut reader)?,
             nvram: nvram(&mut reader)?,
             swtpm_uid,
@@ -253,6 +255,21 @@ fn has_device_rules(reader: &mut Reader<'_>) -> Result<bool, Error> {
     let text = "cgroup_controllers has an effect on 'devices' only: the others are used where they are";
     reader.warn("cgroup_controllers", text);
     Ok(list.contains(&"devices"))
+}
+
+/// The one namespace that there is for QEMU, as in libvirt.
+fn private_dev(reader: &mut Reader<'_>) -> Result<Option<bool>, Error> {
+    let Some(list) = reader.list("namespaces")? else {
+        return Ok(None);
+    };
+    match list.iter().find(|name| **name != "mount") {
+        Some(other) => Err(complaint(
+            reader,
+            "namespaces",
+            &format!("has no namespace '{other}'"),
+        )),
+        None => Ok(Some(!list.is_empty())),
+    }
 }
 
 /// One path, or a list of them; an empty text is none at all.
@@ -366,6 +383,20 @@ mod tests {
         let (it, _) = read("user = \"+4444\"\ndynamic_ownership = 1\n", false).unwrap();
         assert_eq!((it.uid, it.gid), own_ids());
         assert!(!it.dynamic_ownership);
+    }
+
+    #[test]
+    fn the_one_namespace_can_be_left_out_and_no_other_one_named() {
+        let asked = |text: &str| read(text, true).map(|(it, _)| it.private_dev);
+        assert_eq!(asked("").unwrap(), None);
+        assert_eq!(asked("namespaces = [ ]\n").unwrap(), Some(false));
+        assert_eq!(asked("namespaces = [ \"mount\" ]\n").unwrap(), Some(true));
+        assert_eq!(
+            asked("namespaces = [ \"mount\", \"net\" ]\n")
+                .unwrap_err()
+                .to_string(),
+            "/etc/libvirt/qemu.conf:1: 'namespaces' has no namespace 'net'"
+        );
     }
 
     #[test]

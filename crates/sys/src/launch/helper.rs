@@ -11,6 +11,7 @@ use super::child;
 use super::orders::{Answer, GO, Orders};
 use crate::cgroup;
 use crate::clone::{self, Side};
+use crate::private_dev;
 use crate::process::ProcessId;
 use crate::socket;
 
@@ -43,6 +44,11 @@ fn serve(begin: Option<fn() -> ExitCode>) -> io::Result<()> {
         let message = answer.encode().map_err(socket::broken)?;
         socket::send_all(&socket, &message, &[])
     };
+    // Before the child is in its control group, where nobody may make nodes.
+    if let Some(Err((step, error))) = orders.dev.as_deref().map(private_dev::enter) {
+        let errno = error.raw_os_error().unwrap_or(libc::EIO);
+        return tell(Answer::Failed { step, errno });
+    }
     let born = bear(orders, begin)?;
     tell(Answer::Ready(born.id))?;
     // A daemon that is gone has written nothing down: the child ends with the pipe that it waits at.

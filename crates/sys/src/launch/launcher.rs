@@ -31,6 +31,9 @@ struct Inner {
     spare: Mutex<Option<Waiting>>,
 }
 
+/// What the launcher could not do before there was a process, with the kernel's number.
+type Refusal = (String, i32);
+
 /// A launcher that waits for its orders, or at work. It ends when this is dropped.
 #[derive(Debug)]
 pub(super) struct Waiting {
@@ -78,34 +81,40 @@ impl Launcher {
     pub async fn ready(&self, orders: Orders) -> Result<Ready, LaunchError> {
         let launcher = self.clone();
         let task = tokio::task::spawn_blocking(move || {
-            launcher.begin(&orders).map_err(|source| LaunchError::Helper {
-                program: orders.program.clone(),
-                helper: launcher.0.helper.clone(),
-                source,
-            })
+            let program = orders.program.clone();
+            match launcher.begin(&orders) {
+                Ok(Ok(ready)) => Ok(ready),
+                Ok(Err((step, errno))) => Err(LaunchError::Step { program, step, errno }),
+                Err(source) => Err(LaunchError::Helper {
+                    program,
+                    helper: launcher.0.helper.clone(),
+                    source,
+                }),
+            }
         });
         task.await
             .unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))
     }
 
-    fn begin(&self, orders: &Orders) -> io::Result<Ready> {
+    fn begin(&self, orders: &Orders) -> io::Result<Result<Ready, Refusal>> {
         // Somebody may have killed the one that waits, or its file system is gone.
         if let Some(spare) = self.take()
-            && let Ok(ready) = self.order(spare, orders)
+            && let Ok(answer) = self.order(spare, orders)
         {
-            return Ok(ready);
+            return Ok(answer);
         }
         self.order(spawn(&self.0.helper)?, orders)
     }
 
-    fn order(&self, waiting: Waiting, orders: &Orders) -> io::Result<Ready> {
+    fn order(&self, waiting: Waiting, orders: &Orders) -> io::Result<Result<Ready, Refusal>> {
         match talk(&waiting.socket, orders)? {
-            Answer::Ready(id) => Ok(Ready {
+            Answer::Ready(id) => Ok(Ok(Ready {
                 id,
                 program: orders.program.clone(),
                 helper: self.0.helper.clone(),
                 waiting,
-            }),
+            })),
+            Answer::Failed { step, errno } => Ok(Err((step, errno))),
             _ => Err(socket::broken(Broken("not ready"))),
         }
     }

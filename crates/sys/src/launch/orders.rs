@@ -5,6 +5,7 @@ use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 
 use crate::frame::{Broken, Reader, Writer};
+use crate::private_dev::Node;
 use crate::process::ProcessId;
 
 /// The word, from the daemon and to the child, that the program may be started: who it will be is written down.
@@ -39,6 +40,8 @@ pub struct Orders {
     pub fds: Vec<(OwnedFd, i32)>,
     /// The files through which the control groups are entered.
     pub cgroups: Vec<PathBuf>,
+    /// The nodes of a `/dev` of its own; none: it has the host's.
+    pub dev: Option<Vec<Node>>,
     /// Limit of open files.
     pub nofile: Option<u64>,
     /// Limit of locked memory, bytes.
@@ -90,6 +93,7 @@ impl Orders {
             .byte(self.stderr.is_some().into())
             .list(&numbers, |w, number| w.i32(*number))
             .list(&self.cgroups, path)
+            .option(self.dev.as_ref(), |w, nodes| w.list(nodes, put_node))
             .option(self.nofile, Writer::u64)
             .option(self.memlock, Writer::u64)
             .option(self.core, Writer::u64)
@@ -127,6 +131,7 @@ impl Orders {
             orders.fds.extend(given(true)?.map(|fd| (fd, number)));
         }
         orders.cgroups = r.list(path)?;
+        orders.dev = r.option(|r| r.list(get_node))?;
         orders.nofile = r.option(Reader::u64)?;
         orders.memlock = r.option(Reader::u64)?;
         orders.core = r.option(Reader::u64)?;
@@ -134,6 +139,18 @@ impl Orders {
         reader.end()?;
         Ok(orders)
     }
+}
+
+fn put_node(w: Writer, node: &Node) -> Writer {
+    let owner = |w: Writer, (uid, gid): (u32, u32)| w.u32(uid).u32(gid);
+    w.os(&node.path.as_os_str().to_owned()).option(node.owner, owner)
+}
+
+fn get_node(r: &mut Reader<'_>) -> Result<Node, Broken> {
+    Ok(Node {
+        path: r.os()?.into(),
+        owner: r.option(|r| Ok((r.u32()?, r.u32()?)))?,
+    })
 }
 
 /// What came of it.
@@ -218,6 +235,14 @@ mod tests {
         let mut orders = Orders::new("/bin/true");
         orders.fds.push((crate::socket::dev_null().unwrap(), 7));
         orders.stderr = Some(crate::socket::dev_null().unwrap());
+        let node = |path: &str, owner| Node {
+            path: path.into(),
+            owner,
+        };
+        orders.dev = Some(vec![
+            node("/dev/null", None),
+            node("/dev/vfio/7", Some((64055, 105))),
+        ]);
         let message = orders.encode().unwrap();
         assert_eq!(orders.descriptors().count(), 2);
         assert!(Orders::decode(&message[4..], Vec::new()).is_err());
@@ -228,6 +253,7 @@ mod tests {
         let back = Orders::decode(&message[4..], fds).unwrap();
         assert!(back.stdout.is_none() && back.stderr.is_some());
         assert_eq!(back.fds[0].1, 7);
+        assert_eq!(back.dev, orders.dev);
     }
 
     proptest! {

@@ -6,9 +6,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::MetadataExt;
 
 use ferrovirt_sys::launch::{LaunchError, Launcher, Orders};
 use ferrovirt_sys::pidfd::PidFd;
+use ferrovirt_sys::private_dev::{self, Node};
 use ferrovirt_sys::process::ProcessId;
 use ferrovirt_sys::{process, signals};
 
@@ -294,4 +296,61 @@ async fn a_launcher_waits_for_the_next_start_and_is_not_needed_for_it() {
     let third = until_waiting().await;
     drop(launcher);
     assert!(!third.is_alive(), "it goes with the daemon");
+}
+
+#[tokio::test]
+async fn a_program_with_a_dev_of_its_own_sees_no_other_devices() {
+    if !is_root() || !ferrovirt_sys::capability::may_mount() {
+        return;
+    }
+    let node = |path: &str, owner| Node {
+        path: path.into(),
+        owner,
+    };
+    let listing = "cd /dev && find . -xdev -type c | sort | tr '\\n' ' '; stat -c '%u:%g' /dev/zero";
+    let text = output_of(listing, |orders| {
+        orders.dev = Some(vec![
+            node("/dev/null", None),
+            node("/dev/zero", Some((41, 42))),
+            node("/dev/never-there", None),
+        ]);
+    })
+    .await;
+    if ferrovirt_sys::private_dev::holds("/dev/zero".as_ref()) {
+        assert_eq!(text, "./null ./zero 41:42\n");
+    } else {
+        // Somebody mounted the nodes here one by one: those are the host's.
+        assert!(!text.contains("tty"), "{text}");
+    }
+}
+
+#[tokio::test]
+async fn nodes_come_and_go_in_the_dev_of_a_program_that_runs() {
+    if !is_root() || !ferrovirt_sys::private_dev::holds("/dev/zero".as_ref()) {
+        return;
+    }
+    let zero = Node {
+        path: "/dev/zero".into(),
+        owner: Some((41, 42)),
+    };
+    let mut orders = Orders::new("/bin/sleep");
+    orders.args = vec!["30".into()];
+    orders.dev = Some(Vec::new());
+    let id = start(orders).await.unwrap();
+    let seen = PathBuf::from(format!("/proc/{}/root/dev/zero", id.pid));
+    assert!(!seen.exists());
+    for _ in 0..2 {
+        private_dev::add(id, std::slice::from_ref(&zero)).unwrap();
+        let meta = fs::metadata(&seen).unwrap();
+        assert_eq!((meta.uid(), meta.gid()), (41, 42));
+    }
+    for _ in 0..2 {
+        private_dev::remove(id, std::slice::from_ref(&zero.path)).unwrap();
+        assert!(!seen.exists());
+    }
+    assert!(fs::metadata("/dev/zero").unwrap().uid() != 41);
+    let me = ProcessId::of(i32::try_from(std::process::id()).unwrap()).unwrap();
+    let error = private_dev::add(me, &[zero]).unwrap_err();
+    assert_eq!(error.raw_os_error(), Some(22), "its /dev is the host's: {error}");
+    PidFd::open(id).unwrap().kill(9).unwrap();
 }
