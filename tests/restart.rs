@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use ferrovirt_tests::made_up::{GPU, hostdev};
 use ferrovirt_tests::{Guest, Net, Tool, World, in_world, tools};
 
 const NEEDS: &[Tool] = &[Tool::Virsh, Tool::Qemu];
@@ -73,6 +74,52 @@ fn r38_a_guest_that_does_not_answer_is_not_given_up() {
         });
         assert_eq!(w.qemu_pid("g"), Some(g), "it is the same process");
         w.virsh("destroy g").ok();
+    });
+}
+
+#[test]
+fn r38_a_guest_that_libvirtd_began_keeps_its_devices_and_they_go_back() {
+    in_world(NEEDS, |w| {
+        w.make_machine(&GPU);
+        for lives in [true, false] {
+            w.daemon_start();
+            w.define(&Guest::new("g"));
+            w.virsh("start g").ok();
+            let pid = w.qemu_pid("g").expect("QEMU runs");
+            w.virsh("nodedev-detach pci_0000_03_00_0").ok();
+            w.virsh("nodedev-detach pci_0000_03_00_1").ok();
+            w.daemon_kill();
+            // What libvirtd would have left: its status file, and nothing of ours. No guest with such a device starts where no more
+            // memory may be locked.
+            let status = w.read("/run/libvirt/qemu/g.xml");
+            let (begin, rest) = status.split_once("  <f:run").expect("our part is there");
+            let (_, end) = rest.split_once("</f:run>\n").expect("our part ends");
+            let states = "<origstates><unbind/></origstates></source>";
+            let cards = GPU.map(|card| hostdev(&card, true).replace("</source>", states));
+            let devices = format!("{}</devices>", cards.concat());
+            w.file(
+                "status.xml",
+                &format!("{begin}{}", end.replace("</devices>", &devices)),
+            );
+            w.sh("cp status.xml /run/libvirt/qemu/g.xml && rm /run/libvirt/host-devices.json");
+            if !lives {
+                w.signal(pid, "KILL");
+                w.wait_for("QEMU is gone", Duration::from_secs(20), || {
+                    w.qemu_pid("g").is_none()
+                });
+            }
+            w.daemon_start();
+            if lives {
+                let devices = w.ferrovirt("devices --json");
+                assert!(devices.ok().contains("\"g\""), "{}", devices.out);
+                w.virsh("destroy g").ok();
+            }
+            w.wait_for("the card is the host's", Duration::from_secs(60), || {
+                GPU.iter().all(|card| w.driver_of(card.address) == card.driver)
+            });
+            w.virsh("undefine g").ok();
+            w.daemon_stop();
+        }
     });
 }
 

@@ -2,10 +2,14 @@
 //! and a thread that does what the kernel does when a driver is told to let go. QEMU's part is left out: the machine's
 //! emulator passes over devices of VFIO.
 
+use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io::Read;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{OpenOptionsExt, symlink};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use rustix::event::{PollFd, PollFlags, Timespec};
 
 use crate::world::{World, write};
 
@@ -53,6 +57,15 @@ const DEVICES: &str = "/sys/bus/pci/devices";
 /// Their drivers.
 const DRIVERS: &str = "/sys/bus/pci/drivers";
 
+/// Where the kernel is asked to find a driver for a device.
+const PROBE: &str = "/sys/bus/pci/drivers_probe";
+/// How soon a driver that has come is listened to.
+const SHORTLY: Timespec = Timespec {
+    tv_sec: 0,
+    tv_nsec: 10_000_000,
+};
+const O_NONBLOCK: i32 = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
+
 /// A PCI device to be made.
 #[derive(Clone, Copy, Debug)]
 pub struct Card {
@@ -91,6 +104,7 @@ impl World {
     pub fn make_machine(&self, cards: &[Card]) {
         self.sh(OPEN);
         self.script("qemu", EMULATOR);
+        std::thread::spawn(be_the_kernel);
         driver("vfio-pci");
         for card in cards {
             self.make_card(card);
@@ -135,16 +149,17 @@ impl World {
 
     /// From now on nobody gets this driver to let go.
     pub fn driver_hangs(&self, name: &str) {
+        let unbind = PathBuf::from(format!("{DRIVERS}/{name}/unbind"));
+        served().retain(|pipe| pipe.path != unbind);
         // Nobody reads from a new one.
-        let unbind = format!("{DRIVERS}/{name}/unbind");
         fs::remove_file(&unbind).expect("the driver is there");
-        self.sh(&format!("mkfifo {unbind}"));
+        make_pipe(&unbind);
     }
 
     /// What waited for this driver is done, once.
     pub fn driver_lets_go(&self, name: &str) {
-        let unbind = PathBuf::from(format!("{DRIVERS}/{name}/unbind"));
-        std::thread::spawn(move || serve(&unbind));
+        let path = PathBuf::from(format!("{DRIVERS}/{name}/unbind"));
+        served().push(Pipe { path, once: true });
     }
 }
 
@@ -172,28 +187,95 @@ fn link(to: &str, at: &str) {
 
 /// A driver with a file that can be told to let go of a device.
 fn driver(name: &str) {
-    let unbind = PathBuf::from(format!("{DRIVERS}/{name}/unbind"));
-    if unbind.exists() {
+    let path = PathBuf::from(format!("{DRIVERS}/{name}/unbind"));
+    if path.exists() {
         return;
     }
     fs::create_dir_all(format!("{DRIVERS}/{name}")).expect("a directory of the machine");
-    let made = std::process::Command::new("mkfifo").arg(&unbind).status();
+    make_pipe(&path);
+    served().push(Pipe { path, once: false });
+}
+
+fn make_pipe(path: &Path) {
+    let made = std::process::Command::new("mkfifo").arg(path).status();
     assert!(
         made.is_ok_and(|status| status.success()),
         "mkfifo {}",
-        unbind.display()
+        path.display()
     );
-    std::thread::spawn(move || while serve(&unbind) {});
 }
 
-/// Waits until somebody tells a driver to let go, and then until the kernel is asked for another one. The device has that before
-/// anybody can have asked, so that it is there whenever the other side looks. Ends when the file is another one.
-fn serve(unbind: &Path) -> bool {
-    let Some(address) = read(unbind) else { return false };
-    let dir = Path::new(DEVICES).join(&address);
-    let _ = fs::remove_file(dir.join("driver"));
-    bind(&dir);
-    read(Path::new("/sys/bus/pci/drivers_probe")).is_some()
+/// A driver's file that is listened to; once only, if it has hung before.
+struct Pipe {
+    path: PathBuf,
+    once: bool,
+}
+
+/// The files that are listened to.
+fn served() -> MutexGuard<'static, Vec<Pipe>> {
+    static SERVED: Mutex<Vec<Pipe>> = Mutex::new(Vec::new());
+    SERVED.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// What the kernel does: whoever tells a driver to let go and asks for another one finds it there when his last write has returned.
+/// So nobody can begin with one device, as nobody listens to any driver, before all is done that was asked for others.
+fn be_the_kernel() {
+    loop {
+        let told = listen();
+        for address in &told {
+            let dir = Path::new(DEVICES).join(address);
+            let _ = fs::remove_file(dir.join("driver"));
+            bind(&dir);
+        }
+        let mut left: usize = told.iter().map(String::len).sum();
+        while left > 0 {
+            let asked = fs::read(PROBE).unwrap_or_default();
+            left = left.saturating_sub(asked.len());
+        }
+    }
+}
+
+/// Waits until drivers are told to let go, and of what.
+fn listen() -> Vec<String> {
+    let mut open: HashMap<PathBuf, File> = HashMap::new();
+    loop {
+        for pipe in served().iter() {
+            if !open.contains_key(&pipe.path) {
+                let file = File::options()
+                    .read(true)
+                    .custom_flags(O_NONBLOCK)
+                    .open(&pipe.path);
+                open.extend(file.ok().map(|file| (pipe.path.clone(), file)));
+            }
+        }
+        let mut waiting: Vec<PollFd<'_>> = { open.values() }
+            .map(|file| PollFd::new(file, PollFlags::IN))
+            .collect();
+        if matches!(rustix::event::poll(&mut waiting, Some(&SHORTLY)), Ok(0) | Err(_)) {
+            continue;
+        }
+        let told: Vec<(PathBuf, String)> = { open.into_iter() }
+            .map(|(path, file)| (path, read_all(file)))
+            .filter(|(_, text)| !text.is_empty())
+            .collect();
+        served().retain(|pipe| !(pipe.once && told.iter().any(|(path, _)| *path == pipe.path)));
+        return told.into_iter().map(|(_, text)| text).collect();
+    }
+}
+
+/// What comes until nobody has the other end open; nothing where nobody has.
+fn read_all(mut file: File) -> String {
+    let mut text = Vec::new();
+    let mut part = [0; 64];
+    loop {
+        match file.read(&mut part) {
+            Ok(0) => return String::from_utf8_lossy(&text).trim().to_owned(),
+            Ok(n) => text.extend_from_slice(&part[..n]),
+            // Somebody has opened it and has not said anything yet, or not closed it.
+            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => std::thread::yield_now(),
+            Err(error) => panic!("a file of the machine: {error}"),
+        }
+    }
 }
 
 fn bind(dir: &Path) {
@@ -207,11 +289,4 @@ fn bind(dir: &Path) {
         name => name.to_owned(),
     };
     let _ = symlink(Path::new(DRIVERS).join(wanted), dir.join("driver"));
-}
-
-/// What the next one writes into a pipe; blocks until there is one.
-fn read(pipe: &Path) -> Option<String> {
-    let mut text = String::new();
-    File::open(pipe).ok()?.read_to_string(&mut text).ok()?;
-    Some(text.trim().to_owned())
 }

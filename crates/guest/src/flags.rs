@@ -20,6 +20,9 @@ pub const RESET_NVRAM: &str = "reset-nvram";
 /// Among the facts of a run: the guest's process has a `/dev` of its own.
 pub const PRIVATE_DEV: &str = "private-dev";
 
+/// Among the facts of a run: another daemon, libvirtd, began it, and noted elsewhere what it had taken for it.
+pub const FOREIGN: &str = "foreign";
+
 /// What becomes of a guest's files when its definition goes: removed, kept, or nothing is said.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Leftovers {

@@ -66,7 +66,7 @@ pub use event::{DiskFailure, Event, Lifecycle, Listener, What};
 // Part of the `Backend` trait; a hypervisor knows nothing else of hooks.
 pub use ferrovirt_hook::Driver;
 pub use flags::{
-    Affect, DestroyFlags, Leftovers, Metadata, PRIVATE_DEV, RESET_NVRAM, ShutdownMode, StartFlags,
+    Affect, DestroyFlags, FOREIGN, Leftovers, Metadata, PRIVATE_DEV, RESET_NVRAM, ShutdownMode, StartFlags,
 };
 pub use guests::Guests;
 pub use handle::GuestHandle;

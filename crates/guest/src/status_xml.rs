@@ -12,7 +12,7 @@ use ferrovirt_sys::process::ProcessId;
 use ferrovirt_xml::{Form, UnknownPolicy};
 use roxmltree::Node;
 
-use crate::flags::PRIVATE_DEV;
+use crate::flags::{FOREIGN, PRIVATE_DEV};
 use crate::state::{PausedReason, Phase, Reason};
 use crate::status::{Plugged, Status, Step};
 
@@ -183,8 +183,10 @@ pub(crate) fn read(text: &str) -> Result<Status, BadStatus> {
 fn facts_of(root: Node<'_, '_>) -> BTreeMap<String, String> {
     let namespaces = child(root, "namespaces");
     let is_private = namespaces.is_some_and(|namespaces| child(namespaces, "mount").is_some());
-    { is_private.then(|| (PRIVATE_DEV.to_owned(), "yes".to_owned())) }
-        .into_iter()
+    let facts = [(FOREIGN, true), (PRIVATE_DEV, is_private)].into_iter();
+    facts
+        .filter(|(_, holds)| *holds)
+        .map(|(name, _)| (name.to_owned(), "yes".to_owned()))
         .collect()
 }
 
@@ -338,6 +340,10 @@ mod tests {
             (7, Phase::Up, 1, None)
         );
         assert_eq!(it.process, ProcessId::of(std::process::id() as i32).ok());
+        let facts = |text: &str| read(text).unwrap().facts.into_keys().collect::<Vec<_>>();
+        assert_eq!(facts(&text), [FOREIGN]);
+        let private = text.replace("<domain ", "<namespaces><mount/></namespaces><domain ");
+        assert_eq!(facts(&private), [FOREIGN, PRIVATE_DEV]);
         let starting = text.replace("'user'", "'starting up'");
         assert_eq!(read(&starting).unwrap().phase, Phase::Launch);
     }

@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use ferrovirt_guest::Driver;
 use ferrovirt_guest::{
-    Adopted, Backend, BackendError, BackendEvent, Figures, Gone, GuestStats, Leftovers, Power, ReleaseStage,
-    Run, ShutdownMode, Statistics, StatsAsk, Status,
+    Adopted, Backend, BackendError, BackendEvent, FOREIGN, Figures, Gone, GuestStats, Leftovers, Power,
+    ReleaseStage, Run, ShutdownMode, Statistics, StatsAsk, Status,
 };
 use ferrovirt_host::Passthrough;
 use ferrovirt_link::Links;
@@ -240,6 +240,10 @@ impl Backend for QemuBackend {
     }
 
     async fn adopt(&self, status: &Status) -> std::result::Result<Adopted<Machine>, Gone> {
+        if status.facts.contains_key(FOREIGN) {
+            // Also for one that is gone: its devices go back all the same.
+            blocking::here(|| hostdev::claim(&status.doc, self.passthrough()));
+        }
         let adopted = adopt::adopt(status, &self.inner.config, &self.inner.ports).await?;
         lock(&self.inner.endings).insert(status.id, adopted.guest.ending());
         Ok(adopted)

@@ -88,6 +88,35 @@ pub async fn prepare(
     Ok(())
 }
 
+/// Puts the devices of a guest that libvirtd began into the register: its status file says of them all that is needed.
+pub fn claim(doc: &Domain, passthrough: &Passthrough) {
+    let guest = guest(&doc.name);
+    for hostdev in all(doc) {
+        let claimed = match &hostdev.kind {
+            HostdevKind::Pci(pci) => address(&pci.source.address).and_then(|address| {
+                let bound = pci.source.origstates.as_ref().is_some_and(|states| states.unbind);
+                Ok(passthrough.claim(&guest, address, pci.managed == Some(true), bound)?)
+            }),
+            HostdevKind::Usb(usb) => claim_usb(usb, &guest, passthrough),
+            HostdevKind::Storage(_) | HostdevKind::Misc(_) | HostdevKind::Net(_) => Ok(()),
+        };
+        if let Err(error) = claimed {
+            tracing::warn!("guest '{}' of libvirtd's: {error}", doc.name);
+        }
+    }
+}
+
+fn claim_usb(usb: &HostdevUsb, guest: &Guest, passthrough: &Passthrough) -> Result<()> {
+    let taken = passthrough.taken();
+    match usb.source.address {
+        Some(at) if taken.guest_of_usb(at.bus, at.device).is_none() => {
+            // Whether it had a driver nobody knows: who looks for one finds out.
+            Ok(taken.take_usb(at.bus, at.device, guest, true)?)
+        }
+        _ => Ok(()),
+    }
+}
+
 /// The same of one device that comes to a running guest, with all that QEMU needs to open it.
 ///
 /// # Errors
@@ -104,9 +133,27 @@ pub async fn attach(
     ownership::take_nodes(run, config, nodes).await?;
     let mut doc = run.doc.clone();
     doc.devices.hostdevs.push(hostdev.clone());
-    if let (Some(bytes), Some(process)) = (lock_limit(&doc), run.process()) {
-        ferrovirt_sys::process::limit_locked_memory(process, bytes)
-            .map_err(Error::io("Unable to set the memory lock limit of", "QEMU"))?;
+    Ok(limit_locks(run, lock_limit(&doc))?)
+}
+
+/// Among the facts of a run: how much memory QEMU could lock before it had to, bytes.
+const LOCKED_BEFORE: &str = "memlock";
+
+/// Sets how much memory the running QEMU may lock; none: as much as before it got its first device.
+fn limit_locks(run: &mut Run, limit: Option<u64>) -> Result<()> {
+    let before = run.facts.get(LOCKED_BEFORE).and_then(|text| text.parse().ok());
+    let (Some(bytes), Some(process)) = (limit.or(before), run.process()) else {
+        return Ok(());
+    };
+    let had = ferrovirt_sys::process::limit_locked_memory(process, bytes)
+        .map_err(Error::io("Unable to set the memory lock limit of", "QEMU"))?;
+    match limit {
+        Some(_) => drop(
+            run.facts
+                .entry(LOCKED_BEFORE.to_owned())
+                .or_insert_with(|| had.to_string()),
+        ),
+        None => drop(run.facts.remove(LOCKED_BEFORE)),
     }
     Ok(())
 }
@@ -247,18 +294,25 @@ pub async fn hand_over(
 }
 
 /// How much memory QEMU may lock, bytes: what the document says, all if it wants that of its memory, else what VFIO
-/// locks; `None`: as much as the daemon.
+/// locks: the memory once, or once for each device where the guest has an IOMMU and with it an address space for each of
+/// them. `None`: as much as the daemon.
 #[must_use]
 pub fn lock_limit(doc: &Domain) -> Option<u64> {
-    let has_vfio = |hostdev: &Hostdev| matches!(hostdev.kind, HostdevKind::Pci(_));
-    let vfio = all(doc).iter().any(has_vfio);
+    let is_vfio = |hostdev: &&Hostdev| matches!(hostdev.kind, HostdevKind::Pci(_));
+    let devices = all(doc).iter().filter(is_vfio).count() as u64;
+    let vfio = devices > 0;
+    let times = if doc.devices.iommus.is_empty() { 1 } else { devices };
     let locked = doc.memory_backing.as_ref().is_some_and(|backing| backing.locked);
     let hard = doc.memtune.as_ref().and_then(|tune| tune.hard_limit);
     match hard.map(Kib::bytes) {
         _ if !vfio && !locked => None,
         Some(hard) => Some(hard),
         None if locked => Some(u64::MAX),
-        None => Some(doc.memory.bytes().saturating_add(BESIDE_MEMORY)),
+        None => Some(
+            { doc.memory.bytes() }
+                .saturating_mul(times)
+                .saturating_add(BESIDE_MEMORY),
+        ),
     }
 }
 
@@ -341,6 +395,10 @@ pub async fn detach(hostdev: &Hostdev, run: &mut Run, passthrough: &Passthrough)
     if let Err(error) = left {
         tracing::error!("guest '{}': {error}", run.name());
     }
+    let runs = run.process().is_some_and(|process| process.is_alive());
+    if runs && let Err(error) = limit_locks(run, lock_limit(&run.doc)) {
+        tracing::warn!("guest '{}': {error}", run.name());
+    }
 }
 
 /// What another guest has stays its own.
@@ -352,5 +410,43 @@ fn leave_usb(
     match passthrough.taken().guest_of_usb(at.bus, at.device) {
         Some(owner) if owner == guest(name) => passthrough.taken().leave_usb(at.bus, at.device),
         _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ferrovirt_model::UnknownPolicy;
+
+    fn limit(parts: &str) -> Option<u64> {
+        let text = format!(
+            "<domain type='qemu'><name>g</name><memory unit='MiB'>128</memory><os><type machine='q35'>hvm</type></os>{parts}</domain>"
+        );
+        lock_limit(&Domain::parse(&text, UnknownPolicy::Refuse).unwrap().value)
+    }
+
+    fn card(slot: u8) -> String {
+        format!(
+            "<hostdev mode='subsystem' type='pci' managed='yes'><source><address domain='0' bus='1' slot='{slot}' function='0'/></source></hostdev>"
+        )
+    }
+
+    #[test]
+    fn memory_is_locked_once_or_once_for_each_device_with_an_address_space() {
+        const MIB: u64 = 1 << 20;
+        let (one, two) = (card(1), card(1) + &card(2));
+        assert_eq!(limit("<devices/>"), None);
+        assert_eq!(limit(&format!("<devices>{one}</devices>")), Some(1152 * MIB));
+        assert_eq!(limit(&format!("<devices>{two}</devices>")), Some(1152 * MIB));
+        let iommu = "<iommu model='intel'/>";
+        assert_eq!(
+            limit(&format!("<devices>{two}{iommu}</devices>")),
+            Some(1280 * MIB)
+        );
+        let hard = "<memtune><hard_limit unit='MiB'>200</hard_limit></memtune>";
+        assert_eq!(limit(&format!("{hard}<devices>{two}</devices>")), Some(200 * MIB));
+        assert_eq!(limit(&format!("{hard}<devices/>")), None);
+        let locked = "<memoryBacking><locked/></memoryBacking>";
+        assert_eq!(limit(locked), Some(u64::MAX));
     }
 }

@@ -112,6 +112,10 @@ pub fn with(run: &Run, device: &Device, config: &QemuConfig, passthrough: &Passt
 
 /// Of the nodes that the guest had only those stay that its document still names.
 pub fn keep(run: &Run, had: &[Node], config: &QemuConfig, passthrough: &Passthrough) {
+    // It went with the last of a guest that has ended meanwhile.
+    if !run.process().is_some_and(|process| process.is_alive()) {
+        return;
+    }
     let done = blocking::here(|| {
         let stay = nodes(&run.doc, config, passthrough);
         let gone = { had.iter() }.filter(|node| stay.iter().all(|kept| kept.path != node.path));

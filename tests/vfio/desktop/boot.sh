@@ -10,6 +10,10 @@ part_boot() {
     check "it starts" virsh start desktop || return
     local pid; pid=$(qemu_of desktop)
     check "the graphics card is the guest's" grep -qx "0000:03:00.0 vfio-pci vfio-pci" <(drivers)
+    check "QEMU has nodes of its own" own_node "$pid" "vfio/$(group 0000:03:00.0)"
+    check "and none of others' devices" gone_node "$pid" nvme0n1
+    check "its control group allows them" opens_in_group "$pid" /dev/vfio/vfio
+    check "and no others' devices" not_in_group "$pid" /dev/nvme0n1
     check "its memory is of huge pages" test "$(awk '/HugePages_Free/ {print $2}' /proc/meminfo)" -lt 20
     check "virtual processor and others are pinned apart" pinned "$pid"
     check "a security chip is emulated for it" pgrep -x swtpm
@@ -39,6 +43,12 @@ X
     check "it can be undefined" virsh undefine desktop --nvram --tpm
     echo 0 >/proc/sys/vm/nr_hugepages
 }
+# What a process in QEMU's control group may open.
+opens_in_group() { # PID NODE
+    local groups; groups=$(cut -d: -f3 "/proc/$1/cgroup" | tail -n 1)
+    sh -c 'echo $$ >"/sys/fs/cgroup$1/cgroup.procs" && exec 3<"$2"' sh "$groups" "$2"
+}
+not_in_group() { : <"$2" && ! opens_in_group "$1" "$2"; }
 has_no_chip() { ! pgrep -x swtpm; }
 pinned() { # PID
     local t cpus seen=

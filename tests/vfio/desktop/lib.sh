@@ -23,7 +23,7 @@ drivers() {
         echo "${d##*/} $k $(cat "$d/driver_override" 2>/dev/null)"
     done
 }
-at_home() { drivers >/run/now; diff /run/home /run/now; }
+at_home() { drivers >/run/now; diff "${1:-/run/home}" /run/now; } # [HOME]
 
 start_daemon() {
     mkdir -p /etc/libvirt/hooks

@@ -89,6 +89,25 @@ impl Passthrough {
         &self.places
     }
 
+    /// A guest that another daemon began has this device; `bound` says whether it was taken from the host's driver for that guest. What the
+    /// register knows already stays.
+    ///
+    /// # Errors
+    /// [`Error::Register`], [`Error::NoDevice`].
+    pub fn claim(&self, guest: &Guest, address: PciAddress, managed: bool, bound: bool) -> Result<(), Error> {
+        if self.taken.get(address).is_some() {
+            return Ok(());
+        }
+        let dir = present(&self.places, address)?;
+        self.taken.put(TakenDevice {
+            address,
+            driver: driver(&dir).unwrap_or_default(),
+            usage: Use::Guest(guest.clone()),
+            give_back: managed && bound,
+            stays: !managed,
+        })
+    }
+
     /// Whether there is such a device.
     pub fn is_there(&self, address: PciAddress) -> bool {
         present(&self.places, address).is_ok()

@@ -48,19 +48,21 @@ impl ProcessId {
     }
 }
 
-/// Sets how much memory a process may lock, bytes.
+/// Sets how much memory a process may lock, bytes; how much it could before, `u64::MAX` when there was no limit.
 ///
 /// # Errors
 /// `EPERM`, `ESRCH` when it is gone.
-pub fn limit_locked_memory(process: ProcessId, bytes: u64) -> io::Result<()> {
+pub fn limit_locked_memory(process: ProcessId, bytes: u64) -> io::Result<u64> {
     use rustix::process::{Pid, Resource, Rlimit, prlimit};
     let pid = Pid::from_raw(process.pid).filter(|_| process.is_alive());
     let pid = pid.ok_or_else(|| io::Error::from_raw_os_error(libc::ESRCH))?;
+    let value = Some(bytes).filter(|bytes| *bytes != u64::MAX);
     let limit = Rlimit {
-        current: Some(bytes),
-        maximum: Some(bytes),
+        current: value,
+        maximum: value,
     };
-    Ok(prlimit(Some(pid), Resource::Memlock, limit).map(drop)?)
+    let before = prlimit(Some(pid), Resource::Memlock, limit)?;
+    Ok(before.current.unwrap_or(u64::MAX))
 }
 
 impl fmt::Display for ProcessId {
