@@ -128,6 +128,47 @@ fn a_guest_has_its_devices_and_the_host_keeps_its_own() {
     });
 }
 
+/// A port that only QEMU's own arguments name.
+fn by_argument(guest: &Guest) -> String {
+    let arguments = "<qemu:commandline><qemu:arg value='-chardev'/><qemu:arg value='serial,id=own,path=/dev/other'/>\
+                     </qemu:commandline>";
+    guest
+        .xml()
+        .replace(
+            "<domain ",
+            "<domain xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0' ",
+        )
+        .replace("</domain>", &format!("{arguments}</domain>"))
+}
+
+#[test]
+fn a_device_that_nobody_named_is_explained_and_can_be_named() {
+    in_world(NEEDS, |w| {
+        make_dev(w);
+        let conf = "/etc/libvirt/qemu.conf";
+        w.daemon_start();
+        let path = w
+            .file("g.xml", &by_argument(&Guest::new("g")))
+            .display()
+            .to_string();
+        w.virsh_args(&["define", &path]).ok();
+        w.virsh("start g").fails_with(&["/dev/other"]);
+        let why = w.ferrovirt("why g --json");
+        assert!(why.out.contains("\"hidden\""), "{} {}", why.out, why.err);
+        assert!(
+            w.ferrovirt("why g")
+                .out
+                .contains("Add \"/dev/other\" to cgroup_device_acl")
+        );
+        w.daemon_stop();
+        let list = "cgroup_device_acl = [ \"/dev/null\", \"/dev/full\", \"/dev/zero\", \"/dev/random\", \"/dev/urandom\", \"/dev/ptmx\", \"/dev/other\" ]";
+        w.sh(&format!("echo '{list}' >> {conf}"));
+        w.daemon_start();
+        w.virsh("start g").ok();
+        w.virsh("destroy g").ok();
+    });
+}
+
 #[test]
 fn who_turns_it_off_has_the_host_s_devices_with_qemu_s_owner_for_a_while() {
     in_world(NEEDS, |w| {

@@ -34,6 +34,8 @@ pub enum Trouble {
     Driver,
     /// It is none that a guest can have.
     NotAssignable,
+    /// QEMU may not see it: neither the document names it nor the settings.
+    Hidden,
 }
 
 /// What is said about it.
@@ -91,6 +93,10 @@ const ERRORS: &[(&str, Teller)] = &[
     ("PCI device {} is not bound to driver {}", not_taken),
     ("Non-endpoint PCI devices cannot be assigned to guests", bridge),
     ("PCI device {} is in no IOMMU group", no_group),
+    ("open '/dev/{}': No such file or directory", hidden),
+    ("open /dev/{}: No such file or directory", hidden),
+    ("open '/dev/{}': Operation not permitted", hidden),
+    ("open /dev/{}: Operation not permitted", hidden),
 ];
 
 /// What an error, or what a program printed, tells about a device.
@@ -491,4 +497,19 @@ fn no_group(_: &Facts, holes: &[String]) -> Told {
         holes[0]
     );
     told(Trouble::NotAssignable, brief, next)
+}
+
+/// What only the arguments of `<qemu:commandline>` name.
+fn hidden(_: &Facts, holes: &[String]) -> Told {
+    let path = format!("/dev/{}", holes[0].trim_end());
+    let next = vec![
+        format!("ls -l {} # whether the host has it", shell_word(&path)),
+        format!(
+            "Add \"{path}\" to cgroup_device_acl in /etc/libvirt/qemu.conf, beside what is there by default, and restart the daemon."
+        ),
+    ];
+    let brief = format!(
+        "QEMU may not open {path}: it has a /dev of its own, with what the document and cgroup_device_acl name"
+    );
+    told(Trouble::Hidden, brief, next)
 }

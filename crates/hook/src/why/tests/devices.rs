@@ -320,6 +320,17 @@ fn every_other_refusal_names_the_device_and_the_way_out() {
         "PCI device 0000:03:00.0 is in no IOMMU group: the IOMMU does not see it",
         "ferrovirt devices --groups # what else is in no group",
     );
+    for text in [
+        "-chardev serial,id=x,path=/dev/ttyUSB0: Could not open '/dev/ttyUSB0': No such file or directory",
+        "failed to open /dev/ttyUSB0: Operation not permitted",
+    ] {
+        says(
+            text,
+            Trouble::Hidden,
+            "QEMU may not open /dev/ttyUSB0: it has a /dev of its own, with what the document and cgroup_device_acl name",
+            "ls -l /dev/ttyUSB0 # whether the host has it",
+        );
+    }
 }
 
 #[test]
