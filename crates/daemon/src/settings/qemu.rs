@@ -395,7 +395,7 @@ mod tests {
             asked("namespaces = [ \"mount\", \"net\" ]\n")
                 .unwrap_err()
                 .to_string(),
-            "/etc/libvirt/qemu.conf:1: 'namespaces' has no namespace 'net'"
+            "configuration file syntax error: /etc/libvirt/qemu.conf:1: 'namespaces' has no namespace 'net'"
         );
     }
 
