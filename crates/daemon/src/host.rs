@@ -361,11 +361,11 @@ fn qemu_config(
 
 /// Whether guests have a `/dev` of their own.
 fn private_dev(wanted: Option<bool>, privileged: bool) -> Result<bool, Error> {
-    let possible = privileged && capability::may_mount();
+    let possible = privileged && capability::may_make_dev();
     match wanted {
         Some(true) if !possible => Err(Error::Driver {
             driver: "qemu",
-            text: "'namespaces' of qemu.conf has 'mount', and this daemon may not mount anything".to_owned(),
+            text: "'namespaces' of qemu.conf has 'mount', and this daemon may not mount file systems and make devices".to_owned(),
         }),
         Some(wanted) => Ok(wanted),
         None => Ok(possible),

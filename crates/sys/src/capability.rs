@@ -25,9 +25,10 @@ pub fn limit(set: u64) -> io::Result<()> {
     Ok(())
 }
 
-/// Whether this process may change what is mounted (`CAP_SYS_ADMIN`).
-pub fn may_mount() -> bool {
-    rustix::thread::capabilities(None).is_ok_and(|sets| sets.effective.contains(CapabilitySet::SYS_ADMIN))
+/// Whether this process may mount file systems and make device nodes in them (`CAP_SYS_ADMIN`, `CAP_MKNOD`).
+pub fn may_make_dev() -> bool {
+    let needed = CapabilitySet::SYS_ADMIN | CapabilitySet::MKNOD;
+    rustix::thread::capabilities(None).is_ok_and(|sets| sets.effective.contains(needed))
 }
 
 /// This process itself keeps no more than these, and hands on none as inheritable.

@@ -300,7 +300,7 @@ async fn a_launcher_waits_for_the_next_start_and_is_not_needed_for_it() {
 
 #[tokio::test]
 async fn a_program_with_a_dev_of_its_own_sees_no_other_devices() {
-    if !is_root() || !ferrovirt_sys::capability::may_mount() {
+    if !is_root() || !ferrovirt_sys::capability::may_make_dev() {
         return;
     }
     let node = |path: &str, owner| Node {
