@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use ferrovirt_tests::containers::LXC;
-use ferrovirt_tests::{Background, Container, Tool, World, in_world};
+use ferrovirt_tests::{Background, Container, Tool, World, in_world, tools};
 
 use crate::console::{ESCAPE, Session};
 
@@ -194,6 +194,25 @@ fn r50_shutdown_asks_init_by_initctl_or_by_a_signal() {
             w.wait_ended("lxc c1 release end shutdown");
             let asked = w.read(w.root_of("c1").join("asked"));
             assert_eq!(asked.trim(), "69 19 09 03 01 00 00 00 30 00 00 00", "run level 0");
+            w.wait_for("it is off", Duration::from_secs(10), || {
+                w.left_of_containers().is_empty()
+            });
+        }
+    });
+}
+
+/// Ends with the first byte that it is told: before the child that tells it can say so.
+const EAGER: &str =
+    "trap '' TERM; mkfifo /dev/initctl; exec 3<>/dev/initctl; echo ready > /ready; exec head -c 1 <&3";
+
+#[test]
+fn r50_whoever_shuts_down_is_answered_however_fast_init_goes() {
+    in_world(NEEDS, |w| {
+        w.daemon_start();
+        w.define_container(&Container::new("c1").script(EAGER));
+        for _ in 0..tools::proof(100).max(1) {
+            w.start_container("c1");
+            w.lxc("shutdown c1 --mode initctl").ok();
             w.wait_for("it is off", Duration::from_secs(10), || {
                 w.left_of_containers().is_empty()
             });
