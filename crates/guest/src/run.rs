@@ -9,6 +9,7 @@ use ferrovirt_sys::process::ProcessId;
 use tokio_util::sync::CancellationToken;
 
 use crate::error::{BackendError, Error, Result};
+use crate::flags::PRIVATE_DEV;
 use crate::sheet::Sheet;
 use crate::state::{PausedReason, Phase, Reason, Way};
 use crate::status::{Plugged, Status, Step};
@@ -73,6 +74,11 @@ impl Run {
     /// The guest's name.
     pub fn name(&self) -> &str {
         &self.doc.name
+    }
+
+    /// Whether the guest's process has a `/dev` of its own.
+    pub fn has_own_dev(&self) -> bool {
+        self.facts.contains_key(PRIVATE_DEV)
     }
 
     /// The process behind the guest, once it was born.

@@ -116,7 +116,8 @@ pub async fn launch(
     );
     orders.stderr = Some(file.into());
     hostdev::hand_over(run, config, host.passthrough).await?;
-    orders.dev = private_dev::is_on(run)
+    orders.dev = run
+        .has_own_dev()
         .then(|| blocking::here(|| private_dev::nodes(&run.doc, config, host.passthrough)));
     let scope = config.privileged.then(|| blocking::here(|| scope(run)));
     let scope = scope.flatten();

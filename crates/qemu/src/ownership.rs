@@ -9,12 +9,11 @@ use ferrovirt_guest::{BackendError, Run, Step};
 use ferrovirt_model::domain::{
     Backend, BackingStore, CharType, Disk, DiskSource, Domain, SecLabel, SecLabelType, SysInfo,
 };
-use ferrovirt_sys::blocking;
+use ferrovirt_sys::{blocking, private_dev};
 
 use crate::config::QemuConfig;
 use crate::error::{Error, Plain, Result};
 use crate::live;
-use crate::private_dev;
 
 /// Kind of the steps of this module.
 pub const STEP: &str = "owner";
@@ -226,7 +225,7 @@ async fn take_files(
     for (path, owner) in files {
         let (uid, gid) = owner.unwrap_or((config.uid, config.gid));
         let meta = blocking::here(|| std::fs::metadata(&path)).map_err(Error::io("unable to stat", &path))?;
-        let is_its_own = || blocking::here(|| private_dev::holds(run, &path));
+        let is_its_own = || run.has_own_dev() && blocking::here(|| private_dev::holds(&path));
         if off || (meta.uid() == uid && meta.gid() == gid) || is_its_own() {
             continue;
         }

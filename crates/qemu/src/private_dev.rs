@@ -2,9 +2,9 @@
 //! their owner. The nodes of the host keep whom they belong to.
 
 use std::collections::HashMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use ferrovirt_guest::{BackendError, PRIVATE_DEV, Run};
+use ferrovirt_guest::{BackendError, Run};
 use ferrovirt_host::Passthrough;
 use ferrovirt_model::domain::{AudioType, Device, Domain};
 use ferrovirt_sys::blocking;
@@ -18,16 +18,6 @@ use crate::{device_rules, hostdev, ownership};
 const DRI: &str = "/dev/dri";
 const SOUND: &str = "/dev/snd";
 const OSS: [&str; 3] = ["/dev/dsp", "/dev/mixer", "/dev/audio"];
-
-/// Whether this run has a `/dev` of its own.
-pub fn is_on(run: &Run) -> bool {
-    run.facts.contains_key(PRIVATE_DEV)
-}
-
-/// Is this file a device of which this run has a node of its own?
-pub fn holds(run: &Run, path: &Path) -> bool {
-    is_on(run) && private_dev::holds(path)
-}
 
 /// The nodes of a guest with this document.
 pub fn nodes(doc: &Domain, config: &QemuConfig, passthrough: &Passthrough) -> Vec<Node> {
@@ -88,7 +78,7 @@ pub fn add(
     config: &QemuConfig,
     passthrough: &Passthrough,
 ) -> std::result::Result<(), BackendError> {
-    if !is_on(run) {
+    if !run.has_own_dev() {
         return Ok(());
     }
     blocking::here(|| {
@@ -102,7 +92,7 @@ pub fn add(
 
 /// The nodes of a running guest that has this device, too; for [`keep`].
 pub fn with(run: &Run, device: &Device, config: &QemuConfig, passthrough: &Passthrough) -> Vec<Node> {
-    if !is_on(run) {
+    if !run.has_own_dev() {
         return Vec::new();
     }
     let mut doc = run.doc.clone();
@@ -145,6 +135,7 @@ mod tests {
     use ferrovirt_host::{Places, Taken};
     use ferrovirt_model::UnknownPolicy;
     use ferrovirt_sys::launch::Launcher;
+    use std::path::Path;
 
     fn nodes_of(parts: &str) -> Vec<Node> {
         let text = format!(
