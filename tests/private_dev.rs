@@ -20,8 +20,8 @@ fn make_dev(w: &World) {
 
 fn disk(source: &str, target: &str) -> String {
     format!(
-        "<disk type='block' device='disk'><driver name='qemu' type='raw'/><source dev='{source}'/>\
-         <target dev='{target}' bus='scsi'/></disk>"
+        "<disk type='block' device='disk'><driver name='qemu' type='raw' cache='writethrough'/><source dev='{source}'/>\
+         <target dev='{target}' bus='scsi'/><shareable/></disk>"
     )
 }
 
@@ -51,17 +51,18 @@ fn host_s(w: &World, name: &str) -> String {
         .to_owned()
 }
 
-/// A user who has no more than he is given.
-const USER: &str = "user = \"+1234\"\ngroup = \"+1235\"\n";
+/// QEMU runs as a user who has no more than he is given; `more` is a line of settings.
+fn settings(w: &World, more: &str) {
+    w.sh(&format!(
+        "printf '%s\\n' 'user = \"+1234\"' 'group = \"+1235\"' '{more}' > /etc/libvirt/qemu.conf"
+    ));
+}
 
 #[test]
 fn a_guest_has_its_devices_and_the_host_keeps_its_own() {
     in_world(NEEDS, |w| {
         make_dev(w);
-        w.sh(&format!(
-            "printf '{}' > /etc/libvirt/qemu.conf",
-            USER.replace('\n', "\\n")
-        ));
+        settings(w, "");
         w.daemon_start();
         let port = "<serial type='dev'><source path='/dev/port'/><target port='1'/></serial>";
         let scsi = "<controller type='scsi' index='0' model='virtio-scsi'/>";
@@ -116,6 +117,12 @@ fn a_guest_has_its_devices_and_the_host_keeps_its_own() {
             assert!(names.iter().any(|name| name == "backup"), "{names:?}");
         }
         assert_eq!(host_s(w, "other"), "0 0 660 1:5");
+        // The same disk by its other name: its node stays with the one that is left.
+        let twin = w.file("twin.xml", &disk("/dev/backup", "sdc"));
+        w.virsh_args(&["attach-device", "g", &twin.display().to_string()])
+            .ok();
+        w.virsh("detach-disk g sdc").ok();
+        assert_eq!(node(w, "g", "backup"), "1234 1235 600 1:5");
         // What the host mounts later is there for QEMU, too; what is mounted below /dev is the host's.
         w.sh(
             "mkdir -p /mnt/later && mount -t tmpfs later /mnt/later && touch /mnt/later/file /dev/shm/shared",
@@ -173,10 +180,7 @@ fn a_device_that_nobody_named_is_explained_and_can_be_named() {
 fn who_turns_it_off_has_the_host_s_devices_with_qemu_s_owner_for_a_while() {
     in_world(NEEDS, |w| {
         make_dev(w);
-        w.sh(&format!(
-            "printf '{}namespaces = [ ]\\n' > /etc/libvirt/qemu.conf",
-            USER.replace('\n', "\\n")
-        ));
+        settings(w, "namespaces = [ ]");
         w.daemon_start();
         let port = "<serial type='dev'><source path='/dev/port'/><target port='1'/></serial>";
         w.define(&Guest::new("g").device(port));

@@ -107,12 +107,13 @@ pub fn keep(run: &Run, had: &[Node], config: &QemuConfig, passthrough: &Passthro
         return;
     }
     let done = blocking::here(|| {
-        let stay = nodes(&run.doc, config, passthrough);
-        let gone = { had.iter() }.filter(|node| stay.iter().all(|kept| kept.path != node.path));
+        let stay = nodes(&run.doc, config, passthrough).into_iter();
+        let stay: Vec<PathBuf> = stay.map(|node| node.path).collect();
+        let gone = { had.iter() }.filter(|node| !stay.contains(&node.path));
         let gone: Vec<PathBuf> = gone.map(|node| node.path.clone()).collect();
         match gone.is_empty() {
             true => Ok(()),
-            false => change(run, |process| private_dev::remove(process, &gone)),
+            false => change(run, |process| private_dev::remove(process, &gone, &stay)),
         }
     });
     if let Err(error) = done {

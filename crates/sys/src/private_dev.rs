@@ -331,16 +331,21 @@ pub fn add(process: ProcessId, nodes: &[Node]) -> io::Result<()> {
     })
 }
 
-/// Takes nodes out of the `/dev` of a process that was given one of its own; the links to them stay.
+/// Takes nodes out of the `/dev` of a process that was given one of its own, but for those that are among `stay` by another name;
+/// the links to them stay, too.
 ///
 /// # Errors
 /// As [`add`]. A node that is not there is none.
-pub fn remove(process: ProcessId, paths: &[PathBuf]) -> io::Result<()> {
+pub fn remove(process: ProcessId, paths: &[PathBuf], stay: &[PathBuf]) -> io::Result<()> {
     inside(process, || {
         // What its names lead to there: the host's device may be gone.
         let named = { paths.iter() }.filter(|path| holds(path));
         let devices: Vec<PathBuf> = named.filter_map(|path| fs::canonicalize(path).ok()).collect();
-        devices.iter().try_for_each(|path| match fs::remove_file(path) {
+        let kept: Vec<PathBuf> = { stay.iter() }
+            .filter_map(|path| fs::canonicalize(path).ok())
+            .collect();
+        let mut gone = devices.iter().filter(|path| !kept.contains(path));
+        gone.try_for_each(|path| match fs::remove_file(path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
             done => done,
         })
