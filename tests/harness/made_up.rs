@@ -16,7 +16,8 @@ use crate::world::{World, write};
 /// Makes a directory one that more can be made in: all that is in it stays what it is.
 const OPEN: &str = r#"
 open() {
-    new=$(mktemp -d /run/world/open.XXXXXX)
+    new=/run/world/open.$(echo "$1" | tr / .)
+    mkdir "$new"
     mount -t tmpfs -o mode=755 tmpfs "$new"
     for old in "$1"/*; do
         at=$new/${old##*/}

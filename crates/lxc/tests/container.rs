@@ -5,6 +5,8 @@ mod support;
 
 #[path = "container/ends.rs"]
 mod ends;
+#[path = "escape.rs"]
+mod escape;
 #[path = "container/files.rs"]
 mod files;
 #[path = "container/inside.rs"]

@@ -1,8 +1,5 @@
 //! Ways out of a container. Each attempt is first made where nothing is in its way, and works there: otherwise its failure in the container
 //! would prove nothing. `docs/security.md` says what is possible without a user namespace.
-#![allow(clippy::unwrap_used, reason = "a test may panic, also in its helpers")]
-
-mod support;
 
 use std::fs::{self, File};
 use std::os::unix::fs::symlink;
@@ -10,8 +7,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 
 use ferrovirt_lxc::protocol::{Ending, Node, Policy, Source};
-use support::{Cell, is_able};
 use tempfile::TempDir;
+
+use crate::support::{Cell, is_able};
 
 const TOOLS: [&str; 6] = ["perl", "losetup", "mkfs.ext4", "unshare", "nsenter", "mknod"];
 

@@ -1,5 +1,4 @@
 //! Real containers with busybox: a root directory, a controller that is started as the daemon starts it, and its console.
-#![allow(dead_code, reason = "each test program uses a part of it")]
 
 use std::ffi::OsString;
 use std::fs::{self, File};
@@ -45,18 +44,6 @@ pub fn is_able(tools: &[&str]) -> bool {
     assert!(!is_ci, "cannot run: {reason}");
     eprintln!("skipped: {reason}");
     false
-}
-
-/// One of the workspace's programs, which stand beside the tests.
-fn program(name: &str) -> PathBuf {
-    let own: &Path = env!("CARGO_BIN_EXE_ferrovirt-lxc").as_ref();
-    let path = own.with_file_name(name);
-    assert!(
-        path.exists(),
-        "{} is missing: cargo build --workspace --bins",
-        path.display()
-    );
-    path
 }
 
 /// A container that is not started yet.
