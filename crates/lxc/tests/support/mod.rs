@@ -175,16 +175,6 @@ impl Cell {
             .await
             .unwrap();
         let (controller, events) = Controller::connect(&path, PATIENCE).await.unwrap();
-        // It has not been executed anew, and says all the same whose controller it is.
-        let line = fs::read(format!("/proc/{}/cmdline", process.pid)).unwrap();
-        assert_eq!(
-            String::from_utf8_lossy(&line),
-            format!(
-                "{}\0--name\0{}\0test\0",
-                env!("CARGO_BIN_EXE_ferrovirt-lxc"),
-                self.orders.name
-            )
-        );
         let mut container = Container {
             cell: self,
             process,
@@ -194,7 +184,11 @@ impl Cell {
             init: 0,
         };
         match container.event().await {
-            Event::Cloned { init } => Ok((container, init)),
+            Event::Cloned { init } => {
+                // It waits; one that has refused may be gone in the middle of this.
+                container.shows_its_name();
+                Ok((container, init))
+            }
             Event::Failed(failure) => Err(failure),
             other => panic!("{other:?}"),
         }
@@ -227,6 +221,16 @@ pub struct Container {
 }
 
 impl Container {
+    /// It has not been executed anew, and says all the same whose controller it is.
+    fn shows_its_name(&self) {
+        let line = fs::read(format!("/proc/{}/cmdline", self.process.pid)).unwrap();
+        let (program, name) = (env!("CARGO_BIN_EXE_ferrovirt-lxc"), &self.cell.orders.name);
+        assert_eq!(
+            String::from_utf8_lossy(&line),
+            format!("{program}\0--name\0{name}\0test\0")
+        );
+    }
+
     fn with_init(mut self, init: i32) -> Container {
         self.init = init;
         self
